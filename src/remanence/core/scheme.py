@@ -1,0 +1,72 @@
+"""A sampling scheme says how a token is drawn: temperature first, then top-k, then top-p, then renormalise.
+
+The order and the edge cases are those of Hugging Face `generate`: top-k keeps every token that ties with the k-th;
+top-p keeps a token while the mass of the tokens above it is below p, so the token that crosses p stays in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from remanence.core.errors import RemanenceError
+
+
+@dataclass(frozen=True)
+class SamplingScheme:
+    """How the next token is drawn. `SamplingScheme()` is plain sampling from the model."""
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    """Keep the k most likely tokens (and ties with the last); None keeps all."""
+    top_p: float | None = None
+    """Keep the most likely tokens up to and including the one that brings their mass to p; None keeps all."""
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise RemanenceError(
+                f"temperature must be above 0, got {self.temperature}; greedy decoding is measured by itself."
+            )
+        if self.top_k is not None and self.top_k < 1:
+            raise RemanenceError(f"top-k must be at least 1, got {self.top_k}.")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise RemanenceError(f"top-p must lie in (0, 1], got {self.top_p}.")
+
+    @property
+    def name(self) -> str:
+        """Short and readable, `T=0.8,k=40,p=0.9`; `parse` reads it back."""
+        parts = [f"T={self.temperature:g}"]
+        if self.top_k is not None:
+            parts.append(f"k={self.top_k}")
+        if self.top_p is not None:
+            parts.append(f"p={self.top_p:g}")
+        return ",".join(parts)
+
+    @property
+    def column(self) -> str:
+        """Name of the token-table column that holds the log-probability under this scheme."""
+        return f"logprob[{self.name}]"
+
+    @classmethod
+    def parse(cls, text: str) -> SamplingScheme:
+        """Read `T=0.8,k=40,p=0.9`; every part may be left out, at least one must be there."""
+        values: dict[str, float] = {}
+        for part in text.split(","):
+            key, _, value = part.strip().partition("=")
+            if key not in {"T", "k", "p"}:
+                raise RemanenceError(f"Cannot read sampling scheme {text!r}: write it like 'T=0.8,k=40,p=0.9'.")
+            try:
+                values[key] = float(value)
+            except ValueError:
+                raise RemanenceError(f"Cannot read sampling scheme {text!r}: {value!r} is not a number.") from None
+        return cls(
+            temperature=values.get("T", 1.0),
+            top_k=int(values["k"]) if "k" in values else None,
+            top_p=values.get("p"),
+        )
+
+    @classmethod
+    def of_column(cls, column: str) -> SamplingScheme | None:
+        """The scheme whose `column` this is, or None for any other column."""
+        if column.startswith("logprob[") and column.endswith("]"):
+            return cls.parse(column.removeprefix("logprob[").removesuffix("]"))
+        return None
