@@ -7,7 +7,7 @@ class RemanenceError(ValueError):
     """Misuse or bad input. The message is one sentence: what is wrong, where, and what to do about it."""
 
 
-class NotMeasured(Exception):  # noqa: N818 - a finding, not a failure
+class NotMeasured(Exception):
     """Raised while judging one record that cannot be judged; it becomes a `Finding` with a reason, never a zero."""
 
     def __init__(self, reason: str) -> None:

@@ -1,0 +1,1 @@
+"""Attacks: ways to make a model say what it kept."""

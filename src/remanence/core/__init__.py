@@ -1,0 +1,1 @@
+"""Nouns and verbs that everything else is written in: records, targets, findings, runs."""

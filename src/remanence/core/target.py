@@ -1,0 +1,109 @@
+"""A target is a model, known by its abilities: it generates text, it scores tokens, it can be opened.
+
+A system names the ability it needs in the type of its first argument; that is the whole requirement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+from remanence.core.record import Record
+from remanence.core.scheme import SamplingScheme
+from remanence.core.table import IntsT, Rendered, TokenRow
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is put to a model: the token ids of a row up to a cut, and what the row says next."""
+
+    record_id: str
+    ids: IntsT
+    """[P] token ids given (decoder side)."""
+    expected: IntsT
+    """[K] the row's own next tokens, for the judge; the model never sees them."""
+    source: IntsT | None = None
+    """[S] encoder input of an encoder-decoder."""
+    prefix_tokens: int = 0
+    """How many tokens that carry loss are given away in the prompt."""
+    rest: IntsT | None = None
+    """[R] the whole remaining row after the cut; starts with `expected`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said to a prompt."""
+
+    ids: IntsT
+    """[K] generated token ids, without the prompt, cut after the end-of-text token."""
+    text: str
+    scheme: SamplingScheme | None
+    """None = greedy."""
+    seed: int
+
+
+@runtime_checkable
+class Target(Protocol):
+    """What all targets share."""
+
+    name: str
+    """A short name for tables, without any path."""
+    fingerprint: str
+    """Hash of the weights or of what stands for them."""
+
+    def render(self, record: Record) -> Rendered:
+        """The row exactly as in training; raises `NotMeasured` when it cannot be rendered."""
+        ...
+
+    def decode(self, ids: IntsT) -> str:
+        """Text of token ids."""
+        ...
+
+
+@runtime_checkable
+class Generates(Target, Protocol):
+    """A target that continues prompts."""
+
+    def generate(
+        self, prompts: Sequence[Prompt], new_tokens: int, scheme: SamplingScheme | None = None, seed: int = 0
+    ) -> list[Answer]:
+        """One answer per prompt, in order; greedy when `scheme` is None."""
+        ...
+
+
+@runtime_checkable
+class Scores(Target, Protocol):
+    """A target that gives the token table of a row."""
+
+    vocabulary: int
+    """Number of token ids."""
+
+    def score(self, records: Sequence[Record], columns: Sequence[str]) -> Iterator[TokenRow | str]:
+        """The token rows of the records, in order; a string in place of a row says why it was not measured."""
+        ...
+
+
+@runtime_checkable
+class Opens(Scores, Protocol):
+    """A target whose module can be opened, for hooks and weights."""
+
+    module: nn.Module
+
+
+def cut(rendered: Rendered, record_id: str, prefix_tokens: int, new_tokens: int) -> Prompt | None:
+    """The prompt that shows `prefix_tokens` tokens that carry loss, cut on ids of the full row.
+
+    What stands before the first such token (chat header, question, document) is always given. None when the row is
+    too short for `new_tokens` further tokens, when some of those carry no loss, or when nothing at all would be given.
+    """
+    at = rendered.start + prefix_tokens
+    expected = rendered.ids[at : at + new_tokens]
+    if expected.size < new_tokens or not bool(np.all(rendered.scored[at : at + new_tokens])):
+        return None
+    return Prompt(record_id, rendered.ids[:at], expected, rendered.source, prefix_tokens, rendered.ids[at:])

@@ -1,0 +1,1 @@
+"""Corpora that the project makes itself, where the truth is known."""

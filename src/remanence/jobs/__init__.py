@@ -1,0 +1,1 @@
+"""Whole jobs, from data to verdict: audit, score, compare."""

@@ -1,0 +1,1 @@
+"""Measures: how memorized is a row?"""

@@ -1,0 +1,1 @@
+"""Models as targets: Hugging Face adapters, the token-table engine, and Parrot."""
