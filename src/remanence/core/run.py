@@ -12,7 +12,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ class Run:
             yield self.read_table(f"{name}-{index:05d}")
 
     @contextlib.contextmanager
-    def _place(self, name: str) -> Iterator[Path]:
+    def _place(self, name: str) -> Generator[Path]:
         final = self.folder / name
         part = final.with_name(f"{final.name}.part")
         with _writable(self.folder):
@@ -122,7 +122,7 @@ class Run:
 
 
 @contextlib.contextmanager
-def _writable(folder: Path) -> Iterator[None]:
+def _writable(folder: Path) -> Generator[None]:
     """Turn what the disk says into one helpful sentence."""
     try:
         yield
