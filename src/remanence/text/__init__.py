@@ -1,0 +1,1 @@
+"""What two texts have in common: shared runs of tokens, and duplicates."""
