@@ -22,7 +22,7 @@ BoolsT: TypeAlias = NDArray[np.bool_]
 COLUMNS = {
     "logprob": "log p(token), nats",
     "rank": "how many tokens the model prefers to this one; 0 = greedy decoding says it (ties: lower id first)",
-    "margin": "logit of the model's first choice minus logit of its second, >= 0",
+    "gap": "logit of this token minus the best logit of any other; > 0 = greedy decoding says it, near 0 = barely",
     "mean": "mean of log p over the vocabulary under p, nats (minus the entropy)",
     "std": "standard deviation of log p over the vocabulary under p, nats",
 }
