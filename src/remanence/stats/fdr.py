@@ -22,11 +22,11 @@ def conformal_p_values(scores: Floats, null_scores: Floats) -> NDArray[np.float6
 
     The smallest p that M held-out rows can give is 1 / (M + 1); with none, every p is 1. ValueError on NaN.
     """
-    scores, null_scores = np.asarray(scores, np.float64), np.asarray(null_scores, np.float64)
-    if np.isnan(scores).any() or np.isnan(null_scores).any():
+    rows, null = np.asarray(scores, np.float64), np.asarray(null_scores, np.float64)
+    if np.isnan(rows).any() or np.isnan(null).any():
         raise ValueError("p-values need scores without NaN; leave out the rows that could not be measured")
-    at_least = null_scores.size - np.searchsorted(np.sort(null_scores), scores, side="left")
-    return (1.0 + at_least) / (null_scores.size + 1.0)
+    at_least = null.size - np.searchsorted(np.sort(null), rows, side="left")
+    return (1.0 + at_least.astype(np.float64)) / (null.size + 1.0)
 
 
 def q_values(p: Floats) -> NDArray[np.float64]:

@@ -120,7 +120,7 @@ def compare(
 def breakdown(
     flags: NDArray[np.bool_] | Sequence[bool], labels: Sequence[Label], level: float = 0.95
 ) -> dict[Label, Rate]:
-    """The rate within each label; `labels` [N] stand beside `flags` [N]. Labels in natural order ("5-8" before "33+")."""
+    """The rate within each label; `labels` [N] beside `flags` [N]. In natural order: "5-8" comes before "33+"."""
     array = _flags(flags)
     if len(labels) != array.size:
         raise ValueError(f"every row needs one label, got {len(labels)} labels for {array.size} rows")

@@ -1,0 +1,209 @@
+"""Can the scores tell rows that were trained on from rows that were not, above all when false alarms are rare?
+
+Sources:
+- Carlini et al. 2022, "Membership Inference Attacks From First Principles", arXiv 2112.03570: report the true-positive
+  rate at a low false-positive rate, because an average over all rows hides the few that are surely recognised.
+- DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44:837-845: the variance of the area under the ROC curve.
+- Newcombe 2006, Statistics in Medicine 25:559-573 (method 5): an interval that stays honest when DeLong's collapses.
+
+Throughout, members [N] are scores of training rows and nonmembers [M] of held-out rows; HIGHER = more memorized.
+-inf is allowed, as the lowest score of all; NaN is a ValueError, for such a row was not measured and must be left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+from remanence.core.errors import NotMeasured
+from remanence.stats.intervals import Interval
+from remanence.stats.rates import Rate
+
+Floats = NDArray[np.floating[Any]]
+
+FALSE_ALARMS_NEEDED = 3
+"""A false-positive rate needs held-out rows for this many false alarms: 300 for 1 %, 3,000 for 0.1 %.
+
+With fewer, even no false alarm at all would leave the asked rate inside its own 95 % interval (the "rule of three").
+"""
+
+
+class RocCurve(NamedTuple):
+    """The corners of the ROC curve, from (0, 0) to (1, 1)."""
+
+    fpr: NDArray[np.float64]
+    tpr: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TprAtFpr:
+    """How many members are recognised when at most a share `asked` of the non-members is wrongly accused."""
+
+    asked: float
+    threshold: float
+    """A row is called a member when its score is strictly above this held-out score."""
+    true_positives: Rate
+    """Members above the threshold; its rate is the TPR. The interval takes the threshold as given."""
+    false_positives: Rate
+    """Non-members above the threshold; its rate is the FPR that was reached, never above `asked`."""
+
+
+@dataclass(frozen=True)
+class MembershipQuality:
+    """How well one score tells members from non-members."""
+
+    num_members: int
+    num_nonmembers: int
+    auc: float
+    """0.5 = a coin, 1 = every member outranks every non-member."""
+    auc_interval: Interval
+    advantage: float
+    tpr_at: tuple[TprAtFpr, ...]
+    """One for each false-positive rate that the held-out rows can support."""
+    refused: Mapping[float, str] = field(default_factory=dict[float, str])
+    """The false-positive rates they cannot support, each with the sentence that says why."""
+
+
+def roc_auc(member_scores: Floats, nonmember_scores: Floats) -> float:
+    """Chance that a random member outranks a random non-member, ties counting one half; in [0, 1].
+
+    Raises `NotMeasured` when one side has no rows.
+    """
+    above, _ = _placements(*_checked(member_scores, nonmember_scores))
+    return float(above.mean())
+
+
+def auc_interval(member_scores: Floats, nonmember_scores: Floats, level: float = 0.95) -> Interval:
+    """Interval of `roc_auc`: DeLong's variance on the logit scale, so that the ends stay inside (0, 1).
+
+    Where that variance is zero or unknown (perfect separation, all scores equal, one row on a side) it is Newcombe's
+    method 5, which depends on the area and the two counts only and does not collapse to a point.
+    """
+    members, nonmembers = _checked(member_scores, nonmember_scores)
+    above, below = _placements(members, nonmembers)
+    area, z = float(above.mean()), float(stats.norm.ppf(0.5 + level / 2))
+    variance = 0.0
+    if min(members.size, nonmembers.size) > 1:
+        variance = float(above.var(ddof=1) / members.size + below.var(ddof=1) / nonmembers.size)
+    if variance < 1e-18 or not 0 < area < 1:
+        return _newcombe_auc(area, members.size, nonmembers.size, z)
+    logit, half = math.log(area / (1 - area)), z * math.sqrt(variance) / (area * (1 - area))
+    low, high = 1 / (1 + math.exp(min(700.0, half - logit))), 1 / (1 + math.exp(min(700.0, -half - logit)))
+    return Interval(low, high)
+
+
+def tpr_at_fpr(member_scores: Floats, nonmember_scores: Floats, fpr: float) -> TprAtFpr:
+    """True-positive rate where the false-positive rate among NON-members does not exceed `fpr`.
+
+    The threshold is the lowest held-out score with at most `fpr * M` held-out scores strictly above it. Raises
+    `NotMeasured` when M * fpr < `FALSE_ALARMS_NEEDED`, ValueError unless 0 < fpr < 1.
+    """
+    if not 0 < fpr < 1:
+        raise ValueError(f"a false-positive rate lies between 0 and 1, got {fpr}")
+    members, nonmembers = _checked(member_scores, nonmember_scores)
+    if nonmembers.size * fpr < FALSE_ALARMS_NEEDED - 1e-9:
+        needed = math.ceil(FALSE_ALARMS_NEEDED / fpr - 1e-9)
+        raise NotMeasured(
+            f"a false-positive rate of {100 * fpr:g} % needs at least {needed:,} held-out rows, got {nonmembers.size:,}"
+        )
+    allowed = math.floor(nonmembers.size * fpr + 1e-9)
+    threshold = float(np.sort(nonmembers)[nonmembers.size - 1 - allowed])
+    return TprAtFpr(fpr, threshold, Rate.of(members > threshold), Rate.of(nonmembers > threshold))
+
+
+def advantage(member_scores: Floats, nonmember_scores: Floats) -> float:
+    """max over thresholds of TPR - FPR, in [0, 1] (Yeom et al. 2018, arXiv 1709.01604).
+
+    The best threshold is picked after the fact, so on few rows this is above 0 even for scores that say nothing.
+    """
+    members, nonmembers = _checked(member_scores, nonmember_scores)
+    called_m, called_n = _called(members, nonmembers)
+    return float((called_n / members.size - called_m / nonmembers.size).max())
+
+
+def roc_curve_points(member_scores: Floats, nonmember_scores: Floats) -> RocCurve:
+    """The ROC curve, one point per distinct score, without the points in the middle of a straight line."""
+    members, nonmembers = _checked(member_scores, nonmember_scores)
+    called_m, called_n = _called(members, nonmembers)
+    step_m, step_n = np.diff(called_m), np.diff(called_n)
+    turns = step_m[:-1] * step_n[1:] != step_n[:-1] * step_m[1:]
+    corner = np.concatenate(([True], turns, [True]))
+    return RocCurve(called_m[corner] / nonmembers.size, called_n[corner] / members.size)
+
+
+def membership_quality(
+    members: Floats, nonmembers: Floats, fprs: Sequence[float] = (0.1, 0.01, 0.001), level: float = 0.95
+) -> MembershipQuality:
+    """AUC, advantage, and TPR at each FPR that the held-out rows can support. `NotMeasured` when a side is empty."""
+    supported: list[TprAtFpr] = []
+    refused: dict[float, str] = {}
+    for fpr in fprs:
+        try:
+            supported.append(tpr_at_fpr(members, nonmembers, fpr))
+        except NotMeasured as why:
+            refused[fpr] = why.reason
+    return MembershipQuality(
+        num_members=int(np.size(members)),
+        num_nonmembers=int(np.size(nonmembers)),
+        auc=roc_auc(members, nonmembers),
+        auc_interval=auc_interval(members, nonmembers, level),
+        advantage=advantage(members, nonmembers),
+        tpr_at=tuple(supported),
+        refused=refused,
+    )
+
+
+def _checked(members: Floats, nonmembers: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ours, others = np.asarray(members, np.float64).ravel(), np.asarray(nonmembers, np.float64).ravel()
+    if np.isnan(ours).any() or np.isnan(others).any():
+        raise ValueError("membership needs scores without NaN; leave out the rows that could not be measured")
+    if ours.size == 0 or others.size == 0:
+        side = "training" if ours.size == 0 else "held-out"
+        raise NotMeasured(f"telling members from non-members needs rows of both kinds, and there is no {side} row")
+    return ours, others
+
+
+def _placements(
+    members: NDArray[np.float64], nonmembers: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[N] share of non-members under each member, and [M] share of members over each non-member (ties one half)."""
+    ranks = stats.rankdata(np.concatenate((members, nonmembers)))
+    n, m = members.size, nonmembers.size
+    above = (ranks[:n] - stats.rankdata(members)) / m
+    below = 1.0 - (ranks[n:] - stats.rankdata(nonmembers)) / n
+    return np.asarray(above, np.float64), np.asarray(below, np.float64)
+
+
+def _called(
+    members: NDArray[np.float64], nonmembers: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many non-members and members score at or above each distinct score, highest first, starting from none."""
+    cuts = np.unique(np.concatenate((members, nonmembers)))[::-1]
+    called_m = nonmembers.size - np.searchsorted(np.sort(nonmembers), cuts, side="left")
+    called_n = members.size - np.searchsorted(np.sort(members), cuts, side="left")
+    return np.concatenate(([0], called_m)).astype(np.int64), np.concatenate(([0], called_n)).astype(np.int64)
+
+
+def _newcombe_auc(area: float, n: int, m: int, z: float) -> Interval:
+    """The areas t for which |t - area| = z * sqrt(var(t)); method 5 of Newcombe 2006."""
+
+    def excess(t: float, sign: int) -> float:
+        common = (n + m) / 2 - 1
+        variance = t * (1 - t) * (1 + common * (1 - t) / (2 - t) + common * t / (1 + t)) / (n * m)
+        return sign * (t - area) - z * math.sqrt(max(0.0, variance))
+
+    tiny = 1e-12
+    inside = min(max(area, tiny), 1 - tiny)
+    low = 0.0 if area <= tiny else _root(lambda t: excess(t, -1), tiny, inside)
+    high = 1.0 if area >= 1 - tiny else _root(lambda t: excess(t, 1), inside, 1 - tiny)
+    return Interval(low, high)
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    return cast("float", optimize.brentq(function, low, high))
