@@ -96,7 +96,7 @@ def reduce_fast(logits_NV: Tensor, target_N: Tensor, columns: Sequence[str]) -> 
     kth = _kth_largest(L, np.array(ks, np.int64)) if ks else np.empty((len(L), 0), np.float32)
     own = np.take_along_axis(L, y[:, None], 1)[:, 0].astype(np.float64)
     broken = np.isnan(top) | np.isposinf(top)
-    found: Columns = {"rank": np.where(broken, -1, rank).astype(np.int32)}
+    found: dict[str, NDArray[np.generic]] = {"rank": np.where(broken, -1, rank)}
     scaled = torch.empty_like(logits)
     plain = {"logprob", "mean", "std"} & set(columns)
     for temperature in sorted({s.temperature for s in schemes.values()} | ({1.0} if plain else set())):

@@ -1,0 +1,312 @@
+"""A Hugging Face model as a target: it fills the token table in one padded pass, and generates with a KV cache.
+
+The vocabulary never stands in memory for a whole batch: the output layer is held back during the pass and applied to
+a few positions at a time. Models that do more to their logits than the output layer (soft-capping, scaling) are
+noticed on their first batch and read through their own forward pass.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from remanence.core.errors import NotMeasured, RemanenceError
+from remanence.core.record import Record
+from remanence.core.scheme import SamplingScheme
+from remanence.core.table import IntsT, Rendered, TokenRow
+from remanence.core.target import Answer, Prompt
+from remanence.models.reduce import chunk_rows, reduce_logits
+
+
+@dataclass
+class HuggingFace:
+    """A causal or seq2seq model with its tokenizer. Satisfies `Generates`, `Scores` and `Opens`."""
+
+    module: nn.Module
+    tokenizer: Any
+    renderer: Any
+    """Callable: record -> `Rendered`, exactly as in training."""
+    name: str
+    fingerprint: str
+    family: str = "causal"
+    """causal or seq2seq."""
+    dtype: torch.dtype = torch.float32
+    """Arithmetic of the pass: float32, or bfloat16 / float16 by autocast over the same weights."""
+    batch_tokens: int = 4096
+    """Padded tokens per batch."""
+
+    def __post_init__(self) -> None:
+        self.module.eval()
+        self._held_back: bool | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's weights are."""
+        return next(self.module.parameters()).device
+
+    @property
+    def vocabulary(self) -> int:
+        """Width of the model's output."""
+        head: Any = self._head()
+        return int(head.weight.shape[0])
+
+    def render(self, record: Record) -> Rendered:
+        """The row exactly as in training."""
+        return self.renderer(record)
+
+    def decode(self, ids: IntsT) -> str:
+        """Text of token ids, without special tokens."""
+        return self.tokenizer.decode(ids.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    # ---------------------------------------------------------------- scoring
+
+    def score(self, records: Sequence[Record], columns: Sequence[str]) -> Iterator[TokenRow | str]:
+        """The token rows of the records, in order. Batches are packed by length within the records given."""
+        rendered: list[Rendered | str] = []
+        for record in records:
+            try:
+                row = self.render(record)
+                _ = row.start
+                rendered.append(row)
+            except NotMeasured as why:
+                rendered.append(why.reason)
+        yield from self.score_rendered(rendered, columns)
+
+    def score_rendered(self, rendered: Sequence[Rendered | str], columns: Sequence[str]) -> Iterator[TokenRow | str]:
+        """As `score`, for rows that are rendered already."""
+        done: dict[int, TokenRow] = {}
+        usable = [i for i, row in enumerate(rendered) if isinstance(row, Rendered)]
+        for batch in pack(usable, [_width(rendered[i]) for i in usable], self.batch_tokens):
+            rows = [rendered[i] for i in batch]
+            done.update(zip(batch, self._score_batch(rows, columns), strict=True))  # pyright: ignore
+        for i, row in enumerate(rendered):
+            yield done.pop(i) if isinstance(row, Rendered) else row
+
+    @torch.inference_mode()
+    def _score_batch(self, rows: Sequence[Rendered], columns: Sequence[str]) -> list[TokenRow]:
+        inputs = self._inputs(rows)
+        places = [np.flatnonzero(row.scored) for row in rows]
+        offset = 1 if self.family == "causal" else 0
+        line = torch.from_numpy(np.repeat(np.arange(len(rows)), [len(p) for p in places]))
+        position = torch.from_numpy(np.concatenate(places) - offset)
+        target = torch.from_numpy(
+            np.concatenate([r.ids[p] for r, p in zip(rows, places, strict=True)]).astype(np.int64)
+        )
+        self._check_ids(rows)
+        with self._arithmetic():
+            logits_of = self._logits_of(inputs, line, position)
+        parts: list[dict[str, Any]] = []
+        step = chunk_rows(self.vocabulary)
+        for at in range(0, len(target), step):
+            with self._arithmetic():
+                logits = logits_of(slice(at, at + step))
+            parts.append(reduce_logits(logits, target[at : at + step].to(logits.device), columns))
+        whole = {c: np.concatenate([part[c] for part in parts]) for c in columns}
+        return self._split(rows, places, whole)
+
+    def _split(self, rows: Sequence[Rendered], places: list[Any], whole: dict[str, Any]) -> list[TokenRow]:
+        table: list[TokenRow] = []
+        at = 0
+        for row, place in zip(rows, places, strict=True):
+            columns: dict[str, Any] = {}
+            for name, values in whole.items():
+                filled = np.full(row.ids.size, -1 if name == "rank" else np.nan, values.dtype)
+                filled[place] = values[at : at + place.size]
+                columns[name] = filled
+            at += place.size
+            table.append(TokenRow(row, columns, self.decode(row.ids[row.supervised])))
+        return table
+
+    def _logits_of(self, inputs: dict[str, Tensor], line: Tensor, position: Tensor) -> Any:
+        """A function from a slice of the wanted positions to their logits [n, V]; runs the model once."""
+        line, position = line.to(self.device), position.to(self.device)
+        if self._held_back is None:
+            self._held_back = self._can_hold_back(inputs)
+        if not self._held_back:
+            logits = self.module(**inputs).logits
+            return lambda part: logits[line[part], position[part]]
+        with self._holding_back() as caught:
+            self.module(**inputs)
+        hidden = caught[0][line, position]
+        del caught[:]
+        return lambda part: self._head()(hidden[part])
+
+    def _can_hold_back(self, inputs: dict[str, Tensor]) -> bool:
+        """Whether the output layer alone makes the logits: compared on the first row of the first batch."""
+        short = {k: v[:1, :8] if k != "encoder_outputs" else v for k, v in inputs.items()}
+        whole = self.module(**short).logits
+        try:
+            with self._holding_back() as caught:
+                self.module(**short)
+            again = self._head()(caught[0])
+        except (RuntimeError, TypeError, IndexError, AttributeError):
+            return False
+        return again.shape == whole.shape and torch.allclose(
+            again.float(), whole.float(), rtol=1e-4, atol=1e-4, equal_nan=True
+        )
+
+    def _head(self) -> nn.Module:
+        head = self.module.get_output_embeddings()  # pyright: ignore[reportCallIssue]
+        if head is None:
+            raise RemanenceError(f"{self.name} has no language-model head, so it gives no token probabilities.")
+        return head
+
+    @contextlib.contextmanager
+    def _holding_back(self) -> Generator[list[Tensor]]:
+        """While open, the output layer keeps its input in the list and returns one column of zeros."""
+        head, caught = self._head(), list[Tensor]()
+
+        def keep(hidden: Tensor) -> Tensor:
+            caught.append(hidden)
+            return hidden.new_zeros(*hidden.shape[:-1], 1)
+
+        before = head.forward
+        head.forward = keep
+        try:
+            yield caught
+        finally:
+            if "forward" in head.__dict__ and getattr(before, "__self__", None) is head:
+                del head.forward
+            else:
+                head.forward = before
+
+    def _inputs(self, rows: Sequence[Rendered]) -> dict[str, Tensor]:
+        """Right-padded inputs; a decoder's inputs are its targets moved one to the right."""
+        if self.family == "causal":
+            ids, mask = pad([row.ids for row in rows], self._pad(), side="right")
+            return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
+        source, mask = pad([row.source for row in rows if row.source is not None], self._pad(), side="right")
+        start = np.array([self._decoder_start()], np.int32)
+        decoder, _ = pad([np.concatenate([start, row.ids[:-1]]) for row in rows], self._pad(), side="right")
+        inputs = {"input_ids": source, "attention_mask": mask, "decoder_input_ids": decoder}
+        return {k: v.to(self.device) for k, v in inputs.items()}
+
+    def _check_ids(self, rows: Sequence[Rendered]) -> None:
+        width = int(self.module.get_input_embeddings().weight.shape[0])  # pyright: ignore
+        highest = max(int(row.ids.max()) for row in rows)
+        if highest >= width:
+            raise RemanenceError(
+                f"The tokenizer gives token id {highest}, but {self.name} only knows {width} ids: "
+                "it is another model's tokenizer; pass the model with its own."
+            )
+
+    def _pad(self) -> int:
+        for candidate in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
+            if candidate is not None:
+                return int(candidate)
+        return 0
+
+    def _decoder_start(self) -> int:
+        config: Any = self.module.config
+        start = getattr(config, "decoder_start_token_id", None)
+        if start is None:
+            start = getattr(getattr(self.module, "generation_config", None), "decoder_start_token_id", None)
+        if start is None:
+            raise RemanenceError(f"{self.name} does not say its decoder_start_token_id; set it in its config.json.")
+        return int(start)
+
+    def _arithmetic(self) -> Any:
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+    # -------------------------------------------------------------- generation
+
+    def generate(
+        self, prompts: Sequence[Prompt], new_tokens: int, scheme: SamplingScheme | None = None, seed: int = 0
+    ) -> list[Answer]:
+        """One answer per prompt, in order; batches are left-padded and packed by length."""
+        answers: dict[int, Answer] = {}
+        widths = [p.ids.size + new_tokens + (0 if p.source is None else p.source.size) for p in prompts]
+        for batch in pack(list(range(len(prompts))), widths, self.batch_tokens):
+            for i, ids in zip(
+                batch, self._generate([prompts[i] for i in batch], new_tokens, scheme, seed), strict=True
+            ):
+                answers[i] = Answer(ids, self.decode(ids), scheme, seed)
+        return [answers[i] for i in range(len(prompts))]
+
+    @torch.inference_mode()
+    def _generate(
+        self, prompts: Sequence[Prompt], new_tokens: int, scheme: SamplingScheme | None, seed: int
+    ) -> list[IntsT]:
+        from transformers import GenerationConfig
+
+        eos = self._ends()
+        drawing: dict[str, Any] = {}
+        if scheme is not None:
+            drawing = {"temperature": scheme.temperature, "top_k": scheme.top_k or 0, "top_p": scheme.top_p or 1.0}
+        settings = GenerationConfig(
+            max_new_tokens=new_tokens,
+            do_sample=scheme is not None,
+            pad_token_id=self._pad(),
+            eos_token_id=sorted(eos) or None,
+            decoder_start_token_id=self._decoder_start() if self.family == "seq2seq" else None,
+            **drawing,
+        )
+        if self.family == "causal":
+            ids, mask = pad([p.ids for p in prompts], self._pad(), side="left")
+            inputs = {"input_ids": ids, "attention_mask": mask}
+            given = ids.shape[1]
+        else:
+            source, mask = pad([p.source for p in prompts if p.source is not None], self._pad(), side="right")
+            start = np.array([self._decoder_start()], np.int32)
+            decoder, decoder_mask = pad([np.concatenate([start, p.ids]) for p in prompts], self._pad(), side="left")
+            inputs = {
+                "input_ids": source,
+                "attention_mask": mask,
+                "decoder_input_ids": decoder,
+                "decoder_attention_mask": decoder_mask,
+            }
+            given = decoder.shape[1]
+        inputs = {k: v.to(self.device) for k, v in inputs.items()}
+        with self._arithmetic(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            out = self.module.generate(**inputs, generation_config=settings)  # pyright: ignore[reportCallIssue]
+        return [_until_end(line[given:].cpu().numpy().astype(np.int32), eos) for line in out]
+
+    def _ends(self) -> set[int]:
+        listed = getattr(getattr(self.module, "generation_config", None), "eos_token_id", None)
+        ends = {listed} if isinstance(listed, int) else set(listed or ())
+        return ends | ({self.tokenizer.eos_token_id} - {None})
+
+
+def _until_end(ids: IntsT, ends: set[int]) -> IntsT:
+    """The answer up to and including its first end-of-text token."""
+    stops = np.flatnonzero(np.isin(ids, list(ends)))
+    return ids[: stops[0] + 1] if stops.size else ids
+
+
+def _width(row: Rendered | str) -> int:
+    assert isinstance(row, Rendered)
+    return row.ids.size + (0 if row.source is None else row.source.size)
+
+
+def pack(items: Sequence[int], widths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Items in batches of similar width, longest first, each at most `batch_tokens` wide after padding."""
+    order = sorted(range(len(items)), key=lambda k: (-widths[k], k))
+    batches: list[list[int]] = []
+    widest = 0
+    for k in order:
+        if not batches or (len(batches[-1]) + 1) * widest > batch_tokens:
+            batches.append([])
+            widest = widths[k]
+        batches[-1].append(items[k])
+    return batches
+
+
+def pad(rows: Sequence[IntsT], value: int, *, side: str) -> tuple[Tensor, Tensor]:
+    """[B, T] ids and attention mask (int64), padded on the side given."""
+    widest = max(row.size for row in rows)
+    ids = np.full((len(rows), widest), value, np.int64)
+    mask = np.zeros((len(rows), widest), np.int64)
+    for i, row in enumerate(rows):
+        here = slice(0, row.size) if side == "right" else slice(widest - row.size, widest)
+        ids[i, here] = row
+        mask[i, here] = 1
+    return torch.from_numpy(ids), torch.from_numpy(mask)
