@@ -1,0 +1,1 @@
+"""Mitigations: what makes a target remember less, or keep what it remembers to itself."""

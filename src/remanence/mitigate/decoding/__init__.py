@@ -1,0 +1,1 @@
+"""Mitigations that leave the model as it is and guard what it says."""

@@ -1,0 +1,1 @@
+"""Claims of papers, each checked by one small experiment with a verdict measured here."""
