@@ -30,7 +30,7 @@ Floats = NDArray[np.floating[Any]]
 FALSE_ALARMS_NEEDED = 3
 """A false-positive rate needs held-out rows for this many false alarms: 300 for 1 %, 3,000 for 0.1 %.
 
-With fewer, even no false alarm at all would leave the asked rate inside its own 95 % interval (the "rule of three").
+With fewer, not even a clean sheet would put the true rate below the asked one with 95 % confidence (rule of three).
 """
 
 
