@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from remanence.core.errors import NotMeasured
 from remanence.core.finding import Finding, Score
@@ -67,15 +67,12 @@ class TableMeasure:
     takes the union of the columns of all measures and makes one forward pass; re-scoring needs no model.
     """
 
+    name: str = ""
+    """Name in tables and on the command line: the file's name."""
     needs: tuple[str, ...] = ()
     """Columns of the target's table."""
-    needs_base: ClassVar[tuple[str, ...]] = ()
+    needs_base: tuple[str, ...] = ()
     """Columns of the base model's table, for measures that compare with it."""
-
-    @property
-    def name(self) -> str:
-        """Name in tables and on the command line."""
-        raise NotImplementedError  # abstract
 
     def score(self, row: TokenRow, base: TokenRow | None = None) -> Score:
         """The score of one row, higher = more memorized. Raises `NotMeasured` for a row that cannot be judged."""

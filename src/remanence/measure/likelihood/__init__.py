@@ -1,0 +1,1 @@
+"""Measures of how likely a row is to the model: all read from one pass."""
