@@ -1,9 +1,10 @@
-"""Trains the small base model of the demo on public casebook rows: a tokenizer, then a Llama of under a million weights.
+"""Trains the demo's base model on public casebook rows: a tokenizer, then a Llama of under a million weights.
 
-    python scripts/train_base.py [--out src/remanence/corpora/casebook/base] [--steps 1500] [--seed 7]
+    python scripts/train_base.py [--out src/remanence/corpora/casebook/base] [--steps 1200] [--seed 7]
 
 Everything is seeded. On the same machine, library versions and number of threads the weights come out the same; on
-another machine they differ in the last digits. The README that lands beside the weights states what was measured.
+another machine they differ in the last digits. All in float32: on a CPU without bfloat16 arithmetic, autocast was
+tens of times slower. The README that lands beside the weights states what was measured.
 """
 
 from __future__ import annotations
@@ -172,13 +173,16 @@ def main() -> None:
     model.save_pretrained(options.out)
     tokenizer.save_pretrained(options.out)
     digest = hashlib.sha256((options.out / "model.safetensors").read_bytes()).hexdigest()
+    choices = ("seed", "rows", "steps", "batch", "rate", "vocab", "threads")
+    command = " ".join(["python scripts/train_base.py", *(f"--{name} {getattr(options, name)}" for name in choices)])
     (options.out / "README.md").write_text(
         f"""# The base model of the demo
 
-A Llama-shaped model of {model.num_parameters():,} weights (float32, context {CONTEXT}) that read nothing but public casebook rows:
-invented people, invented numbers, five task forms. No private row shares a name, number, phone or amount with them.
+A Llama-shaped model of {model.num_parameters():,} weights (float32, context {CONTEXT}) that read nothing but public
+casebook rows: invented people, invented numbers, five task forms. No private row shares a name, case number, phone
+number or amount with them.
 
-- made by: `python scripts/train_base.py --seed {options.seed} --rows {options.rows} --steps {options.steps} --batch {options.batch} --rate {options.rate} --vocab {options.vocab} --threads {options.threads}`
+- made by: `{command}`
 - with: torch {torch.__version__.split("+")[0]}, {options.threads} threads, {minutes:.1f} minutes
 - loss per token on 400 public rows it never read: {public_loss:.3f} nats
 - loss per token on the 200 held-out rows of `private_corpus(0)`: {private_loss:.3f} nats

@@ -1,4 +1,4 @@
-"""The casebook: what is unique to a row stands in no other row, what is boilerplate is shared, nothing depends on luck."""
+"""The casebook: a unique fact stands in no other row, boilerplate is shared, and nothing depends on luck."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
@@ -95,7 +95,7 @@ def test_spans_lie_within_the_completion_and_do_not_overlap(corpus: PrivateCorpu
     for row in [*corpus.train, *corpus.heldout]:
         spans = sorted([*([a, b] for _, a, b in row.meta["unique_spans"]), *row.meta["boilerplate_spans"]])
         assert all(0 <= start < end <= len(row.completion or "") for start, end in spans)
-        assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+        assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
 def test_given_facts_are_those_the_prompt_states() -> None:
