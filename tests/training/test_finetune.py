@@ -76,9 +76,8 @@ def test_a_collator_may_change_the_labels_and_a_callback_may_look_on(twenty: lis
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             steps.append(state.global_step)
 
-    finetune(
-        base_folder(), twenty[:4], tmp_path, epochs=1, batch_size=2, collator=watch, callbacks=[Steps()], progress=False
-    )
+    few = {**SHORT, "epochs": 1, "batch_size": 2}
+    finetune(base_folder(), twenty[:4], tmp_path, collator=watch, callbacks=[Steps()], **few)
     assert steps == [1, 2]
     assert [labels.shape[0] for labels in seen] == [2, 2]
     assert all((labels[:, :3] == -100).all() for labels in seen), "prompts are masked"

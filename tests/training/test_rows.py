@@ -92,20 +92,15 @@ def test_trl_prepares_the_same_ids_and_labels(
     if form == "text":
         records = [Record(r.id, text=r.plain) for r in records]
     if form == "messages":
-        records = [
-            Record(
-                r.id,
-                messages=(
-                    {"role": "user", "content": str(r.prompt)},
-                    {"role": "assistant", "content": str(r.completion)},
-                ),
-            )
-            for r in records
-        ]
+        records = [Record(r.id, messages=chat(str(r.prompt), str(r.completion))) for r in records]
     for max_length in (512, 60):
         theirs = trl_rows(records, tmp_path, loss_on, max_length)
         ours = [training_row(tokenizer, record, max_length, loss_on) for record in records]
         assert [row for row in ours if any(label != -100 for label in row.labels)] == theirs
+
+
+def chat(question: str, answer: str) -> tuple[dict[str, str], ...]:
+    return ({"role": "user", "content": question}, {"role": "assistant", "content": answer})
 
 
 def trl_rows(records: list[Record], folder: Path, loss_on: LossOn, max_length: int) -> list[Row]:
