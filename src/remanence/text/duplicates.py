@@ -113,17 +113,14 @@ def _near_among(
     for i in indexed.tolist():
         if i in sketches:
             lsh.insert(i, sketches[i], check_duplication=False)
-    sizes = np.array([s.size for s in sets], np.int64)
-    starts = np.concatenate(([0], np.cumsum(sizes)))
+    starts = np.concatenate(([0], np.cumsum([s.size for s in sets])))
     flat = np.concatenate(sets)
     for i in asking.tolist():
         if i in sketches:
             candidates = np.array(sorted(cast("list[int]", lsh.query(sketches[i]))), np.int64)
             candidates = candidates[candidates != i]
             if candidates.size:
-                common = _num_common(flat, starts, i, candidates)
-                union = sizes[i] + sizes[candidates] - common
-                yield i, candidates[common >= NEAR * union - 1e-9]
+                yield i, candidates[_are_near(flat, starts, i, candidates)]
 
 
 def _shingles(texts: list[list[str]], n: int) -> list[Hashes]:
@@ -167,18 +164,27 @@ def _mixed(values: Hashes) -> Hashes:
 
 
 @njit(cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
-def _num_common(flat: Any, starts: Any, one: int, others: Any) -> Any:
-    """How many hashes set `one` shares with each of the other sets; all are ascending stretches of `flat`."""
-    common = np.zeros(others.size, np.int64)
+def _are_near(flat: Any, starts: Any, one: int, others: Any) -> Any:
+    """[K] is each of the other sets at Jaccard >= `NEAR` from set `one`? Sets are ascending stretches of `flat`.
+
+    With c shared hashes and m that stand in one set only, the sizes add to m + 2c and Jaccard is c / (c + m), so it
+    reaches `NEAR` just when m <= (m + 2c) (1 - NEAR) / (1 + NEAR): the walk stops once m is above that.
+    """
+    near = np.zeros(others.size, np.bool_)
+    end_i = starts[one + 1]
     for k in range(others.size):
-        i, j = starts[one], starts[others[k]]
-        while i < starts[one + 1] and j < starts[others[k] + 1]:
+        i, j, end_j = starts[one], starts[others[k]], starts[others[k] + 1]
+        allowed = (end_i - i + end_j - j) * (1 - NEAR) / (1 + NEAR) + 1e-9
+        missing = 0
+        while i < end_i and j < end_j and missing <= allowed:
             if flat[i] == flat[j]:
-                common[k] += 1
                 i += 1
                 j += 1
             elif flat[i] < flat[j]:
                 i += 1
+                missing += 1
             else:
                 j += 1
-    return common
+                missing += 1
+        near[k] = missing + (end_i - i) + (end_j - j) <= allowed
+    return near
