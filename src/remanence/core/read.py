@@ -43,7 +43,7 @@ class Columns:
         if len(asked) > 1:
             raise RemanenceError(f"Columns of two forms were named ({' and '.join(asked)}): name those of one.")
         there: list[Form] = asked or [f for f in _FORMS if any(c in row for c in self.of(f))]
-        filled = [f for f in there if any(row.get(c) is not None for c in self.of(f))]
+        filled: list[Form] = [f for f in there if any(row.get(c) is not None for c in self.of(f))]
         if len(filled) > 1:
             both = " and ".join(" + ".join(self.of(f)) for f in filled)
             raise RemanenceError(

@@ -149,8 +149,9 @@ class Renderer:
         if not record.completion:
             raise NotMeasured("the completion is empty")
         whole_source, whole = self._ids(record.prompt or ""), self._ids(text_target=record.completion)
-        cut = {"truncation": True, "max_length": self.limit} if self.limit is not None else {}
-        source, ids = self._ids(record.prompt or "", **cut), self._ids(text_target=record.completion, **cut)
+        cut: dict[str, Any] = {"truncation": True, "max_length": self.limit} if self.limit is not None else {}
+        source = self._ids(record.prompt or "", **cut)
+        ids = self._ids(text_target=record.completion, **cut)
         lost = len(whole) - len(ids)
         return Rendered(
             np.asarray(ids, np.int32),
