@@ -1,0 +1,217 @@
+"""The charts of the report: every rate as a point with its interval, the same colours and shapes throughout.
+
+Colours are CSS variables of the page, so a chart follows dark, light and print without being drawn again. Each chart
+is drawn twice from one Vega-Lite spec: as SVG that stands in the file at once, and by Vega when it comes into view.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from remanence.report.words import (
+    MODELS,
+    WHO,
+    Line,
+    Share,
+    count,
+    measure_name,
+    metric_detail,
+    metric_name,
+    number,
+    percent,
+    share,
+    span,
+)
+
+SERIES = ("tuned", "floor", "base", "ceiling", "blind")
+_SHAPES = {"tuned": "circle", "floor": "square", "base": "triangle-up", "ceiling": "diamond", "blind": "cross"}
+_DASHES = {"tuned": [1, 0], "floor": [2, 3], "base": [6, 3], "ceiling": [8, 2, 2, 2], "blind": [1, 4]}
+_PREFIX = {"tuned": "", "floor": "floor_", "base": "base_", "ceiling": "ceiling_"}
+_TIPS = {"name": " ", "label": "at", "shown": "rate", "interval": "95 %", "count": "rows"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with what stands above it."""
+
+    name: str
+    title: str
+    series: tuple[tuple[str, str], ...]
+    """(kind, name) of what it shows, for the legend."""
+    spec: dict[str, Any]
+    svg: str
+
+
+def rates_figure(lines: Sequence[Line]) -> Figure | None:
+    """Every rate against floor, base and ceiling."""
+    points = _points(lines, lambda r: _folded(metric_name(r), metric_detail(r)), SERIES[:4])
+    if not points:
+        return None
+    axis = alt.Axis(
+        values=[0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1],
+        labelExpr="format(100 * datum.value, '~r') + ' %'",
+        labelOverlap=True,
+    )
+    scale = alt.Scale(type="sqrt", domain=[0, 1])
+    lines_of_label = alt.Axis(labelLimit=150, labelExpr="split(datum.label, '\\n')")
+    names = alt.Y("label:N", title=None, sort=_order(points), axis=lines_of_label)
+    return _figure(
+        "rates",
+        "Every rate on one scale, stretched near zero",
+        points,
+        lambda field: alt.X(f"{field}:Q", title=None, scale=scale, axis=axis),
+        names,
+        yOffset=alt.YOffset("who:N", sort=list(SERIES), scale=alt.Scale(paddingInner=0.4, paddingOuter=0.7)),
+    )
+
+
+def prefix_figure(lines: Sequence[Line]) -> Figure | None:
+    """Rate by number of tokens given away."""
+    points = _points(lines, lambda r: float(r["value"]), ("tuned", "floor", "base"))
+    values = sorted({p["label"] for p in points})
+    if len(values) < 2:
+        return None
+    x = alt.X("label:Q", title="tokens of the row given in the prompt", scale=alt.Scale(zero=False, nice=False),
+              axis=alt.Axis(values=values, grid=False, labelOverlap=True))  # fmt: skip
+    return _figure("prefix", "By how much of the row is given away", points, _share_of_rows, x, curve=True)
+
+
+def samples_figure(lines: Sequence[Line], detail: str, name: str) -> Figure | None:
+    """Rate by number of samples n, for one scheme and p."""
+    points = _points(lines, lambda r: float(str(r["value"]).removeprefix("n=")), ("tuned", "floor", "base"))
+    values = sorted({p["label"] for p in points})
+    if len(values) < 2:
+        return None
+    x = alt.X("label:Q", title="samples drawn (n)", scale=alt.Scale(type="log", nice=False),
+              axis=alt.Axis(values=values, grid=False, format="~s", labelOverlap=True))  # fmt: skip
+    title = f"By number of samples drawn: {detail}".removesuffix(": ")
+    return _figure(name, title, points, _share_of_rows, x, curve=True)
+
+
+def breakdown_figure(lines: Sequence[Line], by: str, title: str, axis: str) -> Figure | None:
+    """Rate within bins of length, copies or near duplicates."""
+    points = _points(lines, lambda r: str(r["value"]), ("tuned", "floor", "base"))
+    if not points:
+        return None
+    sort = [str(r["value"]) for r in lines]
+    x = alt.X("label:O", title=axis, sort=sort, axis=alt.Axis(labelAngle=0, grid=False))
+    offset = alt.XOffset("who:N", sort=list(SERIES), scale=alt.Scale(paddingInner=0.5, paddingOuter=0.8))
+    return _figure(f"by-{by}", title, points, _share_of_rows, x, xOffset=offset)
+
+
+def auc_figure(lines: Sequence[Line]) -> Figure | None:
+    """How well each measure tells training rows from held-out ones."""
+    points: list[dict[str, Any]] = []
+    for line in lines:
+        auc, low, high = (number(line[key]) for key in ("auc", "auc_low", "auc_high"))
+        if auc is None or low is None or high is None:
+            continue
+        point = {"label": measure_name(line["measure"]), "who": line["target"], "rate": auc, "low": low, "high": high,
+                 "name": MODELS[line["target"]], "shown": f"{auc:.3f}", "interval": f"{low:.3f} to {high:.3f}",
+                 "count": f"{line['num_members']:,} / {line['num_nonmembers']:,}"}  # fmt: skip
+        if point not in points:
+            points.append(point)
+    if not points:
+        return None
+    scale = alt.Scale(domain=[min(0.45, *(p["low"] for p in points)), 1], nice=False)
+    title = "ROC-AUC (0.5 = coin toss)"
+    coin = alt.Chart(alt.Data(values=[{"rate": 0.5}])).mark_rule(strokeDash=[2, 3], color="var(--muted)")
+    return _figure(
+        "auc",
+        "Telling training rows from held-out rows",
+        points,
+        lambda field: alt.X(f"{field}:Q", title=title, scale=scale, axis=alt.Axis(tickCount=6)),
+        alt.Y("label:N", title=None, sort=_order(points)),
+        under=[coin.encode(x=alt.X("rate:Q", title=title, scale=scale))],
+        yOffset=alt.YOffset("who:N", sort=list(SERIES), scale=alt.Scale(paddingInner=0.5, paddingOuter=0.5)),
+    )
+
+
+def _points(lines: Sequence[Line], label: Callable[[Line], Any], series: Sequence[str]) -> list[dict[str, Any]]:
+    """One dict per point; the words of its tooltip are made here, so that all charts speak alike."""
+    found: list[dict[str, Any]] = []
+    for line in lines:
+        for who in series:
+            value: Share | None = share(line, _PREFIX[who])
+            if value is not None:
+                found.append({"label": label(line), "who": who, "rate": value.rate, "low": value.low,
+                              "high": value.high, "name": WHO[who], "shown": percent(value.rate),
+                              "interval": f"{span(value.low, value.high)} %", "count": count(value)})  # fmt: skip
+    return found
+
+
+def _folded(*parts: str, width: int = 20) -> str:
+    """A label in lines short enough for a phone."""
+    return "\n".join(line for part in parts for line in textwrap.wrap(part, width, break_long_words=False))
+
+
+def _order(points: Sequence[dict[str, Any]]) -> list[Any]:
+    return list(dict.fromkeys(p["label"] for p in points))
+
+
+def _share_of_rows(field: str) -> alt.Y:
+    axis = alt.Axis(tickCount=4, labelExpr="format(100 * datum.value, '~r') + ' %'")
+    return alt.Y(f"{field}:Q", title="share of rows", scale=alt.Scale(domainMin=0), axis=axis)
+
+
+def _figure(
+    name: str,
+    title: str,
+    points: Sequence[dict[str, Any]],
+    measured: Callable[[str], alt.X | alt.Y],
+    across: alt.X | alt.Y,
+    *,
+    curve: bool = False,
+    under: Sequence[alt.Chart] = (),
+    **offset: alt.XOffset | alt.YOffset,
+) -> Figure:
+    """`measured` builds the axis of the rate for one of the fields rate and low; `across` is the other axis."""
+    series = tuple(who for who in SERIES if any(p["who"] == who for p in points))
+
+    def by_who(values: Sequence[Any]) -> dict[str, Any]:
+        return {"scale": alt.Scale(domain=list(series), range=list(values)), "legend": None}
+
+    colour = alt.Color("who:N", **by_who([f"var(--{s})" for s in series]))
+    shape = alt.Shape("who:N", **by_who([_SHAPES[s] for s in series]))
+    dash = alt.StrokeDash("who:N", **by_who([_DASHES[s] for s in series]))
+    tips = [alt.Tooltip(f"{field}:N", title=label) for field, label in _TIPS.items()]
+    sideways = isinstance(across, alt.Y)
+    point = [measured("rate"), across, colour]
+    interval = [measured("low"), alt.X2("high:Q") if sideways else alt.Y2("high:Q"), across, colour]
+    data = alt.Chart(alt.Data(values=points))
+    layers: list[alt.Chart] = list(under)
+    if curve:
+        layers.append(data.mark_area(opacity=0.13, tooltip=False).encode(*interval))
+        layers.append(data.mark_line(strokeWidth=2).encode(*point, dash))
+    else:
+        layers.append(data.mark_rule(strokeWidth=2, opacity=0.55).encode(*interval, *offset.values(), tooltip=tips))
+    dots = data.mark_point(filled=True, size=64, opacity=1)
+    layers.append(dots.encode(*point, *offset.values(), shape, tooltip=tips))
+    height = len(_order(points)) * (20 + 11 * len(series)) if sideways else 220
+    chart = alt.layer(*layers).properties(height=height).configure(
+        background="transparent",
+        font="system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(
+            domain=False, ticks=False, gridColor="var(--line)", labelColor="var(--muted)", labelFontSize=12,
+            labelPadding=8, titleColor="var(--muted)", titleFontSize=12, titleFontWeight="normal", titlePadding=12,
+        ),
+    )  # fmt: skip
+    svg = vl_convert.vegalite_to_svg(chart.properties(width=460).to_dict())
+    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
+    spec = chart.properties(width="container", autosize=fit).to_dict()
+    spec.pop("$schema", None)  # an address that nothing loads; the page names no other place at all
+    names = {p["who"]: p["name"] for p in points}
+    return Figure(name, title, tuple((who, names[who]) for who in series), spec, _inline(svg))
+
+
+def _inline(svg: str) -> str:
+    """The SVG as part of a page: namespaces are the page's own."""
+    return re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg)

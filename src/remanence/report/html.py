@@ -1,0 +1,114 @@
+"""The report: one HTML file that starts with the verdict and needs neither network nor model.
+
+Everything is inside the file, and its content-security policy forbids the browser to load anything or to run any
+script but the report's own three, named by their hashes: training text that looks like a script stays text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from remanence.core.run import Run
+from remanence.report import sections
+from remanence.report.audit import Audit
+from remanence.report.charts import Figure, rates_figure
+from remanence.report.evidence import evidence
+
+CHUNK = 100
+"""Rows of evidence in one block; a block is parsed when one of its rows is opened."""
+
+COLUMNS = ("rank", "id", "comes_back", "shortest_prefix", "longest_run", "strength", "log_p", "queries", "p_value",
+           "q_value", "copies", "near", "num_supervised")  # fmt: skip
+
+
+def write_report(run: Run, *, reveal: bool = False) -> Path:
+    """Write `report.html` into the run folder. Without `reveal` no training text is in the file, only its shape."""
+    run.write_text("report.html", render(Audit.read(run), reveal=reveal))
+    return run.folder / "report.html"
+
+
+def render(audit: Audit, *, reveal: bool = False) -> str:
+    """The whole page."""
+    all_rates = audit.rates_by("all")
+    shown, folded = sections.curves(audit)
+    breakdowns = sections.breakdowns(audit)
+    members = sections.membership(audit)
+    first = rates_figure(all_rates)
+    figures = [first, *shown, *folded, *(b["figure"] for b in breakdowns)]
+    figures.append(members.figure if members else None)
+    scripts = [bundle(), _asset("page.js"), _asset("rows.js")]
+    assert not any("</script" in script for script in scripts)
+    page = Environment(
+        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).get_template("report.html.j2")
+    return page.render(
+        audit=audit,
+        reveal=reveal,
+        headline=sections.headline(audit),
+        rates=sections.rate_rows(all_rates),
+        rates_figure=first,
+        curves=shown,
+        more_curves=folded,
+        breakdowns=breakdowns,
+        membership=members,
+        methods=sections.methods(audit),
+        settings=sections.settings(audit),
+        num_back=sum(bool(line["comes_back"]) for line in audit.ranking),
+        svg=_svg,
+        style=Markup(_asset("report.css") + _asset("rows.css")),
+        scripts=[Markup(script) for script in scripts],
+        hashes=[_hash(script) for script in scripts],
+        specs=embedded({f.name: f.spec for f in figures if f is not None}),
+        rows=embedded({name: [_plain(line[name]) for line in audit.ranking] for name in COLUMNS}),
+        evidence=list(_chunks(evidence(audit, reveal=reveal))),
+    )
+
+
+def embedded(value: Any) -> Markup:
+    """JSON for a script element that nothing in it can close: `<`, `>`, `&` and line separators are escaped."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return Markup(text)
+
+
+@cache
+def bundle() -> str:
+    """Vega, Vega-Lite and vega-embed as one script, once for all charts."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+
+
+def _chunks(found: list[dict[str, Any] | None]) -> Iterator[Markup]:
+    for start in range(0, len(found), CHUNK):
+        yield embedded(found[start : start + CHUNK])
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinity: it goes as a word, and not-a-number goes as null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else "inf"
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _svg(figure: Figure) -> Markup:
+    return Markup(figure.svg)
+
+
+def _hash(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _asset(name: str) -> str:
+    return (resources.files("remanence.report") / "assets" / name).read_text(encoding="utf-8")

@@ -1,0 +1,221 @@
+"""The tables of the report in the words they are printed in; the template only lays them out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from remanence.report.audit import Audit
+from remanence.report.charts import Figure, auc_figure, breakdown_figure, prefix_figure, samples_figure
+from remanence.report.words import (
+    MEASURES,
+    METRICS,
+    MODELS,
+    WHO,
+    Line,
+    Share,
+    count,
+    figure,
+    fold,
+    measure_name,
+    metric_detail,
+    metric_name,
+    number,
+    percent,
+    points,
+    share,
+    span,
+)
+
+BREAKDOWNS = {
+    "length": ("By length of the row", "supervised tokens"),
+    "copies": ("By number of copies in the training data", "copies, itself included"),
+    "near": ("By number of near duplicates", "other rows nearly the same"),
+}
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One bar of the picture beside the verdict; places are in per cent of its width."""
+
+    who: str
+    name: str
+    count: str
+    rate: str
+    interval: str
+    left: float
+    width: float
+    dot: float
+    beyond: bool
+    """The rate lies to the right of the picture."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A rate in a table."""
+
+    rate: str
+    interval: str
+    count: str
+
+
+def strips(headline: Line) -> tuple[list[Strip], str]:
+    """The rate, floor, base and ceiling on one scale, and where that scale ends."""
+    shares = {"tuned": share(headline), **{who: share(headline.get(who)) for who in ("floor", "base", "ceiling")}}
+    measured = [s.high for who, s in shares.items() if s is not None and who != "ceiling"]
+    ends = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75)
+    end = next((e for e in ends if e >= 1.04 * max(measured, default=1)), 1.0)
+    return [_strip(who, s, end) for who, s in shares.items() if s is not None], f"{100 * end:g}\u00a0%"
+
+
+def _strip(who: str, s: Share, end: float) -> Strip:
+    def place(rate: float) -> float:
+        return round(100 * min(rate, end) / end, 2)
+
+    width = round(place(s.high) - place(s.low), 2)
+    words = (WHO[who], count(s), percent(s.rate), span(s.low, s.high))
+    return Strip(who, *words, place(s.low), width, place(s.rate), s.rate > end)
+
+
+def rate_rows(lines: Sequence[Line], name_by_value: bool = False) -> list[dict[str, Any]]:
+    """Lines of `rates` as table rows: a name, four rates, two differences."""
+    found: list[dict[str, Any]] = []
+    for line in lines:
+        row: dict[str, Any] = {"name": line["value"] if name_by_value else metric_name(line)}
+        row["detail"] = line["detail"] if name_by_value else metric_detail(line)
+        for who, prefix in (("tuned", ""), ("floor", "floor_"), ("base", "base_"), ("ceiling", "ceiling_")):
+            value = share(line, prefix)
+            row[who] = None if value is None else Cell(percent(value.rate), span(value.low, value.high), count(value))
+        for name in ("excess", "over_base"):
+            row[name] = _difference(line, name)
+        found.append(row)
+    return found
+
+
+def _difference(line: Line, name: str) -> Cell | None:
+    value, low, high = (number(line.get(f"{name}{end}")) for end in ("", "_low", "_high"))
+    if value is None:
+        return None
+    return Cell(points(value), "" if low is None or high is None else f"{points(low)} to {points(high)}", "")
+
+
+def curves(audit: Audit) -> tuple[list[Figure], list[Figure]]:
+    """The curves to show at once, and those of further sampling schemes, folded away."""
+    samples = audit.rates_by("n", "np")
+    details = list(dict.fromkeys(str(r["detail"] or "") for r in samples))
+    by_n = [
+        samples_figure([r for r in samples if str(r["detail"] or "") == detail], detail, f"np-{place}")
+        for place, detail in enumerate(details)
+    ]
+    prefix = prefix_figure(audit.rates_by("prefix", "greedy"))
+    found = [f for f in (prefix, *by_n) if f is not None]
+    return found[:4], found[4:]
+
+
+def breakdowns(audit: Audit) -> list[dict[str, Any]]:
+    """The greedy rate by length, copies and near duplicates: a chart and its numbers."""
+    found: list[dict[str, Any]] = []
+    for by, (title, axis) in BREAKDOWNS.items():
+        lines = audit.rates_by(by, "greedy")
+        chart = breakdown_figure(lines, by, title, axis)
+        if chart is not None:
+            found.append({"figure": chart, "axis": axis, "rows": rate_rows(lines, name_by_value=True)})
+    return found
+
+
+@dataclass(frozen=True)
+class Membership:
+    """The membership section: AUC and TPR at each FPR by measure and target, and what is not claimed."""
+
+    fprs: list[str]
+    groups: list[tuple[str, str, list[dict[str, Any]]]]
+    """(name, kind, rows) of each target."""
+    refusals: list[str]
+    figure: Figure | None
+
+
+def membership(audit: Audit) -> Membership | None:
+    """The section, or None without scores; a reason that holds for all measures is told once."""
+    if not audit.membership:
+        return None
+    fprs = sorted({line["fpr"] for line in audit.membership if line["fpr"] is not None}, reverse=True)
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    refusals: dict[str, None] = {}
+    for line in audit.membership:
+        key = (line["target"], line["measure"])
+        new = {"who": key[0], "name": measure_name(key[1]), "auc": None, "tpr": [None] * len(fprs)}
+        row = rows.setdefault(key, new)
+        row["auc"] = row["auc"] or _auc(line)
+        tpr = share({**line, "hits": 0, "rate": line["tpr"], "low": line["tpr_low"], "high": line["tpr_high"], "n": 1})
+        if tpr is not None and line["fpr"] is not None:
+            realised = number(line["fpr_realised"])
+            as_asked = realised is None or percent(realised) == percent(line["fpr"])
+            note = "" if as_asked or realised is None else f"at {percent(realised)} FPR"
+            row["tpr"][fprs.index(line["fpr"])] = Cell(percent(tpr.rate), span(tpr.low, tpr.high), note)
+        if line["reason"]:
+            where = "" if line["fpr"] is None or line["auc"] is None else f"TPR at {100 * line['fpr']:g}\u00a0% FPR: "
+            refusals.setdefault(f"{where}{line['reason']}")
+    return Membership(
+        fprs=[f"{100 * f:g}\u00a0%" for f in fprs],
+        groups=[(name, who, [r for r in rows.values() if r["who"] == who]) for who, name in MODELS.items()],
+        refusals=list(refusals),
+        figure=auc_figure(audit.membership),
+    )
+
+
+def _auc(line: Line) -> Cell | None:
+    auc, low, high = (number(line[key]) for key in ("auc", "auc_low", "auc_high"))
+    if auc is None:
+        return None
+    return Cell(f"{auc:.3f}", "" if low is None or high is None else f"{low:.3f} to {high:.3f}", "")
+
+
+def methods(audit: Audit) -> list[tuple[str, str]]:
+    """What each metric and measure in this run means."""
+    metrics = list(dict.fromkeys(str(r["metric"]) for r in audit.rates))
+    measures = list(dict.fromkeys(fold(str(r["measure"])) for r in audit.membership))
+    found = [METRICS[m] for m in metrics if m in METRICS] + [MEASURES[m] for m in measures if m in MEASURES]
+    return [*found, METRICS["strength"]] if audit.ranking and "strength" not in metrics else found
+
+
+def settings(audit: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The spec as titled lists of names and values."""
+    spec = audit.spec
+    things: list[tuple[str, str]] = []
+    for kind, label in (("models", "model"), ("data", "data")):
+        for which, thing in (spec.get(kind) or {}).items():
+            if thing:
+                rows = f", {thing['rows']:,} rows" if "rows" in thing else ""
+                words = f"{thing.get('name')}{rows}, fingerprint {thing.get('fingerprint')}"
+                things.append((f"{label}, {which}", words))
+    asked = [(key.replace("_", " "), _value(value)) for key, value in (spec.get("settings") or {}).items()]
+    asked.append(("seed", _value(spec.get("seed"))))
+    versions = {"remanence": spec.get("remanence"), **(spec.get("versions") or {})}
+    return [
+        ("Models and data", things),
+        ("Settings", asked),
+        ("Versions", [(name, _value(value)) for name, value in versions.items()]),
+    ]
+
+
+def headline(audit: Audit) -> dict[str, Any]:
+    """The big number with its interval, as words."""
+    given: Mapping[str, Any] = audit.verdict.get("headline") or {}
+    value = share(given)
+    bars, end = strips(given)
+    excess = _difference(given, "excess")
+    words = None if value is None else {"number": figure(value.rate), "interval": span(value.low, value.high),
+                                        "count": count(value)}  # fmt: skip
+    return {"value": words, "strips": bars, "end": end, "excess": excess}
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_value(v) for v in value) or "none"
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    if value is None or isinstance(value, bool):
+        return {None: "not given", True: "yes", False: "no"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
