@@ -178,9 +178,9 @@ def _load_adapter(
         )
     found = base_folder(name, base)
     assert found is not None
-    base_folder, source = found
+    below_folder, source = found
     own_tokenizer = folder if has_tokenizer(folder) else None
-    below = _load_whole(base_folder, title_of(source), dtype, device, trust, own_tokenizer)
+    below = _load_whole(below_folder, title_of(source), dtype, device, trust, own_tokenizer)
     with _explained(title), quiet() as caught:
         if len(below.tokenizer) > num_embeddings(below.model) and own_tokenizer:
             below.model.resize_token_embeddings(len(below.tokenizer))  # tokens added in training, as peft does
