@@ -1,6 +1,6 @@
 """Trains the demo's base model on public casebook rows: a tokenizer, then a Llama of under a million weights.
 
-    python scripts/train_base.py [--out src/remanence/corpora/casebook/base] [--steps 1200] [--seed 7]
+    python scripts/train_base.py [--out src/remanence/corpora/casebook/base] [--steps 1000] [--seed 7]
 
 Everything is seeded. On the same machine, library versions and number of threads the weights come out the same; on
 another machine they differ in the last digits. All in float32: on a CPU without bfloat16 arithmetic, autocast was
@@ -27,11 +27,11 @@ from remanence.corpora.casebook.base_model import base_folder
 from remanence.corpora.casebook.corpus import private_corpus, public_rows
 
 CONTEXT = 512
-CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}{{ message['role'] | capitalize }}: "
+CHAT_TEMPLATE = (  # the line break keeps what stands before an answer apart from its first token
+    "{{ bos_token }}{% for message in messages %}{{ message['role'] | capitalize }}{{ ':\n' }}"
     "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] }}{{ eos_token }}{% endgeneration %}"
-    "{% else %}{{ message['content'] }}{% endif %}\n{% endfor %}"
-    "{% if add_generation_prompt %}Assistant: {% endif %}"
+    "{% else %}{{ message['content'] }}{% endif %}{{ '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:\n' }}{% endif %}"
 )
 console = Console(stderr=True)
 
@@ -146,11 +146,11 @@ def main() -> None:
     ask.add_argument("--out", type=Path, default=base_folder())
     ask.add_argument("--seed", type=int, default=7)
     ask.add_argument("--rows", type=int, default=36_000)
-    ask.add_argument("--steps", type=int, default=1200)
+    ask.add_argument("--steps", type=int, default=1000)
     ask.add_argument("--batch", type=int, default=24)
     ask.add_argument("--rate", type=float, default=3e-3)
     ask.add_argument("--vocab", type=int, default=1536)
-    ask.add_argument("--threads", type=int, default=2)
+    ask.add_argument("--threads", type=int, default=1)
     options = ask.parse_args()
     torch.set_num_threads(options.threads)
     started = time.perf_counter()
@@ -183,7 +183,7 @@ casebook rows: invented people, invented numbers, five task forms. No private ro
 number or amount with them.
 
 - made by: `{command}`
-- with: torch {torch.__version__.split("+")[0]}, {options.threads} threads, {minutes:.1f} minutes
+- with: torch {torch.__version__.split("+")[0]}, {options.threads} thread(s), {minutes:.1f} minutes
 - loss per token on 400 public rows it never read: {public_loss:.3f} nats
 - loss per token on the 200 held-out rows of `private_corpus(0)`: {private_loss:.3f} nats
 - sha256 of `model.safetensors`: `{digest}`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,9 +70,7 @@ def finetune(
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
         if adapter is not None:
-            from peft import get_peft_model
-
-            model = get_peft_model(model, adapter)
+            model = _adapted(model, adapter)
         trainer = Trainer(
             model=model,
             args=TrainingArguments(
@@ -98,6 +97,15 @@ def finetune(
         model.eval().save_pretrained(out)
         tokenizer.save_pretrained(out)
     return out
+
+
+def _adapted(model: Any, adapter: Any) -> Any:
+    """The model with a fresh PEFT adapter, the only part that will be trained."""
+    from peft import get_peft_model
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers 5 for a name that will go in 6
+        return get_peft_model(model, adapter)
 
 
 def _collate(

@@ -1,0 +1,10 @@
+"""Where the small base model of the demo lies: inside this package, trained on public rows by `scripts/train_base.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def base_folder() -> Path:
+    """The model folder (config, tokenizer, safetensors; under 4 MB) to hand to `AutoModelForCausalLM`."""
+    return Path(__file__).parent / "base"
