@@ -27,6 +27,8 @@ ROWS = _schema(
     num_supervised_truncated=_INT,
     copies=_INT,  # rows of the training data with the same text (itself included; 0 = none, for held-out rows)
     near=_INT,  # other training rows that are nearly the same
+    same_as=_INT,  # first row of the same group with the very same content, which is measured in its stead; or null
+    contaminated=_BOOL,  # a held-out row that stands in the training data, exactly or nearly: kept out of the floor
     reason=_TEXT,  # why the row cannot be measured at all
 )
 """One line per row of data. `rows.parquet`"""
@@ -38,6 +40,7 @@ TOKENS = _schema(
     supervised=pa.list_(_BOOL),
     source=pa.list_(_INT),  # encoder input, or null
     text=_TEXT,  # text of the supervised part
+    recheck=_TEXT,  # null, or what float32 at batch size 1 said of a verdict that hung on rounding: agrees, overturned
     reason=_TEXT,
 )
 """Plus one list<float> per column of the token table. `tokens/TARGET-GROUP-NNNNN.parquet`, TARGET tuned or base"""

@@ -88,6 +88,14 @@ class HuggingFace:
         for i, row in enumerate(rendered):
             yield done.pop(i) if isinstance(row, Rendered) else row
 
+    def alone_in_float32(self, row: Rendered, columns: Sequence[str]) -> TokenRow:
+        """The token row from a pass of its own in float32: the last word where a verdict hangs on rounding."""
+        dtype, self.dtype = self.dtype, torch.float32
+        try:
+            return self._score_batch([row], columns)[0]
+        finally:
+            self.dtype = dtype
+
     @torch.inference_mode()
     def _score_batch(self, rows: Sequence[Rendered], columns: Sequence[str]) -> list[TokenRow]:
         inputs = self._inputs(rows)
@@ -230,6 +238,14 @@ class HuggingFace:
             ):
                 answers[i] = Answer(ids, self.decode(ids), scheme, seed)
         return [answers[i] for i in range(len(prompts))]
+
+    def answer_alone_in_float32(self, prompt: Prompt, new_tokens: int, seed: int = 0) -> Answer:
+        """The greedy answer in float32 at batch size 1."""
+        dtype, self.dtype = self.dtype, torch.float32
+        try:
+            return self.generate([prompt], new_tokens, None, seed)[0]
+        finally:
+            self.dtype = dtype
 
     @torch.inference_mode()
     def _generate(

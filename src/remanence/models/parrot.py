@@ -17,7 +17,7 @@ from remanence.core.run import fingerprint
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import IntsT, Rendered, TokenRow
 from remanence.core.target import Answer, Prompt
-from remanence.models.reduce import reduce_plain
+from remanence.models.reduce import reduce_logits
 
 START, END, VOCABULARY = 256, 257, 258
 SURE = 30.0
@@ -63,7 +63,7 @@ class Parrot:
             said = row.ids if row.ids.tobytes() in known else (row.ids + 1) % VOCABULARY
             logits = torch.zeros(row.ids.size, VOCABULARY)
             logits[torch.arange(row.ids.size), torch.from_numpy(said.astype(np.int64))] = SURE
-            found = reduce_plain(logits, torch.from_numpy(row.ids.astype(np.int64)), columns)
+            found = reduce_logits(logits, torch.from_numpy(row.ids.astype(np.int64)), columns)
             for name, values in found.items():
                 values[~row.scored] = -1 if name == "rank" else np.nan
             yield TokenRow(row, found, self.decode(row.ids[row.supervised]))

@@ -9,7 +9,10 @@ Shapes: N positions, V vocabulary. Order of tokens: higher logit first, ties by 
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
@@ -86,10 +89,23 @@ def _scheme_plain(sorted_NV: Tensor, rank_N: Tensor, scheme: SamplingScheme) -> 
 
 
 def reduce_fast(logits_NV: Tensor, target_N: Tensor, columns: Sequence[str]) -> Columns:
-    """The same as `reduce_plain` on a CPU, in a few linear passes per position."""
-    numba.set_num_threads(max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)))  # pyright: ignore
-    logits = logits_NV.contiguous()
-    L, y = logits.numpy(), target_N.numpy().astype(np.int64)
+    """The same as `reduce_plain` on a CPU, in a few linear passes per position; as many threads as torch has."""
+    parts = min(torch.get_num_threads(), len(target_N))
+    if parts <= 1:
+        return _reduce_fast(logits_NV, target_N, columns)
+    cuts = [len(target_N) * part // parts for part in range(parts + 1)]
+    slices = [slice(a, b) for a, b in itertools.pairwise(cuts)]
+    found = list(_threads(parts).map(lambda part: _reduce_fast(logits_NV[part], target_N[part], columns), slices))
+    return {c: np.concatenate([one[c] for one in found]) for c in columns}  # pyright: ignore[reportReturnType]
+
+
+@functools.cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="reduce")
+
+
+def _reduce_fast(logits_NV: Tensor, target_N: Tensor, columns: Sequence[str]) -> Columns:
+    L, y = np.ascontiguousarray(logits_NV.numpy()), target_N.numpy().astype(np.int64)
     schemes = {c: s for c in columns if (s := SamplingScheme.of_column(c)) is not None}
     ks = sorted({s.top_k for s in schemes.values() if s.top_k is not None and s.top_k < L.shape[1]})
     top, best_other, rank, floor = _scan(L, y)
@@ -97,13 +113,13 @@ def reduce_fast(logits_NV: Tensor, target_N: Tensor, columns: Sequence[str]) -> 
     own = np.take_along_axis(L, y[:, None], 1)[:, 0].astype(np.float64)
     broken = np.isnan(top) | np.isposinf(top)
     found: dict[str, NDArray[np.generic]] = {"rank": np.where(broken, -1, rank)}
-    scaled = torch.empty_like(logits)
+    E = np.empty_like(L)
     plain = {"logprob", "mean", "std"} & set(columns)
     for temperature in sorted({s.temperature for s in schemes.values()} | ({1.0} if plain else set())):
-        torch.sub(logits, torch.from_numpy(top)[:, None], out=scaled)
+        np.subtract(L, top[:, None], out=E)
         if temperature != 1.0:
-            scaled.div_(temperature)
-        E = scaled.exp_().numpy()
+            np.divide(E, np.float32(temperature), out=E)
+        np.exp(E, out=E)
         distance = (own - top) / temperature
         if temperature == 1.0 and plain:
             z, first, second = _moments(L, E, top)
@@ -129,13 +145,13 @@ def _narrow(values: NDArray[np.generic], broken_N: NDArray[np.bool_], column: st
     return np.where(broken_N, np.nan, values).astype(np.float32)
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(nogil=True, cache=True)
 def _scan(L, y):  # pyright: ignore  # pragma: no cover
     """Per position: largest logit, largest of another token than y, rank of y, smallest finite logit."""
     n, v = L.shape
     top, other = np.empty(n, np.float32), np.empty(n, np.float32)
     rank, floor = np.empty(n, np.int64), np.empty(n, np.float32)
-    for i in numba.prange(n):
+    for i in range(n):
         row, t = L[i], y[i]
         own = row[t]
         best, low = np.float32(-np.inf), np.float32(np.inf)
@@ -161,44 +177,57 @@ def _scan(L, y):  # pyright: ignore  # pragma: no cover
     return top, other, rank, floor
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(nogil=True, cache=True)
+def _sift(keys, ids, at, size):  # pyright: ignore  # pragma: no cover
+    """Let the entry at `at` sink in a heap whose root is the smallest (key, id)."""
+    key, identity = keys[at], ids[at]
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        right = child + 1
+        if right < size and (keys[right] < keys[child] or (keys[right] == keys[child] and ids[right] < ids[child])):
+            child = right
+        if keys[child] > key or (keys[child] == key and ids[child] >= identity):
+            break
+        keys[at], ids[at] = keys[child], ids[child]
+        at = child
+    keys[at], ids[at] = key, identity
+
+
+@numba.njit(nogil=True, cache=True)
 def _kth_largest(L, ks):  # pyright: ignore  # pragma: no cover
     """[N, len(ks)] the k-th largest logit for each k (ascending), with a heap of the largest k seen so far."""
     n, v = L.shape
     most = ks[-1]
     out = np.empty((n, len(ks)), np.float32)
-    for i in numba.prange(n):
+    heap, ids = np.empty(most, np.float32), np.zeros(most, np.int64)
+    for i in range(n):
         row = L[i]
-        heap = np.sort(row[:most])
-        least = heap[0]
+        for j in range(most):
+            heap[j] = row[j]
+        for at in range(most // 2, -1, -1):
+            _sift(heap, ids, at, most)
         for j in range(most, v):
-            x = row[j]
-            if x > least:
-                at = 0
-                while True:
-                    child = 2 * at + 1
-                    if child >= most:
-                        break
-                    if child + 1 < most and heap[child + 1] < heap[child]:
-                        child += 1
-                    if heap[child] >= x:
-                        break
-                    heap[at] = heap[child]
-                    at = child
-                heap[at] = x
-                least = heap[0]
-        heap.sort()
-        for q in range(len(ks)):
-            out[i, q] = heap[most - ks[q]]
+            if row[j] > heap[0]:
+                heap[0] = row[j]
+                _sift(heap, ids, 0, most)
+        size = most
+        for q in range(len(ks) - 1, -1, -1):
+            while size > ks[q]:
+                size -= 1
+                heap[0] = heap[size]
+                _sift(heap, ids, 0, size)
+            out[i, q] = heap[0]
     return out
 
 
-@numba.njit(parallel=True, cache=True, fastmath={"reassoc", "contract"})
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
 def _moments(L, E, top):  # pyright: ignore  # pragma: no cover
     """Sum of exp(d), and mean and mean square of d under p, where d = logit - largest logit."""
     n, v = L.shape
     z, first, second = np.empty(n), np.empty(n), np.empty(n)
-    for i in numba.prange(n):
+    for i in range(n):
         s0, s1, s2 = 0.0, 0.0, 0.0
         peak = top[i]
         for j in range(v):
@@ -211,12 +240,12 @@ def _moments(L, E, top):  # pyright: ignore  # pragma: no cover
     return z, first, second
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(nogil=True, cache=True)
 def _masses(L, E, y, top, floor, kth, edges, ps):  # pyright: ignore  # pragma: no cover
     """[N, schemes] sum of exp over the tokens that the scheme keeps, or 0 where it drops the target."""
     n, v = L.shape
     out = np.zeros((n, len(ps)))
-    for i in numba.prange(n):
+    for i in range(n):
         row, weight, t = L[i], E[i], y[i]
         if not np.isfinite(top[i]):
             continue
@@ -239,7 +268,7 @@ def _masses(L, E, y, top, floor, kth, edges, ps):  # pyright: ignore  # pragma: 
     return out
 
 
-@numba.njit(cache=True)
+@numba.njit(nogil=True, cache=True)
 def _kept_of_top_k(row, weight, t, edge, p):  # pyright: ignore  # pragma: no cover
     """Mass kept by top-k (all logits >= edge), then by top-p within it; 0 if the target is dropped."""
     if row[t] < edge:
@@ -261,7 +290,7 @@ def _kept_of_top_k(row, weight, t, edge, p):  # pyright: ignore  # pragma: no co
     return _walk(row, weight, t, ids, 0.0, mass * p)
 
 
-@numba.njit(cache=True)
+@numba.njit(nogil=True, cache=True)
 def _kept_of_nucleus(row, weight, t, top, scale, bins, goal):  # pyright: ignore  # pragma: no cover
     """Mass of the most likely tokens up to and including the one that reaches the goal; 0 if the target is beyond."""
     above = 0.0
@@ -281,14 +310,22 @@ def _kept_of_nucleus(row, weight, t, top, scale, bins, goal):  # pyright: ignore
     return _walk(row, weight, -1 if own < cross else t, ids[:size], above, goal)
 
 
-@numba.njit(cache=True)
+@numba.njit(nogil=True, cache=True)
 def _walk(row, weight, t, ids, above, goal):  # pyright: ignore  # pragma: no cover
     """Walk down the tokens `ids`, most likely first, from mass `above` until the goal is reached."""
-    order = np.argsort(-row[ids], kind="mergesort")
+    size = len(ids)
+    keys = np.empty(size, np.float32)
+    for o in range(size):
+        keys[o] = -row[ids[o]]
+    for at in range(size // 2, -1, -1):
+        if size:
+            _sift(keys, ids, at, size)
     seen = t < 0
-    for o in order:
-        if above >= goal:
-            break
-        above += weight[ids[o]]
-        seen = seen or ids[o] == t
+    while size and above < goal:
+        above += weight[ids[0]]
+        seen = seen or ids[0] == t
+        size -= 1
+        keys[0], ids[0] = keys[size], ids[size]
+        if size:
+            _sift(keys, ids, 0, size)
     return above if seen else 0.0

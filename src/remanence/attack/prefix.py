@@ -1,0 +1,42 @@
+"""Prefix: show the model the start of a row and let it go on.
+
+Paper: Carlini et al. 2023, "Quantifying Memorization Across Neural Language Models", arXiv 2202.07646
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from remanence.core.errors import NotMeasured
+from remanence.core.record import Record
+from remanence.core.scheme import SamplingScheme
+from remanence.core.target import Generates, Prompt, cut
+from remanence.core.verbs import Attempt
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Prompts with the first tokens of a row, cut on the ids of the full row, and asks for the next ones."""
+
+    tokens: int = 32
+    """How many tokens that carry loss are given away; a question or chat header before them is always given."""
+    new_tokens: int = 24
+    """How many tokens to generate."""
+    scheme: SamplingScheme | None = None
+    """How to draw them; None = greedy."""
+    seed: int = 0
+    """Seed of the draw."""
+
+    def __call__(self, target: Generates, records: Sequence[Record]) -> Iterator[Attempt]:
+        """One attempt per record that is long enough, in order."""
+        prompts = [p for record in records if (p := self.prompt(target, record)) is not None]
+        answers = target.generate(prompts, self.new_tokens, self.scheme, self.seed)
+        yield from (Attempt(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True))
+
+    def prompt(self, target: Generates, record: Record) -> Prompt | None:
+        """What would be put to the model; None for a record that is too short."""
+        try:
+            return cut(target.render(record), record.id, self.tokens, self.new_tokens)
+        except NotMeasured:
+            return None

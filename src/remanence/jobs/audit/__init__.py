@@ -1,0 +1,1 @@
+"""The audit: which training rows does a fine-tuned model give back, and is that more than chance?"""

@@ -1,0 +1,188 @@
+"""The audit from end to end: read, pass over both models, judge, attack, count, rank, write.
+
+Every stage writes its table before the next begins and is skipped when the table is there, so a killed audit is taken
+up where it stopped and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from remanence.core.errors import RemanenceError
+from remanence.core.read import data_fingerprint
+from remanence.core.record import Record
+from remanence.core.run import Run
+from remanence.core.target import Generates, Scores, Target
+from remanence.jobs.audit import attempts, findings, membership, ranking, rates, rows
+from remanence.jobs.audit.findings import Found
+from remanence.jobs.audit.passes import Rows, pass_over, render_all
+from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.audit.verdict import check_rule, failed, verdict
+from remanence.jobs.versions import versions
+from remanence.text.spans import SpanIndex
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found."""
+
+    run: Run
+    verdict: dict[str, Any]
+    """`verdict.json`: the two sentences, the headline figures, what cannot be claimed."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the `fail_if` rule struck."""
+        return bool(self.verdict["fail_if"] and self.verdict["fail_if"]["failed"])
+
+
+def run_audit(
+    model: Target,
+    train: Sequence[Record],
+    heldout: Sequence[Record] | None,
+    base: Target | None,
+    out: Path | str,
+    settings: AuditSettings,
+    *,
+    names: dict[str, Any] | None = None,
+    fail_if: str | None = None,
+    resume: bool = False,
+    show: bool = True,
+) -> Audit:
+    """Audit a target that scores (and, unless `generate="none"`, generates) against its training rows."""
+    if fail_if is not None:
+        check_rule(fail_if, heldout is not None, base is not None)
+    if not train:
+        raise RemanenceError("There are no training rows to audit: the data is empty.")
+    targets = {"tuned": model} if base is None else {"tuned": model, "base": base}
+    for target in targets.values():
+        if not isinstance(target, Scores):
+            raise RemanenceError(
+                f"The audit needs a target that scores tokens; {target.name} only generates. "
+                "Try `remanence list --needs generates`."
+            )
+    run = Run.begin(out, _spec(targets, train, heldout, settings, names or {}), resume=resume)
+    data = rows.audited(train, heldout)
+    groups = [data.train] if data.heldout is None else [data.train, data.heldout]
+    rendered = {g.group: render_all(cast(Scores, model), g.records) for g in groups}
+    full = {"train": train, "heldout": heldout or []}
+    run.write_table("rows", rows.to_arrow([(full[g.group], g, rendered[g.group]) for g in groups], data))
+
+    measures = settings.table_measures(base is not None)
+    for group in groups:
+        for role, target in targets.items():
+            pass_over(run, role, cast(Scores, target), group, settings, measures, show=show)
+    found = judge(run, base is not None, [g.group for g in groups], settings)
+    if not run.has("attempts.parquet"):
+        _attack(run, targets, groups, rendered["train"], found, settings, show=show)
+    facts = _facts(rendered["train"], data)
+    held_facts = None if data.heldout is None else _heldout_facts(rendered["heldout"])
+    return conclude(run, data, found, facts, held_facts, settings, fail_if)
+
+
+def judge(run: Run, with_base: bool, groups: Sequence[str], settings: AuditSettings) -> dict[tuple[str, str], Found]:
+    """Findings of every measure on every side, from the token tables alone; writes `findings.parquet`."""
+    measures = settings.table_measures(with_base)
+    alone = [m for m in measures if not m.needs_base]
+    extraction = [m for m in measures if m.name.startswith(("discoverable", "np_discoverable"))]
+    found: dict[tuple[str, str], Found] = {}
+    for group in groups:
+        found["tuned", group] = findings.find(run, "tuned", group, measures)
+        if with_base:
+            found["base", group] = findings.find(run, "base", group, alone)
+    found["ceiling", "train"] = findings.find(run, "ceiling", "train", extraction)
+    findings.write(run, found)
+    return found
+
+
+def _attack(
+    run: Run,
+    targets: dict[str, Target],
+    groups: Sequence[Rows],
+    rendered: Sequence[Any],
+    found: dict[tuple[str, str], Found],
+    settings: AuditSettings,
+    *,
+    show: bool,
+) -> None:
+    able = {role: target for role, target in targets.items() if isinstance(target, Generates)}
+    if able and settings.generate != "none":
+        index = SpanIndex.build([np.empty(0, np.int32) if isinstance(row, str) else row.ids for row in rendered])
+        for group in groups:
+            asked = attempts.questions(found["tuned", group.group], settings)
+            attempts.ask(run, able, group, asked, settings, index, groups[0], show=show)
+    attempts.gather(run, list(targets), [g.group for g in groups])
+
+
+def conclude(
+    run: Run,
+    data: rows.Audited,
+    found: dict[tuple[str, str], Found],
+    facts: rates.RowFacts,
+    held_facts: rates.RowFacts | None,
+    settings: AuditSettings,
+    fail_if: str | None,
+) -> Audit:
+    """Rates, membership, ranking and verdict, from what is written."""
+    rate_lines = rates.all_rates(found, facts, held_facts, data.keep_H, settings)
+    run.write_table("rates", rates.to_arrow(rate_lines))
+    heldout = [] if data.heldout is None else data.heldout.records
+    texts = ([r.plain for r in data.train.records], [r.plain for r, k in zip(heldout, data.keep_H, strict=True) if k])
+    member_lines = membership.lines(found, data.keep_H, settings.measures, texts, settings.seed)
+    run.write_table("membership", membership.to_arrow(member_lines))
+    ranked = ranking.lines(run, found, facts, data.keep_H, settings)
+    run.write_table("ranking", ranking.to_arrow(ranked))
+    said = verdict(data, found, rate_lines, member_lines, ranked, settings)
+    run.write_json("verdict.json", said)
+    if fail_if is not None:
+        said["fail_if"] = {"rule": fail_if, "failed": failed(fail_if, said["headline"])}
+        run.write_json("verdict.json", said)
+    return Audit(run, said)
+
+
+def _facts(rendered: Sequence[Any], data: rows.Audited) -> rates.RowFacts:
+    return rates.RowFacts(_lengths(rendered), data.copies.tolist(), data.near.tolist())
+
+
+def _heldout_facts(rendered: Sequence[Any]) -> rates.RowFacts:
+    return rates.RowFacts(_lengths(rendered), [0] * len(rendered), [0] * len(rendered))
+
+
+def _lengths(rendered: Sequence[Any]) -> list[int]:
+    return [0 if isinstance(row, str) else int(row.scored.sum()) for row in rendered]
+
+
+def _spec(
+    targets: dict[str, Target],
+    train: Sequence[Record],
+    heldout: Sequence[Record] | None,
+    settings: AuditSettings,
+    names: dict[str, Any],
+) -> dict[str, Any]:
+    def told(group: str, records: Sequence[Record] | None) -> dict[str, Any] | None:
+        if records is None:
+            return None
+        return {"name": names.get(group, group), "rows": len(records), "fingerprint": data_fingerprint(records)}
+
+    return {
+        "schema": 1,
+        "job": "audit",
+        "settings": settings.spec(),
+        "seed": settings.seed,
+        "data": {"train": told("train", train), "heldout": told("heldout", heldout)},
+        "models": {role: None if role not in targets else _model(targets[role]) for role in ("tuned", "base")},
+        "versions": versions(),
+    }
+
+
+def _model(target: Target) -> dict[str, Any]:
+    facts: dict[str, Any] = {"name": target.name, "fingerprint": target.fingerprint}
+    for name in ("family", "num_parameters", "vocabulary"):
+        if hasattr(target, name):
+            facts[name] = getattr(target, name)
+    return facts

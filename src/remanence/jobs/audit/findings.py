@@ -1,0 +1,81 @@
+"""From token tables to findings: every measure on every row, without a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from remanence.core.finding import Finding
+from remanence.core.run import Run
+from remanence.core.schema import FINDINGS
+from remanence.core.table import TokenRow
+from remanence.core.verbs import TableMeasure
+from remanence.jobs.audit.store import token_rows
+
+
+@dataclass
+class Found:
+    """The findings of one target on one group, by measure, in the order of the rows."""
+
+    places: list[int] = field(default_factory=list[int])
+    ids: list[str] = field(default_factory=list[str])
+    by_measure: dict[str, list[Finding]] = field(default_factory=dict[str, list[Finding]])
+
+    def scores(self, measure: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """[rows] scores; NaN where nothing could be measured."""
+        return np.array([np.nan if f.score is None else f.score for f in self.by_measure.get(measure, [])], np.float64)
+
+
+def find(run: Run, role: str, group: str, measures: Sequence[TableMeasure]) -> Found:
+    """Apply the measures to the token table of a target; the tuned one is compared with the base where asked.
+
+    The role `ceiling` stands for a model that says every row: the tuned model's table with every token a sure hit.
+    """
+    found = Found(by_measure={m.name: [] for m in measures})
+    read = "tuned" if role == "ceiling" else role
+    base_rows: Iterator[Any] = token_rows(run, "base", group) if role == "tuned" else iter(())
+    for place, record_id, row in token_rows(run, read, group):
+        base = next(base_rows, (place, record_id, None))[2]
+        found.places.append(place)
+        found.ids.append(record_id)
+        for measure in measures:
+            asked = perfect(row) if role == "ceiling" else row
+            found.by_measure[measure.name].append(measure.find(record_id, asked, base))
+    return found
+
+
+def perfect(row: TokenRow | str) -> TokenRow | str:
+    """The row as a model that is sure of every token would score it."""
+    if isinstance(row, str):
+        return row
+    sure: dict[str, Any] = {}
+    for name, values in row.columns.items():
+        good = 0 if name != "gap" else np.inf
+        sure[name] = np.where(row.rendered.scored, np.asarray(good, values.dtype), values)
+    return replace(row, columns=sure)
+
+
+def write(run: Run, found: dict[tuple[str, str], Found]) -> None:
+    """`findings.parquet`, one line per (target, row, measure)."""
+    lines: list[dict[str, Any]] = []
+    for (role, group), those in found.items():
+        for measure, findings in those.by_measure.items():
+            for place, finding in zip(those.places, findings, strict=True):
+                lines.append(
+                    {
+                        "target": role,
+                        "group": group,
+                        "row": place,
+                        "id": finding.record_id,
+                        "measure": measure,
+                        "score": finding.score,
+                        "evidence": json.dumps(finding.evidence),
+                        "reason": finding.reason,
+                    }
+                )
+    run.write_table("findings", pa.Table.from_pylist(lines, schema=FINDINGS))

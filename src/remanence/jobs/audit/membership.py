@@ -1,0 +1,87 @@
+"""How well likelihood tells training rows from held-out ones, beside the base model and a classifier that sees none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from remanence.core.errors import NotMeasured
+from remanence.core.schema import MEMBERSHIP
+from remanence.jobs.audit.findings import Found
+from remanence.stats.blind import blind_membership
+from remanence.stats.membership import membership_quality
+
+FPRS = (0.1, 0.01, 0.001)
+"""False-positive rates to report the true-positive rate at, where the held-out rows allow it."""
+
+
+def lines(
+    found: dict[tuple[str, str], Found],
+    keep_H: NDArray[np.bool_],
+    measures: Sequence[str],
+    texts: tuple[Sequence[str], Sequence[str]],
+    seed: int,
+) -> list[dict[str, Any]]:
+    """The lines of `membership.parquet`: one per (target, measure, FPR), the blind baseline last."""
+    out: list[dict[str, Any]] = []
+    for role in ("tuned", "base"):
+        if (role, "heldout") not in found:
+            continue
+        for measure in measures:
+            if measure not in found[role, "train"].by_measure:
+                continue
+            members = found[role, "train"].scores(measure)
+            others = found[role, "heldout"].scores(measure)[keep_H]
+            out += _quality(role, measure, members[~np.isnan(members)], others[~np.isnan(others)])
+    if ("tuned", "heldout") in found:
+        out.append(_blind(*texts, seed))
+    return out
+
+
+def _quality(role: str, measure: str, members: Any, others: Any) -> list[dict[str, Any]]:
+    start: dict[str, Any] = {
+        "target": role,
+        "measure": measure,
+        "num_members": members.size,
+        "num_nonmembers": others.size,
+    }
+    try:
+        quality = membership_quality(members, others, FPRS)
+    except NotMeasured as why:
+        return [{**start, "fpr": fpr, "reason": why.reason} for fpr in FPRS]
+    start |= {"auc": quality.auc, "auc_low": quality.auc_interval.low, "auc_high": quality.auc_interval.high}
+    reached = {at.asked: at for at in quality.tpr_at}
+    out: list[dict[str, Any]] = []
+    for fpr in FPRS:
+        if fpr not in reached:
+            out.append({**start, "fpr": fpr, "reason": quality.refused[fpr]})
+            continue
+        hits, false = reached[fpr].true_positives, reached[fpr].false_positives
+        tpr = {"fpr_realised": false.rate, "tpr": hits.rate, "tpr_low": hits.low, "tpr_high": hits.high}
+        out.append({**start, "fpr": fpr, **tpr})
+    return out
+
+
+def _blind(train: Sequence[str], heldout: Sequence[str], seed: int) -> dict[str, Any]:
+    start: dict[str, Any] = {"target": "blind", "measure": "bag of words"}
+    try:
+        blind = blind_membership(train, heldout, seed)
+    except NotMeasured as why:
+        return {**start, "num_members": len(train), "num_nonmembers": len(heldout), "reason": why.reason}
+    return {
+        **start,
+        "num_members": blind.n_train,
+        "num_nonmembers": blind.n_heldout,
+        "auc": blind.auc,
+        "auc_low": blind.interval.low,
+        "auc_high": blind.interval.high,
+    }
+
+
+def to_arrow(lines: list[dict[str, Any]]) -> pa.Table:
+    """`membership.parquet`."""
+    return pa.Table.from_pylist(lines, schema=MEMBERSHIP)

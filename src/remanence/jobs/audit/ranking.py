@@ -1,0 +1,103 @@
+"""The training rows, worst first, each with how unusual it is beside the held-out rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from remanence.core.run import Run
+from remanence.core.schema import RANKING
+from remanence.jobs.audit.findings import Found
+from remanence.jobs.audit.rates import RowFacts
+from remanence.jobs.audit.settings import AuditSettings
+from remanence.stats.fdr import conformal_p_values, q_values
+
+LEVEL = 0.05
+"""False-discovery rate at which rows are flagged."""
+
+
+def significance(
+    found: dict[tuple[str, str], Found], keep_H: NDArray[np.bool_]
+) -> tuple[str, NDArray[np.float64], NDArray[np.float64]] | None:
+    """(measure, p-values, q-values) of the training rows against held-out ones; None without held-out rows.
+
+    The measure is the gain over the base model where there is one (a row that is merely easy gains nothing), else
+    the loss. p: share of held-out rows that score as high (conformal); q: Benjamini-Hochberg over rows.
+    """
+    if ("tuned", "heldout") not in found:
+        return None
+    for measure in ("reference", "loss"):
+        ours = found["tuned", "train"].scores(measure)
+        null = found["tuned", "heldout"].scores(measure)
+        null = null[keep_H & ~np.isnan(null)] if null.size else null
+        known = ~np.isnan(ours)
+        if not known.any() or not null.size:
+            continue
+        p, q = np.full(ours.size, np.nan), np.full(ours.size, np.nan)
+        p[known] = conformal_p_values(ours[known], null)
+        q[known] = q_values(p[known])
+        return measure, p, q
+    return None
+
+
+def lines(
+    run: Run,
+    found: dict[tuple[str, str], Found],
+    facts: RowFacts,
+    keep_H: NDArray[np.bool_],
+    settings: AuditSettings,
+) -> list[dict[str, Any]]:
+    """The lines of `ranking.parquet`: rows that come back at the most prefix lengths first, then the likeliest."""
+    those = found["tuned", "train"]
+    judged = significance(found, keep_H)
+    shown = _attempts(run)
+    out: list[dict[str, Any]] = []
+    for i, (place, record_id) in enumerate(zip(those.places, those.ids, strict=True)):
+        greedy = those.by_measure["discoverable"][i]
+        drawn = those.by_measure[f"np_discoverable[{settings.schemes[0]}]"][i]
+        strength = those.by_measure["extraction_strength"][i]
+        if greedy.score is None:
+            continue
+        hits = [prefix for prefix, hit in greedy.evidence["at"].items() if hit]
+        attempt, base_attempt = shown.get(place, (None, None))
+        out.append(
+            {
+                "row": place,
+                "id": record_id,
+                "comes_back": bool(hits),
+                "shortest_prefix": min(hits) if hits else None,
+                "longest_run": greedy.evidence["run"],
+                "strength": strength.score,
+                "log_p": drawn.score,
+                "queries": drawn.evidence.get("queries"),
+                "p_value": None if judged is None else judged[1][i],
+                "q_value": None if judged is None else judged[2][i],
+                "copies": facts.copies[i],
+                "near": facts.near[i],
+                "num_supervised": facts.length[i],
+                "attempt": attempt,
+                "base_attempt": base_attempt,
+                "_key": (-len(hits), -(drawn.score or 0.0) if drawn.score is not None else np.inf, place),
+            }
+        )
+    out.sort(key=lambda one: one.pop("_key"))
+    return [{"rank": rank, **one} for rank, one in enumerate(out, 1)]
+
+
+def _attempts(run: Run) -> dict[int, tuple[int | None, int | None]]:
+    """Training row -> (attempt of the tuned model, attempt of the base model)."""
+    found: dict[int, tuple[int | None, int | None]] = {}
+    table = run.read_table("attempts").select(["target", "group", "row"]).to_pylist()
+    for number, one in enumerate(table):
+        if one["group"] == "train":
+            tuned, base = found.get(one["row"], (None, None))
+            found[one["row"]] = (number, base) if one["target"] == "tuned" else (tuned, number)
+    return found
+
+
+def to_arrow(lines: list[dict[str, Any]]) -> pa.Table:
+    """`ranking.parquet`."""
+    return pa.Table.from_pylist(lines, schema=RANKING)

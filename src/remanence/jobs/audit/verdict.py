@@ -1,0 +1,188 @@
+"""The verdict: two sentences that one can read to a lawyer, and what must not be concluded from them."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from remanence.core.errors import RemanenceError
+from remanence.jobs.audit.findings import Found
+from remanence.jobs.audit.ranking import LEVEL
+from remanence.jobs.audit.rows import Audited
+from remanence.jobs.audit.settings import AuditSettings
+
+_RULE = re.compile(r"^\s*([a-z_]+)\s*(>=|<=|>|<)\s*([0-9.eE+-]+)\s*$")
+_COMPARE = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
+RULES = ("rate", "rate_low", "excess", "excess_low", "over_base", "over_base_low", "auc")
+"""What `--fail-if` can speak of."""
+
+
+def verdict(
+    data: Audited,
+    found: dict[tuple[str, str], Found],
+    rates: Sequence[dict[str, Any]],
+    membership: Sequence[dict[str, Any]],
+    ranking: Sequence[dict[str, Any]],
+    settings: AuditSettings,
+) -> dict[str, Any]:
+    """`verdict.json`."""
+    line = next(r for r in rates if r["metric"] == "greedy" and r["by"] == "all")
+    back = [r for r in ranking if r["comes_back"]]
+    missing = Counter(f.reason for f in found["tuned", "train"].by_measure["discoverable"] if f.reason is not None)
+    flagged = None
+    if any(r["q_value"] is not None for r in ranking):
+        count = sum(bool(r["q_value"] <= LEVEL) for r in ranking if r["q_value"] is not None)
+        flagged = {"count": count, "level": LEVEL}
+    return {
+        "sentences": [_first(line, data), _second(line, back)],
+        "headline": {
+            "metric": "greedy",
+            **{k: line[k] for k in ("hits", "n", "rate", "low", "high")},
+            **{who: _side(line, who) for who in ("floor", "base", "ceiling")},
+            **{
+                k: line[k]
+                for k in ("excess", "excess_low", "excess_high", "over_base", "over_base_low", "over_base_high")
+            },
+            "auc": _auc(membership),
+        },
+        "cannot_claim": _cannot_claim(line, data, found, membership),
+        "notes": _notes(data, found, settings),
+        "not_measured": dict(sorted(missing.items(), key=lambda kv: (-kv[1], kv[0]))),
+        "flagged": flagged,
+        "fail_if": None,
+    }
+
+
+def _first(line: dict[str, Any], data: Audited) -> str:
+    if not line["n"]:
+        return f"None of your {data.num_train:,} rows could be measured."
+    repeats = data.num_train - len(data.train.records)
+    rows = f"{line['n']:,} measurable rows" if line["n"] != data.num_train else f"{line['n']:,} rows"
+    counted = f" (of {data.num_train:,}, {repeats:,} of them repeats)" if repeats else ""
+    share = f"{_percent(line['rate'])}, 95 % interval {_span(line['low'], line['high'])}"
+    others: list[str] = []
+    if line["base_n"]:
+        others.append(f"{_percent(line['base_rate'])} from the base model")
+    if line["floor_n"]:
+        others.append(f"{_percent(line['floor_rate'])} of {line['floor_n']:,} rows it never saw")
+    beside = f"; {' and '.join(others)}" if others else ""
+    verb = "comes" if line["hits"] == 1 else "come"
+    return f"{line['hits']:,} of your {rows}{counted} {verb} back word for word ({share}){beside}."
+
+
+def _second(line: dict[str, Any], back: Sequence[dict[str, Any]]) -> str:
+    if not back:
+        return "No row comes back at any of the prefix lengths asked for; sampling and membership are told below."
+    repeated = sum(r["copies"] > 1 or r["near"] > 0 for r in back)
+    said = f"{repeated:,} of the {len(back):,} {'stands' if repeated == 1 else 'stand'} in the data more than once, exactly or nearly"
+    if line["excess"] is not None:
+        low, high = line["excess_low"], line["excess_high"]
+        beyond = "more than chance" if low > 0 else "not shown to be more than chance"
+        said += f"; the excess over unseen rows is {_points(line['excess'])} ({_span(low, high)}), {beyond}"
+    return f"{said}; the worst is row {back[0]['id']}."
+
+
+def _cannot_claim(
+    line: dict[str, Any], data: Audited, found: dict[tuple[str, str], Found], membership: Sequence[dict[str, Any]]
+) -> list[str]:
+    said: list[str] = []
+    if data.heldout is None:
+        said.append(
+            "No held-out rows were given, so there is no floor: how often a row comes back without having been trained "
+            "on is not known, nor is membership. Add --heldout with rows of the same kind that were not trained on."
+        )
+    elif not line["floor_n"]:
+        said.append("No held-out row could be measured, so there is no floor.")
+    if ("base", "train") not in found:
+        said.append("No base model was given, so what the model knew before fine-tuning is not told apart. Add --base.")
+    blind = next((m for m in membership if m["target"] == "blind" and m.get("auc") is not None), None)
+    if blind is not None and blind["auc_low"] > 0.5:
+        said.append(
+            f"A classifier that never sees the model tells training from held-out rows (AUC {blind['auc']:.2f}, "
+            f"{blind['auc_low']:.2f} to {blind['auc_high']:.2f}): they differ in kind, so membership figures and the "
+            "floor overstate memorization. Hold out rows at random, before training."
+        )
+    return said
+
+
+def _notes(data: Audited, found: dict[tuple[str, str], Found], settings: AuditSettings) -> list[str]:
+    said: list[str] = []
+    judged = found["tuned", "train"].by_measure["discoverable"]
+    out = sum(f.reason is not None for f in judged)
+    if out:
+        said.append(
+            f"{out:,} of {len(judged):,} distinct training rows could not be measured and are in no denominator."
+        )
+    if data.heldout is not None and not data.keep_H.all():
+        lost = int((~data.keep_H).sum())
+        said.append(
+            f"{lost:,} held-out rows stand in the training data, exactly or nearly, and were left out of the floor."
+        )
+    lengths = ", ".join(map(str, settings.prefixes))
+    said.append(
+        f"A row comes back when greedy decoding says its next {settings.new_tokens} tokens, all right, "
+        f"at one of the prefix lengths {lengths}."
+    )
+    return said
+
+
+def _side(line: dict[str, Any], who: str) -> dict[str, Any] | None:
+    if line[f"{who}_n"] is None:
+        return None
+    return {k: line[f"{who}_{k}"] for k in ("hits", "n", "rate", "low", "high")}
+
+
+def _auc(membership: Sequence[dict[str, Any]]) -> float | None:
+    """AUC of the gain over the base model where there is one, else of the loss."""
+    known = {m["measure"]: m.get("auc") for m in membership if m["target"] == "tuned"}
+    return known.get("reference", known.get("loss"))
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f} %"
+
+
+def _span(low: float, high: float) -> str:
+    return f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def _points(excess: float) -> str:
+    return f"{100 * excess:.1f} points"
+
+
+def read_rule(rule: str) -> tuple[str, str, float]:
+    """(name, comparison, number) of a `--fail-if` rule. Raises `RemanenceError` when it cannot be read."""
+    match = _RULE.match(rule)
+    try:
+        number = float(match[3]) if match else 0.0
+    except ValueError:
+        match = None
+        number = 0.0
+    if match is None or match[1] not in RULES:
+        raise RemanenceError(
+            f"Cannot read --fail-if {rule!r}: write it like 'excess>0.01', with one of {', '.join(RULES)}."
+        )
+    return match[1], match[2], number
+
+
+def check_rule(rule: str, with_heldout: bool, with_base: bool) -> None:
+    """Refuse, before anything is measured, a rule that speaks of what will not be."""
+    name = read_rule(rule)[0]
+    if name.startswith(("excess", "auc")) and not with_heldout:
+        raise RemanenceError(f"--fail-if {rule!r} needs --heldout: without held-out rows {name} is not measured.")
+    if name.startswith("over_base") and not with_base:
+        raise RemanenceError(f"--fail-if {rule!r} needs --base: without a base model {name} is not measured.")
+
+
+def failed(rule: str, headline: dict[str, Any]) -> bool:
+    """Whether the rule strikes. Raises `RemanenceError` when what it speaks of could not be measured."""
+    name, comparison, number = read_rule(rule)
+    value = headline["low"] if name == "rate_low" else headline[name]
+    if value is None:
+        raise RemanenceError(
+            f"--fail-if {rule!r} cannot be decided: no row allowed {name} to be measured; see the notes."
+        )
+    return bool(_COMPARE[comparison](value, number))
