@@ -1,4 +1,4 @@
-"""Where the small base model of the demo lies: inside this package, trained on public rows by `scripts/train_base.py`."""
+"""Where the demo's small base model lies: inside this package, trained on public rows by `scripts/train_base.py`."""
 
 from __future__ import annotations
 
