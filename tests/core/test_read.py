@@ -88,6 +88,7 @@ def test_broken_json_on_line_7(tmp_path: Path) -> None:
     path = tmp_path / "d.json"
     path.write_text('[\n{"text": "a"},\n{"text" "b"}\n]')
     assert refusal(path).startswith("Line 3 of d.json is not valid JSON")
+    assert refusal(lines(tmp_path / "e.jsonl", '{"text":', {"text": "x"})).startswith("Line 1 of e.jsonl")
 
 
 def test_mixed_forms_name_both_lines(tmp_path: Path) -> None:
@@ -154,6 +155,8 @@ def test_rows_that_are_no_objects(tmp_path: Path) -> None:
     assert "use a messages column" in refusal(lines(tmp_path / "p.jsonl", {"prompt": [], "completion": []}))
     (tmp_path / "d.json").write_text('"text"')
     assert "holds text, not a list of rows" in refusal(tmp_path / "d.json")
+    (tmp_path / "e.json").write_text('{\n"rows": []\n}')
+    assert "holds an object, not a list of rows" in refusal(tmp_path / "e.json")
 
 
 def test_bytes_that_are_not_utf8_name_their_line(tmp_path: Path) -> None:

@@ -194,6 +194,12 @@ def test_folders_that_hold_no_model(tiny_llama: Path, tmp_path: Path) -> None:
     assert "config.json of llama is not a JSON object" in refusal(folder)
 
 
+def test_a_mistyped_path_is_not_asked_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert refusal("runs/my-modle") == "There is no model folder runs/my-modle: check the path."
+
+
 def test_a_hub_name_that_cannot_be_had() -> None:
     message = refusal("nobody/no-such-model")
     assert message.startswith("'nobody/no-such-model' is neither a folder here nor a model that can be had")

@@ -58,12 +58,12 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 def _json_lines(path: Path) -> Placed:
     for number, line in _lines(path):
         if line.strip():
-            yield f"Line {number}", _json(line, path.name, number)
+            yield f"Line {number}", _json(line.rstrip(), path.name, number)
 
 
 def _json_list(path: Path) -> Placed:
     start = next((line for _, line in _lines(path) if line.strip()), "")
-    if start.lstrip().startswith("{"):  # JSON lines under another name; data sets often come so
+    if start.lstrip().startswith("{") and start.rstrip().endswith("}"):  # JSON lines under another name; data sets often come so
         yield from _json_lines(path)
         return
     rows = _json("".join(line for _, line in _lines(path)), path.name, 1) if start else []

@@ -35,7 +35,8 @@ def model_folder(name: str | Path, *, allow_network: bool = True) -> Path:
         return folder
     if folder.exists():
         raise RemanenceError(f"{name} is a file: name the folder that the model was saved to.")
-    if not isinstance(name, str) or not _HUB_NAME.fullmatch(name):
+    beside = folder.parent != Path() and folder.parent.is_dir()  # a/b where a is a folder here: a typo, not a Hub name
+    if not isinstance(name, str) or beside or not _HUB_NAME.fullmatch(name):
         raise RemanenceError(f"There is no model folder {name}: check the path.")
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
