@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -63,7 +64,7 @@ def _json_lines(path: Path) -> Placed:
 
 def _json_list(path: Path) -> Placed:
     start = next((line for _, line in _lines(path) if line.strip()), "")
-    if start.lstrip().startswith("{") and start.rstrip().endswith("}"):  # JSON lines under another name; data sets often come so
+    if re.fullmatch(r"\{.*\}", start.strip()):  # JSON lines under another name; data sets often come so
         yield from _json_lines(path)
         return
     rows = _json("".join(line for _, line in _lines(path)), path.name, 1) if start else []
