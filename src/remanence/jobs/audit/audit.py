@@ -131,13 +131,15 @@ def conclude(
     """Rates, membership, ranking and verdict, from what is written."""
     rate_lines = rates.all_rates(found, facts, held_facts, data.keep_H, settings)
     run.write_table("rates", rates.to_arrow(rate_lines))
-    heldout = [] if data.heldout is None else data.heldout.records
-    texts = ([r.plain for r in data.train.records], [r.plain for r, k in zip(heldout, data.keep_H, strict=True) if k])
-    member_lines = membership.lines(found, data.keep_H, settings.measures, texts, settings.seed)
+    member_lines = membership.quality_lines(found, data.keep_H, settings.measures)
+    if data.heldout is not None:
+        kept = [r.plain for r, keep in zip(data.heldout.records, data.keep_H, strict=True) if keep]
+        member_lines.append(membership.blind_line([r.plain for r in data.train.records], kept, settings.seed))
     run.write_table("membership", membership.to_arrow(member_lines))
     ranked = ranking.lines(run, found, facts, data.keep_H, settings)
     run.write_table("ranking", ranking.to_arrow(ranked))
-    said = verdict(data, found, rate_lines, member_lines, ranked, settings)
+    keep = None if data.heldout is None else data.keep_H
+    said = verdict(data.num_train, len(data.train.records), keep, found, rate_lines, member_lines, ranked, settings)
     run.write_json("verdict.json", said)
     if fail_if is not None:
         said["fail_if"] = {"rule": fail_if, "failed": failed(fail_if, said["headline"])}

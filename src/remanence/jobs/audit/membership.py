@@ -19,14 +19,10 @@ FPRS = (0.1, 0.01, 0.001)
 """False-positive rates to report the true-positive rate at, where the held-out rows allow it."""
 
 
-def lines(
-    found: dict[tuple[str, str], Found],
-    keep_H: NDArray[np.bool_],
-    measures: Sequence[str],
-    texts: tuple[Sequence[str], Sequence[str]],
-    seed: int,
+def quality_lines(
+    found: dict[tuple[str, str], Found], keep_H: NDArray[np.bool_], measures: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The lines of `membership.parquet`: one per (target, measure, FPR), the blind baseline last."""
+    """The lines of `membership.parquet` for both models: one per (target, measure, FPR)."""
     out: list[dict[str, Any]] = []
     for role in ("tuned", "base"):
         if (role, "heldout") not in found:
@@ -37,8 +33,6 @@ def lines(
             members = found[role, "train"].scores(measure)
             others = found[role, "heldout"].scores(measure)[keep_H]
             out += _quality(role, measure, members[~np.isnan(members)], others[~np.isnan(others)])
-    if ("tuned", "heldout") in found:
-        out.append(_blind(*texts, seed))
     return out
 
 
@@ -66,7 +60,8 @@ def _quality(role: str, measure: str, members: Any, others: Any) -> list[dict[st
     return out
 
 
-def _blind(train: Sequence[str], heldout: Sequence[str], seed: int) -> dict[str, Any]:
+def blind_line(train: Sequence[str], heldout: Sequence[str], seed: int) -> dict[str, Any]:
+    """The line of the classifier that never sees a model."""
     start: dict[str, Any] = {"target": "blind", "measure": "bag of words"}
     try:
         blind = blind_membership(train, heldout, seed)

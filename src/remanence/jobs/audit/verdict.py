@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from remanence.core.errors import RemanenceError
 from remanence.jobs.audit.findings import Found
 from remanence.jobs.audit.ranking import LEVEL
-from remanence.jobs.audit.rows import Audited
 from remanence.jobs.audit.settings import AuditSettings
 
 _RULE = re.compile(r"^\s*([a-z_]+)\s*(>=|<=|>|<)\s*([0-9.eE+-]+)\s*$")
@@ -21,14 +23,16 @@ RULES = ("rate", "rate_low", "excess", "excess_low", "over_base", "over_base_low
 
 
 def verdict(
-    data: Audited,
+    num_train: int,
+    num_distinct: int,
+    keep_H: NDArray[np.bool_] | None,
     found: dict[tuple[str, str], Found],
     rates: Sequence[dict[str, Any]],
     membership: Sequence[dict[str, Any]],
     ranking: Sequence[dict[str, Any]],
     settings: AuditSettings,
 ) -> dict[str, Any]:
-    """`verdict.json`."""
+    """`verdict.json`. `keep_H` [held-out rows] is True for the floor; None when no held-out rows were given."""
     line = next(r for r in rates if r["metric"] == "greedy" and r["by"] == "all")
     back = [r for r in ranking if r["comes_back"]]
     missing = Counter(f.reason for f in found["tuned", "train"].by_measure["discoverable"] if f.reason is not None)
@@ -37,7 +41,7 @@ def verdict(
         count = sum(bool(r["q_value"] <= LEVEL) for r in ranking if r["q_value"] is not None)
         flagged = {"count": count, "level": LEVEL}
     return {
-        "sentences": [_first(line, data), _second(line, back)],
+        "sentences": [_first(line, num_train, num_distinct), _second(line, back)],
         "headline": {
             "metric": "greedy",
             **{k: line[k] for k in ("hits", "n", "rate", "low", "high")},
@@ -48,20 +52,20 @@ def verdict(
             },
             "auc": _auc(membership),
         },
-        "cannot_claim": _cannot_claim(line, data, found, membership),
-        "notes": _notes(data, found, settings),
+        "cannot_claim": _cannot_claim(line, keep_H, found, membership),
+        "notes": _notes(keep_H, found, settings),
         "not_measured": dict(sorted(missing.items(), key=lambda kv: (-kv[1], kv[0]))),
         "flagged": flagged,
         "fail_if": None,
     }
 
 
-def _first(line: dict[str, Any], data: Audited) -> str:
+def _first(line: dict[str, Any], num_train: int, num_distinct: int) -> str:
     if not line["n"]:
-        return f"None of your {data.num_train:,} rows could be measured."
-    repeats = data.num_train - len(data.train.records)
-    rows = f"{line['n']:,} measurable rows" if line["n"] != data.num_train else f"{line['n']:,} rows"
-    counted = f" (of {data.num_train:,}, {repeats:,} of them repeats)" if repeats else ""
+        return f"None of your {num_train:,} rows could be measured."
+    repeats = num_train - num_distinct
+    rows = f"{line['n']:,} measurable rows" if line["n"] != num_train else f"{line['n']:,} rows"
+    counted = f" (of {num_train:,}, {repeats:,} of them repeats)" if repeats else ""
     share = f"{_percent(line['rate'])}, 95 % interval {_span(line['low'], line['high'])}"
     others: list[str] = []
     if line["base_n"]:
@@ -77,7 +81,8 @@ def _second(line: dict[str, Any], back: Sequence[dict[str, Any]]) -> str:
     if not back:
         return "No row comes back at any of the prefix lengths asked for; sampling and membership are told below."
     repeated = sum(r["copies"] > 1 or r["near"] > 0 for r in back)
-    said = f"{repeated:,} of the {len(back):,} {'stands' if repeated == 1 else 'stand'} in the data more than once, exactly or nearly"
+    stand = "stands" if repeated == 1 else "stand"
+    said = f"{repeated:,} of the {len(back):,} {stand} in the data more than once, exactly or nearly"
     if line["excess"] is not None:
         low, high = line["excess_low"], line["excess_high"]
         beyond = "more than chance" if low > 0 else "not shown to be more than chance"
@@ -86,10 +91,13 @@ def _second(line: dict[str, Any], back: Sequence[dict[str, Any]]) -> str:
 
 
 def _cannot_claim(
-    line: dict[str, Any], data: Audited, found: dict[tuple[str, str], Found], membership: Sequence[dict[str, Any]]
+    line: dict[str, Any],
+    keep_H: NDArray[np.bool_] | None,
+    found: dict[tuple[str, str], Found],
+    membership: Sequence[dict[str, Any]],
 ) -> list[str]:
     said: list[str] = []
-    if data.heldout is None:
+    if keep_H is None:
         said.append(
             "No held-out rows were given, so there is no floor: how often a row comes back without having been trained "
             "on is not known, nor is membership. Add --heldout with rows of the same kind that were not trained on."
@@ -108,7 +116,7 @@ def _cannot_claim(
     return said
 
 
-def _notes(data: Audited, found: dict[tuple[str, str], Found], settings: AuditSettings) -> list[str]:
+def _notes(keep_H: NDArray[np.bool_] | None, found: dict[tuple[str, str], Found], settings: AuditSettings) -> list[str]:
     said: list[str] = []
     judged = found["tuned", "train"].by_measure["discoverable"]
     out = sum(f.reason is not None for f in judged)
@@ -116,8 +124,8 @@ def _notes(data: Audited, found: dict[tuple[str, str], Found], settings: AuditSe
         said.append(
             f"{out:,} of {len(judged):,} distinct training rows could not be measured and are in no denominator."
         )
-    if data.heldout is not None and not data.keep_H.all():
-        lost = int((~data.keep_H).sum())
+    if keep_H is not None and not keep_H.all():
+        lost = int((~keep_H).sum())
         said.append(
             f"{lost:,} held-out rows stand in the training data, exactly or nearly, and were left out of the floor."
         )

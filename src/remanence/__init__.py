@@ -1,0 +1,31 @@
+"""remanence: what a fine-tuned language model kept of its training rows, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from remanence.core.record import Record as Record
+    from remanence.core.scheme import SamplingScheme as SamplingScheme
+    from remanence.jobs.api import audit as audit
+    from remanence.jobs.api import compare as compare
+    from remanence.jobs.api import score as score
+    from remanence.report.html import write_report as write_report
+
+_PLACES = {
+    "audit": "remanence.jobs.api",
+    "score": "remanence.jobs.api",
+    "compare": "remanence.jobs.api",
+    "write_report": "remanence.report.html",
+    "Record": "remanence.core.record",
+    "SamplingScheme": "remanence.core.scheme",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for when it is asked for: importing remanence imports no torch."""
+    if name in _PLACES:
+        from importlib import import_module
+
+        return getattr(import_module(_PLACES[name]), name)
+    raise AttributeError(f"module 'remanence' has no attribute {name!r}")

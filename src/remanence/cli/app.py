@@ -1,0 +1,249 @@
+"""The command line: `remanence VERB`. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from remanence.core.errors import RemanenceError
+
+app = typer.Typer(
+    help="What did a fine-tuned model keep of its training rows, and is that more than chance?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+FAILED = 3
+"""Exit code when the --fail-if rule strikes."""
+
+RunFolder = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
+Format = Annotated[str, typer.Option("--format", help="What goes to stdout: table, for people, or json, for pipes.")]
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one sentence on stderr and exit code 2."""
+    try:
+        app()
+    except RemanenceError as error:
+        typer.echo(f"remanence: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("remanence: stopped; what is measured is kept, add --resume to go on.", err=True)
+        sys.exit(130)
+
+
+@app.command()
+def audit(
+    model: Annotated[str, typer.Option(help="The fine-tuned model: folder, PEFT adapter folder or Hub name.")],
+    data: Annotated[Path, typer.Option(help="Training rows: JSONL, CSV or Parquet, gzipped or not.")],
+    base: Annotated[str | None, typer.Option(help="The model before fine-tuning; an adapter names its own.")] = None,
+    heldout: Annotated[Path | None, typer.Option(help="Rows of the same kind that were not trained on.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("remanence-run"),
+    prefixes: Annotated[str, typer.Option(help="Prefix lengths in tokens that carry loss.")] = "0,8,16,32",
+    new_tokens: Annotated[int, typer.Option(help="How many further tokens must come back.")] = 24,
+    scheme: Annotated[
+        list[str] | None, typer.Option(help="Sampling scheme like T=0.8,k=40,p=0.9; repeat for several.")
+    ] = None,
+    measures: Annotated[
+        str, typer.Option(help="Likelihood measures.")
+    ] = "loss,zlib_ratio,min_k,min_k_plus_plus,reference",
+    loss_on: Annotated[str, typer.Option(help="Tokens that carried loss: auto, all, completion, assistant.")] = "auto",
+    max_length: Annotated[int | None, typer.Option(help="Tokens after which training cut a row.")] = None,
+    add_eos: Annotated[bool, typer.Option(help="Whether training ended rows with the end-of-text token.")] = True,
+    generate: Annotated[str, typer.Option(help="Rows really put to the model: auto, all, none.")] = "auto",
+    attempts: Annotated[int, typer.Option(help="With --generate auto, at most so many rows per group.")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of everything drawn at random.")] = 0,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    batch_tokens: Annotated[int, typer.Option(help="Padded tokens per batch.")] = 4096,
+    text_column: Annotated[str | None, typer.Option(help="Column of the text.")] = None,
+    prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
+    completion_column: Annotated[str | None, typer.Option(help="Column of the completion.")] = None,
+    messages_column: Annotated[str | None, typer.Option(help="Column of the chat turns.")] = None,
+    id_column: Annotated[str, typer.Option(help="Column of the row ids.")] = "id",
+    fail_if: Annotated[str | None, typer.Option(help="Exit with 3 if this holds, like 'excess>0.01'.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show training text in the report.")] = False,
+    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code from the model.")] = False,
+    format: Format = "table",
+) -> None:
+    """Which training rows does the model give back, how sure is that, and is it more than chance?"""
+    _check_format(format)
+    from remanence.jobs.api import audit as run
+
+    columns = {
+        "text": text_column,
+        "prompt": prompt_column,
+        "completion": completion_column,
+        "messages": messages_column,
+        "id": id_column,
+    }
+    chosen: dict[str, Any] = {} if scheme is None else {"schemes": tuple(scheme)}
+    result = run(
+        model,
+        data,
+        heldout=heldout,
+        base=base,
+        out=out,
+        fail_if=fail_if,
+        resume=resume,
+        reveal=reveal,
+        trust_remote_code=trust_remote_code,
+        columns={k: v for k, v in columns.items() if v is not None},
+        prefixes=_numbers(prefixes, "--prefixes"),
+        new_tokens=new_tokens,
+        measures=_names(measures),
+        loss_on=_one_of(loss_on, "--loss-on", ("auto", "all", "completion", "assistant")),
+        max_length=max_length,
+        add_eos=add_eos,
+        generate=_one_of(generate, "--generate", ("auto", "all", "none")),
+        attempts=attempts,
+        seed=seed,
+        dtype=_one_of(dtype, "--dtype", ("float32", "bfloat16", "float16")),
+        device=device,
+        batch_tokens=batch_tokens,
+        **chosen,
+    )
+    _say(result.run, format)
+    typer.echo(f"\nreport: {out / 'report.html'}", err=True)
+    if result.failed:
+        typer.echo(f"--fail-if {fail_if!r} holds.", err=True)
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show training text.")] = False,
+    format: Format = "table",
+) -> None:
+    """Write report.html of a run and print its verdict."""
+    _check_format(format)
+    from remanence.core.run import Run
+    from remanence.report.html import write_report
+
+    path = write_report(Run.open(run), reveal=reveal)
+    _say(Run.open(run), format)
+    typer.echo(f"\nreport: {path}", err=True)
+
+
+@app.command()
+def score(
+    run: RunFolder,
+    measures: Annotated[str | None, typer.Option(help="Likelihood measures, like loss,min_k.")] = None,
+    format: Format = "table",
+) -> None:
+    """Score a finished run again from its token tables, without the model."""
+    _check_format(format)
+    from remanence.jobs.api import score as again
+
+    result = again(run, None if measures is None else list(_names(measures)))
+    _say(result.run, format)
+
+
+@app.command()
+def compare(
+    one: Annotated[Path, typer.Argument(help="The run before.", metavar="RUN")],
+    other: Annotated[Path, typer.Argument(help="The run after.", metavar="RUN")],
+    format: Format = "table",
+) -> None:
+    """What changed between two runs over the same rows?"""
+    _check_format(format)
+    from remanence.core.run import Run
+    from remanence.jobs.compare import compare_runs
+
+    result = compare_runs(Run.open(one), Run.open(other))
+    if format == "json":
+        typer.echo(json.dumps(result.to_json()))
+        return
+    typer.echo(result.text())
+    for title, ids in (("no longer", result.went), ("new", result.came)):
+        if ids:
+            typer.echo(f"{title}: {', '.join(ids[:20])}{', ...' if len(ids) > 20 else ''}")
+    for note in result.notes:
+        typer.echo(note)
+
+
+@app.command("list")
+def list_systems(
+    needs: Annotated[str | None, typer.Option(help="Only systems that such a target serves, like generates.")] = None,
+    format: Format = "table",
+) -> None:
+    """Every system: what it asks, what its target must be able to do, and its paper."""
+    _check_format(format)
+    from dataclasses import asdict
+
+    from remanence.core.catalogue import entries
+
+    found = [e for e in entries() if needs is None or needs.lower() in e.needs.lower()]
+    if format == "json":
+        for entry in found:
+            typer.echo(json.dumps(asdict(entry)))
+        return
+    wing = ""
+    for entry in found:
+        if entry.wing != wing:
+            wing = entry.wing
+            typer.echo(f"\n{wing}/  ({entry.verb})")
+        typer.echo(f"  {entry.name:<22} {entry.caption}")
+        typer.echo(f"  {'':<22} needs {entry.needs}; {entry.paper}")
+
+
+@app.command()
+def replicate(
+    name: Annotated[str, typer.Argument(help="A claim of the catalogue, like goldfish.")],
+    seeds: Annotated[str, typer.Option(help="Seeds, one experiment each.")] = "0,1,2",
+    format: Format = "table",
+) -> None:
+    """Check a paper's claim by a small experiment, and say what came of it here."""
+    _check_format(format)
+    from remanence.replications.run import run_claim
+
+    for seed in _numbers(seeds, "--seeds"):
+        for verdict in run_claim(name, [seed]):
+            if format == "json":
+                told = {"claim": verdict.claim, "holds": verdict.holds, "text": verdict.text}
+                typer.echo(json.dumps({"seed": seed, **told, "figures": dict(verdict.figures)}))
+                continue
+            word = {True: "holds here", False: "does not hold here", None: "cannot be decided here"}[verdict.holds]
+            typer.echo(f"seed {seed}: {word}. {verdict.text}")
+
+
+def _say(run: Any, format: str) -> None:
+    if format == "json":
+        typer.echo(json.dumps(run.read_json("verdict.json")))
+        return
+    from remanence.report.terminal import verdict_plain
+
+    typer.echo(verdict_plain(run))
+
+
+def _check_format(format: str) -> None:
+    _one_of(format, "--format", ("table", "json"))
+
+
+def _one_of(value: str, option: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise RemanenceError(f"{option} is one of {', '.join(allowed)}, got {value!r}.")
+    return value
+
+
+def _numbers(text: str, option: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise RemanenceError(f"{option} is a list of whole numbers like 0,8,16, got {text!r}.") from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+if __name__ == "__main__":
+    main()

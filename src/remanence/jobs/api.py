@@ -1,0 +1,63 @@
+"""The Python twins of the commands: `remanence.audit`, `remanence.score`, `remanence.compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from remanence.core.read import records_from
+from remanence.core.run import Run
+from remanence.core.target import Target
+from remanence.jobs.audit.audit import Audit, run_audit
+from remanence.jobs.audit.rescore import rescore
+from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.compare import Comparison, compare_runs
+from remanence.jobs.opening import data_name, open_targets
+from remanence.report.html import write_report
+
+
+def audit(
+    model: str | Path | Target,
+    data: Any,
+    *,
+    heldout: Any = None,
+    base: str | Path | Target | None = None,
+    out: str | Path = "remanence-run",
+    fail_if: str | None = None,
+    resume: bool = False,
+    reveal: bool = False,
+    trust_remote_code: bool = False,
+    columns: dict[str, str] | None = None,
+    show_progress: bool = True,
+    **settings: Any,
+) -> Audit:
+    """Audit a fine-tuned model against its own training rows, and write a run folder with `report.html`.
+
+    `model` and `base`: folder, Hub name or target. `data` and `heldout`: a path (JSONL, CSV, Parquet, gzipped or not),
+    a list of dicts or `Record`s, or a `datasets.Dataset`. `columns` names columns that are not called text, prompt,
+    completion, messages, id. `settings`: the fields of `AuditSettings`. Raises `RemanenceError` on bad input.
+    """
+    chosen = AuditSettings(**settings)
+    named = {f"{key}_column": value for key, value in (columns or {}).items()}
+    train = records_from(data, group="train", **named)
+    held = None if heldout is None else records_from(heldout, group="heldout", **named)
+    tuned, below = open_targets(model, base, chosen, trust_remote_code)
+    names = {"train": data_name(data), "heldout": data_name(heldout)}
+    result = run_audit(
+        tuned, train, held, below, out, chosen, names=names, fail_if=fail_if, resume=resume, show=show_progress
+    )
+    _ = write_report(result.run, reveal=reveal)
+    return result
+
+
+def score(run: str | Path, measures: list[str] | None = None) -> Audit:
+    """Score a finished run again from its token tables, without the model, and write its report anew."""
+    result = rescore(Run.open(run), measures)
+    _ = write_report(result.run)
+    return result
+
+
+def compare(one: str | Path, other: str | Path) -> Comparison:
+    """What changed between two runs over the same rows."""
+    return compare_runs(Run.open(one), Run.open(other))
+

@@ -1,0 +1,65 @@
+"""Score a run again from its token tables: other likelihood measures, no model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from remanence.core.errors import RemanenceError
+from remanence.core.run import Run
+from remanence.jobs.audit import membership, ranking, rates
+from remanence.jobs.audit.audit import Audit, judge
+from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.audit.verdict import verdict
+
+
+def rescore(run: Run, measures: list[str] | None = None) -> Audit:
+    """Findings, rates, membership, ranking and verdict anew, with these likelihood measures (None = as before).
+
+    The blind baseline needs the texts of the data, so its line is kept from the run. Raises `RemanenceError` when the
+    run was not finished, or a measure needs a column that its token table lacks.
+    """
+    spec = run.spec
+    settings = AuditSettings.of_spec(spec["settings"])
+    if measures is not None:
+        settings = replace(settings, measures=tuple(measures))
+    old_verdict, old_membership = run.read_json("verdict.json"), run.lines("membership")
+    lines = run.lines("rows")
+    with_base = spec["models"]["base"] is not None
+    groups = ["train"] if spec["data"]["heldout"] is None else ["train", "heldout"]
+    _check_columns(run, settings, with_base)
+    found = judge(run, with_base, groups, settings)
+    train = [r for r in lines if r["group"] == "train" and r["same_as"] is None]
+    held = [r for r in lines if r["group"] == "heldout" and r["same_as"] is None]
+    keep = np.array([not r["contaminated"] for r in held], bool)
+    facts, held_facts = _facts(train), _facts(held)
+    rate_lines = rates.all_rates(found, facts, held_facts if held else None, keep, settings)
+    run.write_table("rates", rates.to_arrow(rate_lines))
+    member_lines = membership.quality_lines(found, keep, settings.measures)
+    member_lines += [m for m in old_membership if m["target"] == "blind"]
+    run.write_table("membership", membership.to_arrow(member_lines))
+    ranked = ranking.lines(run, found, facts, keep, settings)
+    run.write_table("ranking", ranking.to_arrow(ranked))
+    count = sum(r["group"] == "train" for r in lines)
+    said = verdict(count, len(train), keep if held else None, found, rate_lines, member_lines, ranked, settings)
+    said["fail_if"] = old_verdict["fail_if"]
+    run.write_json("verdict.json", said)
+    return Audit(run, said)
+
+
+def _facts(lines: list[dict[str, Any]]) -> rates.RowFacts:
+    return rates.RowFacts(
+        [r["num_supervised"] or 0 for r in lines], [r["copies"] for r in lines], [r["near"] for r in lines]
+    )
+
+
+def _check_columns(run: Run, settings: AuditSettings, with_base: bool) -> None:
+    have = set(next(run.shards("tokens/tuned-train")).column_names)
+    for measure in settings.table_measures(with_base):
+        lacking = [c for c in measure.needs if c not in have]
+        if lacking:
+            raise RemanenceError(
+                f"{measure.name} needs {', '.join(lacking)}, which this run did not measure: audit again with it."
+            )

@@ -1,0 +1,74 @@
+"""Two runs side by side: did the rate change, and which rows came or went?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from remanence.core.errors import RemanenceError
+from remanence.core.run import Run
+from remanence.stats.intervals import paired_difference
+from remanence.stats.rates import Rate
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What changed from one run to the other, over the rows that both measured."""
+
+    one: Rate
+    other: Rate
+    change: float
+    """Rate of the other run minus that of the one; below 0 = less memorized."""
+    low: float
+    high: float
+    came: tuple[str, ...]
+    """Ids of rows that come back in the other run only."""
+    went: tuple[str, ...]
+    """Ids of rows that come back in the one run only."""
+    notes: tuple[str, ...]
+
+    def text(self) -> str:
+        """Two sentences."""
+        first = f"{self.one.hits:,} of {self.one.n:,} rows came back, now {self.other.hits:,} do: "
+        first += f"{100 * self.change:+.1f} points (95 % interval {100 * self.low:+.1f} to {100 * self.high:+.1f})."
+        return f"{first} {len(self.went):,} rows no longer come back, {len(self.came):,} are new."
+
+    def to_json(self) -> dict[str, Any]:
+        """For pipes."""
+        sides = {
+            name: {"hits": r.hits, "n": r.n, "rate": r.rate} for name, r in (("one", self.one), ("other", self.other))
+        }
+        change = {"change": self.change, "low": self.low, "high": self.high}
+        return sides | change | {"came": list(self.came), "went": list(self.went), "notes": list(self.notes)}
+
+
+def compare_runs(one: Run, other: Run) -> Comparison:
+    """Pair the rows of two audits by id. Raises `RemanenceError` when they measured no row in common."""
+    before = {r["id"]: bool(r["comes_back"]) for r in one.lines("ranking")}
+    after = {r["id"]: bool(r["comes_back"]) for r in other.lines("ranking")}
+    both = [i for i in before if i in after]
+    if not both:
+        raise RemanenceError("The two runs have no measured row in common: compare audits of the same data.")
+    a, b = np.array([before[i] for i in both]), np.array([after[i] for i in both])
+    difference = paired_difference(b, a)
+    notes: list[str] = []
+    if len(both) < max(len(before), len(after)):
+        notes.append(f"{len(both):,} rows were measured in both runs; the others are left out.")
+    first, second = one.spec, other.spec
+    if first["data"]["train"]["fingerprint"] != second["data"]["train"]["fingerprint"]:
+        notes.append("The training data of the two runs differ; rows are paired by id.")
+    changed = sorted(k for k in first["settings"] if first["settings"][k] != second["settings"].get(k))
+    if changed:
+        notes.append(f"The settings differ in {', '.join(changed)}.")
+    return Comparison(
+        one=Rate.of(a),
+        other=Rate.of(b),
+        change=difference.value,
+        low=difference.interval.low,
+        high=difference.interval.high,
+        came=tuple(i for i in both if after[i] and not before[i]),
+        went=tuple(i for i in both if before[i] and not after[i]),
+        notes=tuple(notes),
+    )
