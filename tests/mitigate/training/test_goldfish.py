@@ -181,7 +181,7 @@ def test_padding_changes_nothing(side, strategy):
     for i, row in enumerate(ROWS):
         alone = GoldfishCollator(lambda rows: padded(list(rows)), k=3, strategy=strategy)([row])["labels"][0]
         at = 0 if side == "right" else 50 - len(row)
-        assert torch.equal(whole["labels"][i, at : at + len(row)], alone)
+        assert torch.equal(whole["labels"][i, at + 1 : at + len(row)], alone[1:])  # a first token is never predicted
         assert (alone == -100).any()
 
 
@@ -202,7 +202,12 @@ def test_packed_documents_are_masked_as_if_alone():
     }
     labels = GoldfishCollator(lambda _: packed, k=3)([])["labels"][0]
     apart = [GoldfishCollator(lambda rows: padded(list(rows)), k=3)([row])["labels"][0] for row in ROWS[:2]]
-    assert torch.equal(labels, torch.cat(apart))
+    assert torch.equal(labels[1:30], apart[0][1:]) and torch.equal(labels[31:], apart[1][1:])
+
+
+def test_the_first_token_is_not_counted():
+    # nothing predicts it, but the Trainer counts every label of models whose loss it does not know
+    assert GoldfishCollator(lambda rows: padded(list(rows)))(ROWS)["labels"][:, 0].tolist() == [-100] * 3
 
 
 def test_encoder_input_is_not_taken_for_the_labels_text():

@@ -11,15 +11,24 @@ Shapes: B rows, T tokens, V vocabulary. Labels are unshifted, as in Hugging Face
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from remanence.core.errors import RemanenceError
+from remanence.core.record import Record
+from remanence.core.target import Opens
 from remanence.mitigate.training.goldfish_mask import SEED, Strategy, goldfish_mask
+from remanence.models.load import load_model, quiet
+from remanence.training.finetune import finetune
+from remanence.training.rows import LossOn
 
 
 def goldfish_loss(
@@ -99,10 +108,76 @@ class GoldfishCollator:
             mask, positions = batch.get("attention_mask"), batch.get("position_ids")
             context = ids if mask is None or mask.shape != ids.shape else ids.masked_fill(mask == 0, -100)
         seed = int(torch.randint(2**62, ())) if self.strategy == "random" else self.seed
-        batch["labels"] = apply_goldfish(
+        labels = apply_goldfish(
             labels, self.k, self.strategy, self.context_width, self.include_target, seed, -100, context, positions
         )
+        if context is not None:
+            labels[:, 0] = -100  # nothing predicts it, yet the Trainer counts it for models like GPT-2
+        batch["labels"] = labels
         return batch
+
+
+@dataclass(frozen=True)
+class Goldfish:
+    """The loss as a mitigation: fine-tune the base model on the records once more, this time as a goldfish.
+
+    `k`, `strategy`, `context_width` and `include_target` choose the mask (`goldfish_mask`); what follows them is
+    training as in `remanence.training.finetune`, and should be what the model to be replaced was trained with.
+    """
+
+    k: int = 4
+    """One target in k is never taught."""
+    strategy: Strategy = "hash"
+    context_width: int = 13
+    """Tokens that decide whether the next one is dropped; as in the paper's runs."""
+    include_target: bool = False
+    """Whether the last of them is the target itself, as in the authors' code."""
+    hash_seed: int = SEED
+    epochs: float = 3
+    """The paper also gives a goldfish k/(k-1) times the epochs, so that it is taught as many tokens."""
+    learning_rate: float = 1e-3
+    batch_size: int = 8
+    max_length: int = 512
+    loss_on: LossOn = "completion"
+    seed: int = 0
+    """Order of the rows."""
+    out: str | None = None
+    """Folder for the trained model; None keeps it in memory only."""
+
+    def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
+        """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
+        module: Any = getattr(target, "module", None)
+        tokenizer: Any = getattr(target, "tokenizer", None)
+        if module is None or tokenizer is None or hasattr(module, "peft_config") or module.config.is_encoder_decoder:
+            raise RemanenceError(
+                f"Goldfish trains whole decoder-only models, and {target.name} is none; load the base model's folder."
+            )
+        with TemporaryDirectory() as scratch, quiet():
+            base, out = Path(scratch) / "base", Path(self.out or Path(scratch) / "out")
+            module.save_pretrained(base)
+            tokenizer.save_pretrained(base)
+            finetune(
+                base,
+                records,
+                out,
+                epochs=self.epochs,
+                learning_rate=self.learning_rate,
+                batch_size=self.batch_size,
+                max_length=self.max_length,
+                loss_on=self.loss_on,
+                seed=self.seed,
+                collator=self.wrap,
+                progress=False,
+            )
+            loaded = load_model(out)
+        trained: Any = copy.copy(target)
+        trained.module = loaded.model.to(next(module.parameters()).device)
+        trained.name, trained.fingerprint = f"{target.name}+goldfish", loaded.fingerprint
+        return trained
+
+    def wrap(self, base: Collator) -> GoldfishCollator:
+        """The collator adapter with these settings, for a Trainer of your own."""
+        return GoldfishCollator(base, self.k, self.strategy, self.context_width, self.include_target, self.hash_seed)
 
 
 def _same_text(ids: Tensor, labels: Tensor) -> bool:
