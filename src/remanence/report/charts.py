@@ -19,7 +19,6 @@ from remanence.report.words import (
     MODELS,
     WHO,
     Line,
-    Share,
     count,
     measure_name,
     metric_detail,
@@ -34,7 +33,7 @@ SERIES = ("tuned", "floor", "base", "ceiling", "blind")
 _SHAPES = {"tuned": "circle", "floor": "square", "base": "triangle-up", "ceiling": "diamond", "blind": "cross"}
 _DASHES = {"tuned": [1, 0], "floor": [2, 3], "base": [6, 3], "ceiling": [8, 2, 2, 2], "blind": [1, 4]}
 _PREFIX = {"tuned": "", "floor": "floor_", "base": "base_", "ceiling": "ceiling_"}
-_TIPS = {"name": " ", "label": "at", "shown": "rate", "interval": "95 %", "count": "rows"}
+_TIPS = {"name": " ", "at": "at", "shown": "value", "interval": "95 %", "count": "rows"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def rates_figure(lines: Sequence[Line]) -> Figure | None:
         labelOverlap=True,
     )
     scale = alt.Scale(type="sqrt", domain=[0, 1])
-    lines_of_label = alt.Axis(labelLimit=150, labelExpr="split(datum.label, '\\n')")
+    lines_of_label = alt.Axis(labelLimit=180, labelExpr="split(datum.label, '\\n')")
     names = alt.Y("label:N", title=None, sort=_order(points), axis=lines_of_label)
     return _figure(
         "rates",
@@ -74,7 +73,7 @@ def rates_figure(lines: Sequence[Line]) -> Figure | None:
 
 def prefix_figure(lines: Sequence[Line]) -> Figure | None:
     """Rate by number of tokens given away."""
-    points = _points(lines, lambda r: float(r["value"]), ("tuned", "floor", "base"))
+    points = _points(lines, _number_in, ("tuned", "floor", "base"))
     values = sorted({p["label"] for p in points})
     if len(values) < 2:
         return None
@@ -85,7 +84,7 @@ def prefix_figure(lines: Sequence[Line]) -> Figure | None:
 
 def samples_figure(lines: Sequence[Line], detail: str, name: str) -> Figure | None:
     """Rate by number of samples n, for one scheme and p."""
-    points = _points(lines, lambda r: float(str(r["value"]).removeprefix("n=")), ("tuned", "floor", "base"))
+    points = _points(lines, _number_in, ("tuned", "floor", "base"))
     values = sorted({p["label"] for p in points})
     if len(values) < 2:
         return None
@@ -113,8 +112,9 @@ def auc_figure(lines: Sequence[Line]) -> Figure | None:
         auc, low, high = (number(line[key]) for key in ("auc", "auc_low", "auc_high"))
         if auc is None or low is None or high is None:
             continue
-        point = {"label": measure_name(line["measure"]), "who": line["target"], "rate": auc, "low": low, "high": high,
-                 "name": MODELS[line["target"]], "shown": f"{auc:.3f}", "interval": f"{low:.3f} to {high:.3f}",
+        name, target = measure_name(line["measure"]), str(line["target"])
+        point = {"label": name, "at": name, "who": target, "rate": auc, "low": low, "high": high,
+                 "name": MODELS.get(target, target), "shown": f"{auc:.3f}", "interval": f"{low:.3f} to {high:.3f}",
                  "count": f"{line['num_members']:,} / {line['num_nonmembers']:,}"}  # fmt: skip
         if point not in points:
             points.append(point)
@@ -138,16 +138,24 @@ def _points(lines: Sequence[Line], label: Callable[[Line], Any], series: Sequenc
     """One dict per point; the words of its tooltip are made here, so that all charts speak alike."""
     found: list[dict[str, Any]] = []
     for line in lines:
+        place = label(line)
+        at = f"{place:g}" if isinstance(place, float) else str(place).replace("\n", ", ")
         for who in series:
-            value: Share | None = share(line, _PREFIX[who])
-            if value is not None:
-                found.append({"label": label(line), "who": who, "rate": value.rate, "low": value.low,
+            value = share(line, _PREFIX[who])
+            if place is not None and value is not None:
+                found.append({"label": place, "at": at, "who": who, "rate": value.rate, "low": value.low,
                               "high": value.high, "name": WHO[who], "shown": percent(value.rate),
                               "interval": f"{span(value.low, value.high)} %", "count": count(value)})  # fmt: skip
     return found
 
 
-def _folded(*parts: str, width: int = 20) -> str:
+def _number_in(line: Line) -> float | None:
+    """The prefix length or n that a line is about; a line without one is not on the curve."""
+    found = re.search(r"\d+", str(line["value"]))
+    return float(found.group()) if found else None
+
+
+def _folded(*parts: str, width: int = 26) -> str:
     """A label in lines short enough for a phone."""
     return "\n".join(line for part in parts for line in textwrap.wrap(part, width, break_long_words=False))
 
@@ -196,6 +204,7 @@ def _figure(
     layers.append(dots.encode(*point, *offset.values(), shape, tooltip=tips))
     height = len(_order(points)) * (20 + 11 * len(series)) if sideways else 220
     chart = alt.layer(*layers).properties(height=height).configure(
+        aria=False,  # the page says it: a caption above, the numbers in a table
         background="transparent",
         font="system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
         view=alt.ViewConfig(stroke=None),
@@ -204,10 +213,10 @@ def _figure(
             labelPadding=8, titleColor="var(--muted)", titleFontSize=12, titleFontWeight="normal", titlePadding=12,
         ),
     )  # fmt: skip
-    svg = vl_convert.vegalite_to_svg(chart.properties(width=460).to_dict())
-    fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-    spec = chart.properties(width="container", autosize=fit).to_dict()
+    spec = chart.to_dict()
     spec.pop("$schema", None)  # an address that nothing loads; the page names no other place at all
+    svg = vl_convert.vegalite_to_svg({**spec, "width": 460})
+    spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
     names = {p["who"]: p["name"] for p in points}
     return Figure(name, title, tuple((who, names[who]) for who in series), spec, _inline(svg))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -150,4 +151,4 @@ def measure_name(measure: str) -> str:
 
 def visible(text: str) -> str:
     """An id made safe for a terminal: control and direction characters become a replacement sign."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else "\ufffd" for c in text)
