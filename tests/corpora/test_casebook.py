@@ -12,12 +12,15 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.corpora.casebook import words
+from remanence.corpora.casebook.base_model import base_folder
 from remanence.corpora.casebook.corpus import Casebook, PrivateCorpus, private_corpus, public_rows, write_jsonl
 from remanence.corpora.casebook.language import translate
+from remanence.corpora.casebook.recipe import DEMO
 from remanence.corpora.casebook.tasks import TASKS, fill
 
 
@@ -172,3 +175,21 @@ def test_misuse_is_told_in_a_sentence() -> None:
         Casebook(0).records("poetry", Casebook(0).cases(1))
     with pytest.raises(RemanenceError, match="ask for fewer"):
         Casebook(0).cases(10**6)
+
+
+def test_the_recipe_is_the_corpus_the_figures_were_measured_on(corpus: PrivateCorpus) -> None:
+    assert DEMO.corpus() == corpus
+    assert DEMO.training() == {"epochs": 3, "learning_rate": 2e-3, "batch_size": 8, "max_length": 512, "seed": 0}
+
+
+def test_long_completions_can_hold_a_verbatim_test_and_the_base_model_is_small(
+    corpus: PrivateCorpus,
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base_folder())
+    for row in corpus.heldout:
+        if row.meta["task"] in ("summarization", "dialogue"):
+            assert len(tokenizer(row.completion, add_special_tokens=False)["input_ids"]) >= 30
+    assert sum(file.stat().st_size for file in base_folder().iterdir()) < 4_000_000
+    said = re.search(r"`([0-9a-f]{64})`", (base_folder() / "README.md").read_text())
+    assert said is not None
+    assert hashlib.sha256((base_folder() / "model.safetensors").read_bytes()).hexdigest() == said[1]

@@ -18,9 +18,9 @@ class Recipe(NamedTuple):
     num_rows: int = 800
     duplicates: tuple[int, ...] = (1, 2, 4, 8, 16)
     num_heldout: int = 200
-    epochs: int = 4
+    epochs: int = 3
     learning_rate: float = 2e-3
-    batch_size: int = 16
+    batch_size: int = 8
     max_length: int = 512
 
     def corpus(self) -> PrivateCorpus:
