@@ -76,9 +76,7 @@ def _ended(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
 
 def _chat(tokenizer: PreTrainedTokenizerBase, record: Record, loss_on: LossOn) -> tuple[list[int], list[bool]]:
     if tokenizer.chat_template is None:
-        raise RemanenceError(
-            f"Row {record.id} holds messages, but the tokenizer has no chat template; set one first."
-        )
+        raise RemanenceError(f"Row {record.id} holds messages, but the tokenizer has no chat template; set one first.")
     assistant = loss_on == "assistant"
     turns = [dict(turn) for turn in record.messages or ()]
     made: Any = tokenizer.apply_chat_template(
