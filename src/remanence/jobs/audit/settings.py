@@ -23,6 +23,13 @@ LIKELIHOOD: dict[str, type[TableMeasure]] = {
 }
 """The measures that a user may choose among; the extraction measures are what the verdict is made of."""
 
+CHOICES = {
+    "loss_on": ("auto", "all", "completion", "assistant"),
+    "generate": ("auto", "all", "none"),
+    "dtype": ("float32", "bfloat16", "float16"),
+}
+LEAST = {"new_tokens": 1, "max_length": 1, "attempts": 0, "seed": 0, "batch_tokens": 1, "shard_rows": 1}
+
 
 @dataclass(frozen=True)
 class AuditSettings:
@@ -62,16 +69,22 @@ class AuditSettings:
     """Rows per shard of the token tables: what a killed run loses at most."""
 
     def __post_init__(self) -> None:
-        if self.new_tokens < 1:
-            raise RemanenceError(f"--new-tokens must be at least 1, got {self.new_tokens}.")
         if not self.prefixes or min(self.prefixes) < 0:
             raise RemanenceError("--prefixes needs at least one length, none below 0, for example 0,8,16,32.")
         if not self.schemes:
-            raise RemanenceError("--schemes needs at least one sampling scheme, for example T=1.")
+            raise RemanenceError("--scheme needs at least one sampling scheme, for example T=1.")
         if not 0 < self.p < 1:
             raise RemanenceError(f"--p is a probability between 0 and 1, got {self.p}.")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise RemanenceError(f"{_option(name)} is one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise RemanenceError(f"{_option(name)} must be at least {least}, got {value}.")
         object.__setattr__(self, "prefixes", tuple(sorted(set(self.prefixes))))
-        object.__setattr__(self, "schemes", tuple(SamplingScheme.parse(s).name for s in self.schemes))
+        object.__setattr__(self, "schemes", tuple(dict.fromkeys(SamplingScheme.parse(s).name for s in self.schemes)))
+        object.__setattr__(self, "measures", tuple(dict.fromkeys(self.measures)))
         for name in self.measures:
             if name not in LIKELIHOOD:
                 raise RemanenceError(f"There is no likelihood measure {name!r}: choose from {', '.join(LIKELIHOOD)}.")
@@ -107,3 +120,7 @@ class AuditSettings:
         """The settings of an earlier run."""
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()}
         return cls(**values)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
