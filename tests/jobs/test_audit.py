@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -353,3 +354,37 @@ def test_the_same_audit_writes_the_same_bytes(audit: Audit, tmp_path: Path) -> N
 def test_the_order_of_the_rows_does_not_matter_to_any_rate(audit: Audit, tmp_path: Path) -> None:
     again = quick(TOLD, tmp_path / "run", [*LEAKED, *HELD], Parrot(), train=TRAIN[::-1])
     assert again.run.lines("rates") == audit.run.lines("rates")
+
+
+def test_a_rule_that_cannot_be_decided_is_said_so_and_never_passes(tmp_path: Path) -> None:
+    audit = quick(TOLD, tmp_path / "run", LEAKED, None, fail_if="excess>0.01")
+    assert audit.verdict["fail_if"] is None
+    assert any("'excess>0.01' cannot be decided" in said for said in audit.verdict["cannot_claim"])
+    assert audit.run.has("ranking.parquet")
+    with pytest.raises(RemanenceError, match="cannot be decided"):
+        _ = audit.failed
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"max_length": -5}, "--max-length must be at least 1, got -5"),
+        ({"attempts": -1}, "--attempts must be at least 0"),
+        ({"new_tokens": 0}, "--new-tokens must be at least 1"),
+        ({"dtype": "int8"}, "--dtype is one of float32, bfloat16, float16, got 'int8'"),
+        ({"loss_on": "prompt"}, "--loss-on is one of"),
+        ({"prefixes": ()}, "--prefixes needs at least one length"),
+        ({"schemes": ()}, "--scheme needs at least one"),
+        ({"schemes": ("T=hot",)}, "Cannot read sampling scheme 'T=hot'"),
+        ({"measures": ("los",)}, "There is no likelihood measure 'los': choose from loss"),
+        ({"p": 1.0}, "--p is a probability"),
+    ],
+)
+def test_settings_out_of_range_are_refused_in_one_sentence(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(RemanenceError, match=re.escape(sentence)):
+        _ = AuditSettings(**settings)
+
+
+def test_a_measure_or_scheme_named_twice_counts_once() -> None:
+    settings = AuditSettings(measures=("loss", "loss"), schemes=("T=1", "T=1.0"), prefixes=(8, 0, 8))
+    assert (settings.measures, settings.schemes, settings.prefixes) == (("loss",), ("T=1",), (0, 8))

@@ -17,12 +17,13 @@ from remanence.core.errors import RemanenceError
 from remanence.core.read import data_fingerprint
 from remanence.core.record import Record
 from remanence.core.run import Run
+from remanence.core.table import Rendered
 from remanence.core.target import Generates, Scores, Target
 from remanence.jobs.audit import attempts, findings, membership, ranking, rates, rows
 from remanence.jobs.audit.findings import Found
-from remanence.jobs.audit.passes import Rows, pass_over, render_all
+from remanence.jobs.audit.passes import Rows, pass_over, render_all, rendered_fingerprint
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.audit.verdict import check_rule, failed, verdict
+from remanence.jobs.audit.verdict import check_rule, gate, verdict
 from remanence.jobs.versions import versions
 from remanence.text.spans import SpanIndex
 
@@ -34,10 +35,14 @@ class Audit:
     run: Run
     verdict: dict[str, Any]
     """`verdict.json`: the two sentences, the headline figures, what cannot be claimed."""
+    undecided: str | None = None
+    """Why the `fail_if` rule could not be decided."""
 
     @property
     def failed(self) -> bool:
-        """Whether the `fail_if` rule struck."""
+        """Whether the `fail_if` rule struck. Raises `RemanenceError` when what it speaks of could not be measured."""
+        if self.undecided is not None:
+            raise RemanenceError(self.undecided)
         return bool(self.verdict["fail_if"] and self.verdict["fail_if"]["failed"])
 
 
@@ -66,11 +71,11 @@ def run_audit(
                 f"The audit needs a target that scores tokens; {target.name} only generates. "
                 "Try `remanence list --needs generates`."
             )
-    run = Run.begin(out, _spec(targets, train, heldout, settings, names or {}), resume=resume)
     data = rows.audited(train, heldout)
     groups = [data.train] if data.heldout is None else [data.train, data.heldout]
     rendered = {g.group: render_all(cast(Scores, model), g.records) for g in groups}
     full = {"train": train, "heldout": heldout or []}
+    run = Run.begin(out, _spec(targets, full, rendered, settings, names or {}), resume=resume)
     run.write_table("rows", rows.to_arrow([(full[g.group], g, rendered[g.group]) for g in groups], data))
 
     measures = settings.table_measures(base is not None)
@@ -140,11 +145,9 @@ def conclude(
     run.write_table("ranking", ranking.to_arrow(ranked))
     keep = None if data.heldout is None else data.keep_H
     said = verdict(data.num_train, len(data.train.records), keep, found, rate_lines, member_lines, ranked, settings)
+    undecided = gate(said, fail_if)
     run.write_json("verdict.json", said)
-    if fail_if is not None:
-        said["fail_if"] = {"rule": fail_if, "failed": failed(fail_if, said["headline"])}
-        run.write_json("verdict.json", said)
-    return Audit(run, said)
+    return Audit(run, said, undecided)
 
 
 def _facts(rendered: Sequence[Any], data: rows.Audited) -> rates.RowFacts:
@@ -161,22 +164,28 @@ def _lengths(rendered: Sequence[Any]) -> list[int]:
 
 def _spec(
     targets: dict[str, Target],
-    train: Sequence[Record],
-    heldout: Sequence[Record] | None,
+    full: dict[str, Sequence[Record]],
+    rendered: dict[str, list[Rendered | str]],
     settings: AuditSettings,
     names: dict[str, Any],
 ) -> dict[str, Any]:
-    def told(group: str, records: Sequence[Record] | None) -> dict[str, Any] | None:
-        if records is None:
+    def told(group: str) -> dict[str, Any] | None:
+        if group not in rendered:
             return None
-        return {"name": names.get(group, group), "rows": len(records), "fingerprint": data_fingerprint(records)}
+        records = full[group]
+        return {
+            "name": names.get(group, group),
+            "rows": len(records),
+            "fingerprint": data_fingerprint(records),
+            "rendered": rendered_fingerprint(rendered[group]),
+        }
 
     return {
         "schema": 1,
         "job": "audit",
         "settings": settings.spec(),
         "seed": settings.seed,
-        "data": {"train": told("train", train), "heldout": told("heldout", heldout)},
+        "data": {group: told(group) for group in ("train", "heldout")},
         "models": {role: None if role not in targets else _model(targets[role]) for role in ("tuned", "base")},
         "versions": versions(),
     }

@@ -10,7 +10,7 @@ import numpy as np
 from remanence.core.errors import NotMeasured
 from remanence.core.progress import track
 from remanence.core.record import Record
-from remanence.core.run import Run
+from remanence.core.run import Run, fingerprint
 from remanence.core.table import Rendered, TokenRow
 from remanence.core.target import Scores
 from remanence.core.verbs import TableMeasure
@@ -92,3 +92,15 @@ def render_all(target: Scores, records: Sequence[Record]) -> list[Rendered | str
         except NotMeasured as why:
             rendered.append(why.reason)
     return rendered
+
+
+def rendered_fingerprint(rows: Sequence[Rendered | str]) -> str:
+    """Hash of what the model reads: another tokenizer or chat template gives another one."""
+
+    def content(row: Rendered | str) -> bytes:
+        if isinstance(row, str):
+            return row.encode()
+        source = b"" if row.source is None else row.source.tobytes()
+        return b"|".join((row.ids.tobytes(), row.supervised.tobytes(), source))
+
+    return fingerprint(*map(content, rows))

@@ -66,14 +66,17 @@ class Sides:
         )
 
     def compare(self) -> tuple[Comparison, Rate | None]:
-        """The comparison over the rows that could be measured, and the base model's rate on held-out rows."""
+        """The comparison over the rows that could be measured, and the base model's rate on held-out rows.
+
+        Tuned, base and ceiling speak of the very same rows.
+        """
         ours = ~np.isnan(self.tuned)
         both = ours if self.base is None else ours & ~np.isnan(self.base)
         result = compare(
             self.tuned[both] > 0.5,
             None if self.floor is None else _clean(self.floor),
             None if self.base is None else self.base[both] > 0.5,
-            None if self.ceiling is None else _clean(self.ceiling),
+            None if self.ceiling is None else _clean(self.ceiling[both]),
         )
         return result, None if self.base_floor is None else Rate.of(_clean(self.base_floor))
 

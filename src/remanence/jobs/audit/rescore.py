@@ -12,7 +12,7 @@ from remanence.core.run import Run
 from remanence.jobs.audit import membership, ranking, rates
 from remanence.jobs.audit.audit import Audit, judge
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.audit.verdict import verdict
+from remanence.jobs.audit.verdict import gate, verdict
 
 
 def rescore(run: Run, measures: list[str] | None = None) -> Audit:
@@ -25,11 +25,13 @@ def rescore(run: Run, measures: list[str] | None = None) -> Audit:
     settings = AuditSettings.of_spec(spec["settings"])
     if measures is not None:
         settings = replace(settings, measures=tuple(measures))
-    old_verdict, old_membership = run.read_json("verdict.json"), run.lines("membership")
+    if not run.has("verdict.json"):
+        raise RemanenceError(f"{run.folder.name} has no verdict: the run was not finished; add --resume to the audit.")
+    old_gate, old_membership = run.read_json("verdict.json")["fail_if"], run.lines("membership")
     lines = run.lines("rows")
     with_base = spec["models"]["base"] is not None
     groups = ["train"] if spec["data"]["heldout"] is None else ["train", "heldout"]
-    _check_columns(run, settings, with_base)
+    _check_columns(run, settings, with_base, measures)
     found = judge(run, with_base, groups, settings)
     train = [r for r in lines if r["group"] == "train" and r["same_as"] is None]
     held = [r for r in lines if r["group"] == "heldout" and r["same_as"] is None]
@@ -44,9 +46,9 @@ def rescore(run: Run, measures: list[str] | None = None) -> Audit:
     run.write_table("ranking", ranking.to_arrow(ranked))
     count = sum(r["group"] == "train" for r in lines)
     said = verdict(count, len(train), keep if held else None, found, rate_lines, member_lines, ranked, settings)
-    said["fail_if"] = old_verdict["fail_if"]
+    undecided = gate(said, old_gate and old_gate["rule"])
     run.write_json("verdict.json", said)
-    return Audit(run, said)
+    return Audit(run, said, undecided)
 
 
 def _facts(lines: list[dict[str, Any]]) -> rates.RowFacts:
@@ -55,7 +57,12 @@ def _facts(lines: list[dict[str, Any]]) -> rates.RowFacts:
     )
 
 
-def _check_columns(run: Run, settings: AuditSettings, with_base: bool) -> None:
+def _check_columns(run: Run, settings: AuditSettings, with_base: bool, asked: list[str] | None) -> None:
+    for measure in settings.table_measures(True):
+        if measure.needs_base and not with_base and measure.name in (asked or ()):
+            raise RemanenceError(
+                f"{measure.name} compares with a base model, and this run has none: audit with --base."
+            )
     have = set(next(run.shards("tokens/tuned-train")).column_names)
     for measure in settings.table_measures(with_base):
         lacking = [c for c in measure.needs if c not in have]

@@ -185,12 +185,15 @@ def check_rule(rule: str, with_heldout: bool, with_base: bool) -> None:
         raise RemanenceError(f"--fail-if {rule!r} needs --base: without a base model {name} is not measured.")
 
 
-def failed(rule: str, headline: dict[str, Any]) -> bool:
-    """Whether the rule strikes. Raises `RemanenceError` when what it speaks of could not be measured."""
+def gate(said: dict[str, Any], rule: str | None) -> str | None:
+    """Note in the verdict whether the rule strikes; where what it speaks of was not measured, say so and return it."""
+    if rule is None:
+        return None
     name, comparison, number = read_rule(rule)
-    value = headline["low"] if name == "rate_low" else headline[name]
+    value = said["headline"]["low" if name == "rate_low" else name]
     if value is None:
-        raise RemanenceError(
-            f"--fail-if {rule!r} cannot be decided: no row allowed {name} to be measured; see the notes."
-        )
-    return bool(_COMPARE[comparison](value, number))
+        undecided = f"--fail-if {rule!r} cannot be decided: no row allowed {name} to be measured."
+        said["cannot_claim"].append(undecided)
+        return undecided
+    said["fail_if"] = {"rule": rule, "failed": bool(_COMPARE[comparison](value, number))}
+    return None
