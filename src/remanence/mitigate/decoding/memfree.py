@@ -1,12 +1,13 @@
 """MemFree: never say n tokens in a row that stand in the protected rows.
 
-Paper: Ippolito et al. 2023, "Preventing Generation of Verbatim Memorization in Language Models Gives a False Sense of Privacy", arXiv 2210.17546
+Paper: Ippolito et al. 2023, "Preventing Generation of Verbatim Memorization in Language Models Gives a False Sense of
+Privacy", arXiv 2210.17546
 
 The guarantee is about token n-grams and nothing more: the same words cut into other tokens, or one word exchanged,
 pass. N-grams that begin in the prompt and end in the answer are stopped; those wholly inside the prompt are not.
 
 Shapes: B rows (beams are rows too, each with its own history), T tokens so far, V vocabulary.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
 """Goldfish: never teach one token in four, the same one in every copy, and the text cannot be recited.
 
-Paper: Hans et al. 2024, "Be like a Goldfish, Don't Memorize! Mitigating Memorization in Generative LLMs", arXiv 2406.10209
+Paper: Hans et al. 2024, "Be like a Goldfish, Don't Memorize! Mitigating Memorization in Generative LLMs",
+arXiv 2406.10209
 
 The forward pass sees every token; a pseudo-random 1/k of the targets carry no loss. Greedy decoding of a training
 passage leaves it at the first token that was never taught. What is taught is still learned, and membership in the
 training data still shows.
 
 Shapes: B rows, T tokens, V vocabulary. Labels are unshifted, as in Hugging Face: `labels[t]` is token t itself.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
