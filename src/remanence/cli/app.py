@@ -118,6 +118,21 @@ def audit(
 
 
 @app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for data, model and run.")] = Path("demo"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the demo in --out.")] = False,
+    format: Format = "table",
+) -> None:
+    """The main job on fictional rows: fine-tune a small model, audit it, write the report. Takes minutes."""
+    _check_format(format)
+    from remanence.jobs.demo import demo as run
+
+    result = run(out, resume=resume)
+    _say(result.run, format)
+    typer.echo(f"\nreport: {out / 'run' / 'report.html'}", err=True)
+
+
+@app.command()
 def report(
     run: RunFolder,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show training text.")] = False,

@@ -39,7 +39,7 @@ def finetune(
     learning_rate: float = 1e-3,
     batch_size: int = 8,
     max_length: int = 512,
-    loss_on: LossOn = "completion",
+    loss_on: LossOn = "auto",
     seed: int = 0,
     group_by_length: bool = False,
     autocast: bool = False,
