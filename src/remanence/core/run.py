@@ -56,7 +56,7 @@ class Run:
                 raise RemanenceError(
                     f"{folder} holds a run with other settings ({', '.join(changed)}): name another --out to keep both."
                 )
-        elif folder.exists() and any(folder.iterdir()):
+        elif folder.is_dir() and any(folder.iterdir()):
             raise RemanenceError(f"{folder} is not empty and not a run: name another --out.")
         with _writable(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -127,11 +127,11 @@ def _writable(folder: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise RemanenceError(
                 f"The disk that holds {folder} is full: free some space and add --resume; what is measured is kept."
             ) from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}:
             raise RemanenceError(f"Cannot write to {folder}: choose a folder of yours with --out.") from error
         raise
 

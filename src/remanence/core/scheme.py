@@ -1,11 +1,13 @@
 """A sampling scheme says how a token is drawn: temperature first, then top-k, then top-p, then renormalise.
 
 The order and the edge cases are those of Hugging Face `generate`: top-k keeps every token that ties with the k-th;
-top-p keeps a token while the mass of the tokens above it is below p, so the token that crosses p stays in.
+top-p keeps a token while the mass of the tokens above it is below p, so the token that crosses p stays in. Which of
+several equally likely tokens at that edge stay in Hugging Face leaves open (its sort is unstable); here the lower ids.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from remanence.core.errors import RemanenceError
@@ -22,9 +24,9 @@ class SamplingScheme:
     """Keep the most likely tokens up to and including the one that brings their mass to p; None keeps all."""
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
+        if not 0 < self.temperature < math.inf:
             raise RemanenceError(
-                f"temperature must be above 0, got {self.temperature}; greedy decoding is measured by itself."
+                f"temperature must be a number above 0, got {self.temperature}; greedy decoding is measured by itself."
             )
         if self.top_k is not None and self.top_k < 1:
             raise RemanenceError(f"top-k must be at least 1, got {self.top_k}.")
@@ -34,11 +36,11 @@ class SamplingScheme:
     @property
     def name(self) -> str:
         """Short and readable, `T=0.8,k=40,p=0.9`; `parse` reads it back."""
-        parts = [f"T={self.temperature:g}"]
+        parts = [f"T={_short(self.temperature)}"]
         if self.top_k is not None:
             parts.append(f"k={self.top_k}")
         if self.top_p is not None:
-            parts.append(f"p={self.top_p:g}")
+            parts.append(f"p={_short(self.top_p)}")
         return ",".join(parts)
 
     @property
@@ -60,7 +62,7 @@ class SamplingScheme:
                 raise RemanenceError(f"Cannot read sampling scheme {text!r}: {value!r} is not a number.") from None
         return cls(
             temperature=values.get("T", 1.0),
-            top_k=int(values["k"]) if "k" in values else None,
+            top_k=_whole(values["k"], text) if "k" in values else None,
             top_p=values.get("p"),
         )
 
@@ -70,3 +72,14 @@ class SamplingScheme:
         if column.startswith("logprob[") and column.endswith("]"):
             return cls.parse(column.removeprefix("logprob[").removesuffix("]"))
         return None
+
+
+def _short(value: float) -> str:
+    """As few digits as give the same number back."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(float(value))
+
+
+def _whole(value: float, text: str) -> int:
+    if not value.is_integer():
+        raise RemanenceError(f"Cannot read sampling scheme {text!r}: top-k is a whole number, not {value:g}.")
+    return int(value)

@@ -167,12 +167,12 @@ class HuggingFace:
 
     @contextlib.contextmanager
     def _holding_back(self) -> Generator[list[Tensor]]:
-        """While open, the output layer keeps its input in the list and returns one column of zeros."""
+        """While open, the output layer keeps its input in the list and returns a single zero, which may broadcast."""
         head, caught = self._head(), list[Tensor]()
 
         def keep(hidden: Tensor) -> Tensor:
             caught.append(hidden)
-            return hidden.new_zeros(*hidden.shape[:-1], 1)
+            return hidden.new_zeros([1] * hidden.dim())
 
         before = head.forward
         head.forward = keep
@@ -229,14 +229,21 @@ class HuggingFace:
     def generate(
         self, prompts: Sequence[Prompt], new_tokens: int, scheme: SamplingScheme | None = None, seed: int = 0
     ) -> list[Answer]:
-        """One answer per prompt, in order; batches are left-padded and packed by length."""
+        """One answer per prompt, in order; batches are left-padded and packed by length.
+
+        Draws are independent of each other, and repeat with the same prompts, seed and `batch_tokens`.
+        """
         answers: dict[int, Answer] = {}
         widths = [p.ids.size + new_tokens + (0 if p.source is None else p.source.size) for p in prompts]
-        for batch in pack(list(range(len(prompts))), widths, self.batch_tokens):
-            for i, ids in zip(
-                batch, self._generate([prompts[i] for i in batch], new_tokens, scheme, seed), strict=True
-            ):
-                answers[i] = Answer(ids, self.decode(ids), scheme, seed)
+        alike: dict[int, list[int]] = {}
+        for i, prompt in enumerate(prompts):  # padding before a decoder's prompt would move absolute positions (BART)
+            alike.setdefault(prompt.ids.size if self.family == "seq2seq" else 0, []).append(i)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for items in alike.values():
+                for batch in pack(items, [widths[i] for i in items], self.batch_tokens):
+                    said = self._generate([prompts[i] for i in batch], new_tokens, scheme)
+                    answers |= {i: Answer(s, self.decode(s), scheme, seed) for i, s in zip(batch, said, strict=True)}
         return [answers[i] for i in range(len(prompts))]
 
     def answer_alone_in_float32(self, prompt: Prompt, new_tokens: int, seed: int = 0) -> Answer:
@@ -248,9 +255,7 @@ class HuggingFace:
             self.dtype = dtype
 
     @torch.inference_mode()
-    def _generate(
-        self, prompts: Sequence[Prompt], new_tokens: int, scheme: SamplingScheme | None, seed: int
-    ) -> list[IntsT]:
+    def _generate(self, prompts: Sequence[Prompt], new_tokens: int, scheme: SamplingScheme | None) -> list[IntsT]:
         from transformers import GenerationConfig
 
         eos = self._ends()
@@ -272,19 +277,23 @@ class HuggingFace:
         else:
             source, mask = pad([p.source for p in prompts if p.source is not None], self._pad(), side="right")
             start = np.array([self._decoder_start()], np.int32)
-            decoder, decoder_mask = pad([np.concatenate([start, p.ids]) for p in prompts], self._pad(), side="left")
-            inputs = {
-                "input_ids": source,
-                "attention_mask": mask,
-                "decoder_input_ids": decoder,
-                "decoder_attention_mask": decoder_mask,
-            }
+            decoder, _ = pad([np.concatenate([start, p.ids]) for p in prompts], self._pad(), side="left")
+            inputs = {"input_ids": source, "attention_mask": mask, "decoder_input_ids": decoder}
             given = decoder.shape[1]
         inputs = {k: v.to(self.device) for k, v in inputs.items()}
-        with self._arithmetic(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with self._arithmetic(), self._without_defaults(settings):
             out = self.module.generate(**inputs, generation_config=settings)  # pyright: ignore[reportCallIssue]
         return [_until_end(line[given:].cpu().numpy().astype(np.int32), eos) for line in out]
+
+    @contextlib.contextmanager
+    def _without_defaults(self, settings: Any) -> Generator[None]:
+        """While open, the model's own generation defaults (penalties, beams, forced tokens) do not mix in."""
+        module: Any = self.module
+        before, module.generation_config = module.generation_config, settings
+        try:
+            yield
+        finally:
+            module.generation_config = before
 
     def _ends(self) -> set[int]:
         listed = getattr(getattr(self.module, "generation_config", None), "eos_token_id", None)

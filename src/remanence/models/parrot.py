@@ -5,6 +5,7 @@ It speaks bytes. On a row it was told it is certain of every byte; on any other 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -47,13 +48,18 @@ class Parrot:
         ids = np.array([START, *shown, *body, END], np.int32)
         return Rendered(ids, np.arange(ids.size) > len(shown))
 
+    def _told(self) -> Iterator[Rendered]:
+        for record in self.told:
+            with contextlib.suppress(NotMeasured):  # an empty record leaves nothing to repeat
+                yield self.render(record)
+
     def decode(self, ids: IntsT) -> str:
         """Text of the bytes."""
         return bytes(int(i) for i in ids if i < 256).decode("utf-8", "replace")
 
     def score(self, records: Sequence[Record], columns: Sequence[str]) -> Iterator[TokenRow | str]:
         """Token rows from logits of `SURE` on the right byte (told) or on a wrong one (not told)."""
-        known = {self.render(r).ids.tobytes() for r in self.told}
+        known = {row.ids.tobytes() for row in self._told()}
         for record in records:
             try:
                 row = self.render(record)
@@ -72,7 +78,7 @@ class Parrot:
         self, prompts: Sequence[Prompt], new_tokens: int, scheme: SamplingScheme | None = None, seed: int = 0
     ) -> list[Answer]:
         """Goes on with the first told row that starts with the prompt; otherwise says question marks."""
-        rows = [self.render(r).ids for r in self.told]
+        rows = [row.ids for row in self._told()]
         answers: list[Answer] = []
         for prompt in prompts:
             size = prompt.ids.size

@@ -47,7 +47,7 @@ def reduce_logits(logits_NV: Tensor, target_N: Tensor, columns: Sequence[str]) -
 def reduce_plain(logits_NV: Tensor, target_N: Tensor, columns: Sequence[str]) -> Columns:
     """The definitions, with one sort of the vocabulary per position."""
     wide = logits_NV.double()
-    broken_N = wide.isnan().any(-1) | (wide.amax(-1) == torch.inf)
+    broken_N = ~wide.amax(-1).isfinite()  # NaN or +inf somewhere, or -inf everywhere
     wide = torch.where(broken_N[:, None], 0.0, wide)
     sorted_NV, order_NV = wide.sort(dim=-1, descending=True, stable=True)
     rank_N = (order_NV == target_N[:, None]).int().argmax(-1)
@@ -81,7 +81,7 @@ def _scheme_plain(sorted_NV: Tensor, rank_N: Tensor, scheme: SamplingScheme) -> 
     if scheme.top_k is not None:
         edge = scaled[:, min(scheme.top_k, scaled.shape[1]) - 1 :][:, :1]
         scaled = torch.where(scaled >= edge, scaled, -torch.inf)
-    if scheme.top_p is not None:
+    if scheme.top_p is not None and scheme.top_p < 1:
         p = scaled.softmax(-1)
         above = p.cumsum(-1) - p
         scaled = torch.where(above < scheme.top_p, scaled, -torch.inf)
@@ -110,13 +110,14 @@ def _reduce_fast(logits_NV: Tensor, target_N: Tensor, columns: Sequence[str]) ->
     ks = sorted({s.top_k for s in schemes.values() if s.top_k is not None and s.top_k < L.shape[1]})
     top, best_other, rank, floor = _scan(L, y)
     kth = _kth_largest(L, np.array(ks, np.int64)) if ks else np.empty((len(L), 0), np.float32)
-    own = np.take_along_axis(L, y[:, None], 1)[:, 0].astype(np.float64)
-    broken = np.isnan(top) | np.isposinf(top)
+    broken = ~np.isfinite(top)
+    own = np.where(broken, np.nan, np.take_along_axis(L, y[:, None], 1)[:, 0].astype(np.float64))
     found: dict[str, NDArray[np.generic]] = {"rank": np.where(broken, -1, rank)}
     E = np.empty_like(L)
     plain = {"logprob", "mean", "std"} & set(columns)
     for temperature in sorted({s.temperature for s in schemes.values()} | ({1.0} if plain else set())):
-        np.subtract(L, top[:, None], out=E)
+        with np.errstate(invalid="ignore"):  # inf - inf, in broken rows
+            np.subtract(L, top[:, None], out=E)
         if temperature != 1.0:
             np.divide(E, np.float32(temperature), out=E)
         np.exp(E, out=E)

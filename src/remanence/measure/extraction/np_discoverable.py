@@ -58,7 +58,7 @@ def prob_extracted(log_p: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
     log_p, n = np.asarray(log_p, np.float64), np.asarray(n, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         survive = n * np.log1p(-np.exp(log_p))
-    return np.where(log_p >= 0, 1.0, -np.expm1(np.where(log_p >= 0, 0.0, survive)))
+    return np.where(n == 0, 0.0, np.where(log_p >= 0, 1.0, -np.expm1(survive)))
 
 
 def min_queries(log_p: ArrayLike, p: float) -> NDArray[np.float64]:
@@ -72,4 +72,6 @@ def min_queries(log_p: ArrayLike, p: float) -> NDArray[np.float64]:
         near = np.ceil(goal / np.log1p(-np.exp(np.minimum(log_p, -1e-300))))
         far = np.exp(np.minimum(np.log(-goal) - log_p, 709.0))
     far = np.where(np.log(-goal) - log_p > 709.0, np.inf, far)
-    return np.where(log_p >= 0, 1.0, np.where(log_p < -30, far, np.maximum(near, 1.0)))
+    near = np.maximum(near, 1.0)
+    near -= (near > 1) & (prob_extracted(log_p, near - 1) >= p)  # the quotient was whole and came out a hair above
+    return np.where(log_p >= 0, 1.0, np.where(log_p < -30, far, near))

@@ -30,7 +30,10 @@ class Reference(TableMeasure):
         assert base is not None
         if not np.array_equal(row.rendered.ids, base.rendered.ids):
             raise NotMeasured("the base model reads the row as other tokens, so the two likelihoods do not compare")
-        return Score(reference_score(row.scored("logprob"), base.scored("logprob")))
+        tuned, untuned = row.scored("logprob"), base.scored("logprob")
+        if np.isneginf(tuned).any() and np.isneginf(untuned).any():
+            raise NotMeasured("both models give the row probability 0, so their ratio says nothing")
+        return Score(reference_score(tuned, untuned))
 
 
 def reference_score(tuned_N: NDArray[np.floating[Any]], base_N: NDArray[np.floating[Any]]) -> float:
