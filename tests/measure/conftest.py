@@ -1,0 +1,8 @@
+"""Rows made by hand, for the tests of the measures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
