@@ -118,6 +118,15 @@ def test_rate_of_a_model_that_knows_every_kept_token():
     assert expected_verbatim_rate(4, 2) == 9 / 16
 
 
+@pytest.mark.parametrize("k", [4, 32])
+def test_documents_without_a_drop_are_as_rare_as_expected(k):
+    # a model that knows every kept token and no dropped one recites exactly these
+    documents = torch.randint(0, 256, (4000, 45), generator=torch.Generator().manual_seed(5))
+    whole = goldfish_mask(documents, k=k)[:, 13:].all(1).float().mean().item()
+    expected = expected_verbatim_rate(k, 32)
+    assert abs(whole - expected) <= 4 * math.sqrt(expected * (1 - expected) / 4000)
+
+
 def test_random_mask_forgets_the_text():
     tokens = torch.arange(400).reshape(2, 200)
     assert torch.equal(
