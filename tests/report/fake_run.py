@@ -113,7 +113,16 @@ def _attempt(
     matches.append({**where, **own, "char_end": len(right), "in_prompt": False})
     copied = row % 3 == 0
     if not exact:
-        matches.append({**where, **other, "char_end": len(answer), "in_prompt": copied, "train_id": "chat-other"})
+        matches.append(
+            {
+                **where,
+                **other,
+                "char_end": len(answer),
+                "in_prompt": copied,
+                "train_row": row + 1,
+                "train_id": "chat-other",
+            }
+        )
     return number
 
 
@@ -147,13 +156,12 @@ def _rates(back: Any, copies: Any, tokens: Any, held: int | None, base: bool) ->
     scheme = "T=1,k=40"
     lines = [
         _line("greedy", "all", "all", 0, hits, num, held, base),
-        _line("np", "all", "n=100", 0, int(hits * 1.4), num, held, base, f"{scheme} p=0.5"),
         _line("span", "all", "all", 0, int(hits * 1.2), num, held, base),
     ]
     for order, prefix in enumerate((8, 16, 32, 64, 96)):
         some = round(hits * (0.35 + 0.16 * order))
         lines.append(_line("greedy", "prefix", str(prefix), order, some, num - 9 * order, held, base))
-    for detail in (f"{scheme} p=0.1", f"{scheme} p=0.5", f"{scheme} p=0.9"):
+    for detail in (f"{scheme} at p=0.1", f"{scheme} at p=0.5", f"{scheme} at p=0.9"):
         for order, n in enumerate((1, 10, 100, 1000, 10000)):
             some = round(hits * (0.5 + 0.3 * order) * (1.2 - float(detail[-3:])))
             lines.append(_line("np", "n", str(n), order, some, num, held, base, detail))
@@ -174,9 +182,9 @@ def _rates(back: Any, copies: Any, tokens: Any, held: int | None, base: bool) ->
 def _membership(members: int, nonmembers: int, base: bool, heldout: bool) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     counts = {"num_members": members, "num_nonmembers": nonmembers if heldout else 0}
-    alone = ("loss", "zlib", "min_k", "min_k_pp")
+    alone = ("loss", "zlib", "min_k", "min_k_plus_plus")
     targets = {"tuned": (*alone, "reference"), "base": alone}
-    for target, measures in {**targets, "blind": ("blind",)}.items():
+    for target, measures in {**targets, "blind": ("bag of words",)}.items():
         if target == "base" and not base:
             continue
         for place, measure in enumerate(measures):

@@ -47,6 +47,14 @@ def test_hidden_evidence_is_lengths_of_words(run: Run, hidden: Path) -> None:
     assert first["tuned"]["pieces"] == [["own", [len(word) for word in attempt["answer"].split()]]]
 
 
+def test_what_is_told_of_an_answer(run: Run, hidden: Path) -> None:
+    page = Page(hidden.read_text("utf-8"))
+    first = page.evidence()[0]
+    assert first["tuned"]["facts"][0] == "All 32 tokens are the row's own."
+    assert "Longest span shared with training row chat-other: 5 tokens" in first["base"]["facts"][-1]
+    assert first["how"].startswith("16 tokens of the row given, 32 tokens asked for, greedy")
+
+
 def test_revealed_text_is_whole(run: Run, revealed: Path) -> None:
     page = Page(revealed.read_text("utf-8"))
     attempts = run.lines("attempts")

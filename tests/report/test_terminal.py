@@ -22,6 +22,7 @@ def test_the_verdict_fits_a_mail(run: Run) -> None:
     assert re.split(r" {2,}", rates) == [
         "Comes back word for word", "51 of 300", "17.0 %", "12.9 to 21.7", "0.5 %", "0.7 %", "+16.5",
     ]  # fmt: skip
+    assert "100 samples, T=1,k=40" in text, "sampling is told at about 100 samples"
     assert "Gate failed: excess>0.01" in text
 
 

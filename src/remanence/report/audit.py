@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,17 @@ class Audit:
         """The rates broken down by something (or "all"), in their order."""
         found = [r for r in self.rates if r["by"] == by and (metric is None or r["metric"] == metric)]
         return sorted(found, key=lambda r: (r["order"] is None, r["order"]))
+
+    def main_rates(self) -> list[Line]:
+        """The rates that the report opens with: over all rows, and sampled as often as is nearest to 100 times."""
+        sampled = self.rates_by("n", "np")
+        numbers = [int(r["value"]) for r in sampled if str(r["value"]).isdigit()]
+        middle = min(numbers, key=lambda n: abs(math.log(n / 100)), default=None)
+        return [*self.rates_by("all"), *(r for r in sampled if r["value"] == str(middle))]
+
+    def version(self) -> str:
+        """The version that made the run, or nothing."""
+        return str(self.spec.get("remanence") or (self.spec.get("versions") or {}).get("remanence") or "")
 
     def tuned_name(self) -> str:
         """The audited model's short name."""

@@ -33,7 +33,7 @@ SERIES = ("tuned", "floor", "base", "ceiling", "blind")
 _SHAPES = {"tuned": "circle", "floor": "square", "base": "triangle-up", "ceiling": "diamond", "blind": "cross"}
 _DASHES = {"tuned": [1, 0], "floor": [2, 3], "base": [6, 3], "ceiling": [8, 2, 2, 2], "blind": [1, 4]}
 _PREFIX = {"tuned": "", "floor": "floor_", "base": "base_", "ceiling": "ceiling_"}
-_TIPS = {"name": " ", "at": "at", "shown": "value", "interval": "95 %", "count": "rows"}
+_TIPS = {"name": "title", "at": "at", "shown": "value", "interval": "95 %", "count": "rows"}
 
 
 @dataclass(frozen=True)

@@ -100,9 +100,15 @@ def _facts(attempt: Line, matches: Sequence[Line]) -> list[str]:
         if attempt["exact"]
         else f"The first {attempt['shared_prefix']} of {plural(attempt['new_tokens'], 'token')} are the row's own."
     ]
+    longest_own = max((m["length"] for m in matches if m["whose"] == "own"), default=0)
     for match in matches:
-        whose = "the rest of this row" if match["whose"] == "own" else f"training row {match['train_id']}"
-        if match["whose"] == "own" and (attempt["exact"] or not match["length"]):
+        same_row = match["train_row"] == attempt["row"] and attempt["group"] == "train"
+        if match["whose"] == "own":
+            told, whose = attempt["exact"] and not match["in_prompt"], "the rest of this row"
+        else:
+            told = same_row and match["length"] <= longest_own
+            whose = "all of this row" if same_row else f"training row {match['train_id']}"
+        if told or not match["length"]:
             continue
         fact = f"Longest span shared with {whose}: {plural(match['length'], 'token')}"
         facts.append(f"{fact}, but it already stood in the prompt." if match["in_prompt"] else f"{fact}.")

@@ -25,6 +25,7 @@ from remanence.report import sections
 from remanence.report.audit import Audit
 from remanence.report.charts import Figure, rates_figure
 from remanence.report.evidence import evidence
+from remanence.report.words import bound, plural
 
 CHUNK = 100
 """Rows of evidence in one block; a block is parsed when one of its rows is opened."""
@@ -41,7 +42,7 @@ def write_report(run: Run, *, reveal: bool = False) -> Path:
 
 def render(audit: Audit, *, reveal: bool = False) -> str:
     """The whole page."""
-    all_rates = audit.rates_by("all")
+    all_rates = audit.main_rates()
     shown, folded = sections.curves(audit)
     breakdowns = sections.breakdowns(audit)
     members = sections.membership(audit)
@@ -50,12 +51,14 @@ def render(audit: Audit, *, reveal: bool = False) -> str:
     figures.append(members.figure if members else None)
     scripts = [bundle(), _asset("page.js"), _asset("rows.js")]
     assert not any("</script" in script for script in scripts)
-    page = Environment(
+    pages = Environment(
         loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template("report.html.j2")
-    return page.render(
+    )
+    return pages.get_template("report.html.j2").render(
         audit=audit,
         reveal=reveal,
+        plural=plural,
+        bound=bound,
         headline=sections.headline(audit),
         rates=sections.rate_rows(all_rates),
         rates_figure=first,

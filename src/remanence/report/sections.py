@@ -145,7 +145,13 @@ def membership(audit: Audit) -> Membership | None:
     refusals: dict[str, None] = {}
     for line in audit.membership:
         key = (line["target"], line["measure"])
-        new = {"who": key[0], "name": measure_name(key[1]), "auc": None, "tpr": [None] * len(fprs)}
+        new = {
+            "who": key[0],
+            "name": measure_name(key[1]),
+            "auc": None,
+            "tpr": [None] * len(fprs),
+            "refused": [False] * len(fprs),
+        }
         row = rows.setdefault(key, new)
         row["auc"] = row["auc"] or _auc(line)
         tpr = share({**line, "hits": 0, "rate": line["tpr"], "low": line["tpr_low"], "high": line["tpr_high"], "n": 1})
@@ -155,6 +161,8 @@ def membership(audit: Audit) -> Membership | None:
             note = "" if as_asked or realised is None else f"at {percent(realised)} FPR"
             row["tpr"][fprs.index(line["fpr"])] = Cell(percent(tpr.rate), span(tpr.low, tpr.high), note)
         if line["reason"]:
+            if line["fpr"] is not None:
+                row["refused"][fprs.index(line["fpr"])] = True
             where = "" if line["fpr"] is None or line["auc"] is None else f"TPR at {100 * line['fpr']:g}\u00a0% FPR: "
             refusals.setdefault(f"{where}{line['reason']}")
     return Membership(
@@ -192,7 +200,7 @@ def settings(audit: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
                 things.append((f"{label}, {which}", words))
     asked = [(key.replace("_", " "), _value(value)) for key, value in (spec.get("settings") or {}).items()]
     asked.append(("seed", _value(spec.get("seed"))))
-    versions = {"remanence": spec.get("remanence"), **(spec.get("versions") or {})}
+    versions = {"remanence": audit.version(), **(spec.get("versions") or {})}
     return [
         ("Models and data", things),
         ("Settings", asked),

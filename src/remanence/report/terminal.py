@@ -27,7 +27,7 @@ def verdict_text(run: Run) -> RenderableType:
     audit = Audit.read(run)
     sentences: list[str] = audit.verdict.get("sentences") or ["This run has no verdict: add --resume to finish it."]
     parts: list[RenderableType] = [Text(visible(s), style="bold" if not i else "") for i, s in enumerate(sentences)]
-    if audit.rates_by("all"):
+    if audit.main_rates():
         parts += ["", _rates(audit)]
     worst = [line for line in audit.ranking if line["comes_back"]][:TOP]
     if worst:
@@ -51,7 +51,7 @@ def verdict_plain(run: Run, width: int = 96) -> str:
 
 
 def _rates(audit: Audit) -> Table:
-    rows = rate_rows(audit.rates_by("all"))
+    rows = rate_rows(audit.main_rates())
     against = [key for key in AGAINST if any(row[key] for row in rows)]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
     table.add_column("Measured")

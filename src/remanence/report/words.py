@@ -51,11 +51,17 @@ MEASURES = {
     "minkpp": ("Min-K%++", "Min-K% with each token measured against what the model expected at that place."),
     "reference": ("Reference ratio", "Loss compared with the base model's on the same row: what fine-tuning added."),
     "blind": ("Blind baseline", "Guesses from the words alone and never sees a model. Where it does well, training and "
-              "held-out rows simply differ, and no score above should be read as memory."),
+              "held-out rows simply differ, and no score should be read as memory."),
 }  # fmt: skip
 """Likelihood measure, folded to bare letters, to (name, explanation)."""
 
-_FOLDS = {"minkplusplus": "minkpp", "refratio": "reference", "ratio": "reference", "zlibratio": "zlib"}
+_FOLDS = {
+    "minkplusplus": "minkpp",
+    "refratio": "reference",
+    "ratio": "reference",
+    "zlibratio": "zlib",
+    "bagofwords": "blind",
+}
 
 
 class Share(NamedTuple):
@@ -125,6 +131,11 @@ def plural(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def bound(sentence: str) -> str:
+    """A sentence in which no line breaks between a number and its per cent sign."""
+    return sentence.replace(" %", "\u00a0%")
+
+
 def metric_name(line: Line) -> str:
     """What a line of `rates` is called."""
     metric = str(line["metric"])
@@ -132,10 +143,10 @@ def metric_name(line: Line) -> str:
 
 
 def metric_detail(line: Line) -> str:
-    """What stands under the name: the sampling scheme and p, and n where it is fixed."""
+    """What stands under the name: n, the sampling scheme and p."""
     value = str(line.get("value") or "")
-    parts = [str(line.get("detail") or ""), "" if value == "all" else value]
-    return ", ".join(p for p in parts if p)
+    drawn = f"{int(value):,} samples" if line["by"] == "n" and value.isdigit() else "" if value == "all" else value
+    return ", ".join(part for part in (drawn, str(line.get("detail") or "")) if part)
 
 
 def fold(measure: str) -> str:

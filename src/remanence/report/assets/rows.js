@@ -111,7 +111,9 @@
     const card = make("div", "card");
     card.append(numbersOf(index));
     if (!found) {
-      card.append(make("div", "full muted", "The model was not asked about this row: the token table shows that it does not come back."));
+      card.append(make("div", "full muted", rows.comes_back[index]
+        ? "The model was not asked about this row; that it comes back is read from the model's own probabilities."
+        : "The model was not asked about this row; that it does not come back is read from the model's own probabilities."));
       return card;
     }
     const prompt = make("div", "full");
@@ -133,7 +135,7 @@
     say("longest run", "longest_run", (n) => `${whole(n)} tokens`);
     say("extraction strength", "strength", (n) => n.toFixed(2));
     say("samples to see it", "queries", samples);
-    say("best log-probability", "log_p", (n) => n.toFixed(2));
+    say("best log-probability", "log_p", (n) => n.toFixed(2).replace("-0.00", "0.00"));
     say("p", "p_value", short);
     say("q", "q_value", short);
     say("near duplicates", "near", whole);
