@@ -144,7 +144,9 @@ def conclude(
     ranked = ranking.lines(run, found, facts, data.keep_H, settings)
     run.write_table("ranking", ranking.to_arrow(ranked))
     keep = None if data.heldout is None else data.keep_H
-    said = verdict(data.num_train, len(data.train.records), keep, found, rate_lines, member_lines, ranked, settings)
+    said = verdict(
+        run, data.num_train, len(data.train.records), keep, found, rate_lines, member_lines, ranked, settings
+    )
     undecided = gate(said, fail_if)
     run.write_json("verdict.json", said)
     return Audit(run, said, undecided)

@@ -45,7 +45,7 @@ def rescore(run: Run, measures: list[str] | None = None) -> Audit:
     ranked = ranking.lines(run, found, facts, keep, settings)
     run.write_table("ranking", ranking.to_arrow(ranked))
     count = sum(r["group"] == "train" for r in lines)
-    said = verdict(count, len(train), keep if held else None, found, rate_lines, member_lines, ranked, settings)
+    said = verdict(run, count, len(train), keep if held else None, found, rate_lines, member_lines, ranked, settings)
     undecided = gate(said, old_gate and old_gate["rule"])
     run.write_json("verdict.json", said)
     return Audit(run, said, undecided)

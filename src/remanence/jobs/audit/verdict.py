@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remanence.core.errors import RemanenceError
+from remanence.core.run import Run
 from remanence.jobs.audit.findings import Found
+from remanence.jobs.audit.notes import notes
 from remanence.jobs.audit.ranking import LEVEL
 from remanence.jobs.audit.settings import AuditSettings
 
@@ -23,6 +25,7 @@ RULES = ("rate", "rate_low", "excess", "excess_low", "over_base", "over_base_low
 
 
 def verdict(
+    run: Run,
     num_train: int,
     num_distinct: int,
     keep_H: NDArray[np.bool_] | None,
@@ -53,7 +56,7 @@ def verdict(
             "auc": _auc(membership),
         },
         "cannot_claim": _cannot_claim(line, keep_H, found, membership),
-        "notes": _notes(keep_H, found, settings),
+        "notes": notes(run, keep_H, found, settings),
         "not_measured": dict(sorted(missing.items(), key=lambda kv: (-kv[1], kv[0]))),
         "flagged": flagged,
         "fail_if": None,
@@ -113,27 +116,6 @@ def _cannot_claim(
             f"{blind['auc_low']:.2f} to {blind['auc_high']:.2f}): they differ in kind, so membership figures and the "
             "floor overstate memorization. Hold out rows at random, before training."
         )
-    return said
-
-
-def _notes(keep_H: NDArray[np.bool_] | None, found: dict[tuple[str, str], Found], settings: AuditSettings) -> list[str]:
-    said: list[str] = []
-    judged = found["tuned", "train"].by_measure["discoverable"]
-    out = sum(f.reason is not None for f in judged)
-    if out:
-        said.append(
-            f"{out:,} of {len(judged):,} distinct training rows could not be measured and are in no denominator."
-        )
-    if keep_H is not None and not keep_H.all():
-        lost = int((~keep_H).sum())
-        said.append(
-            f"{lost:,} held-out rows stand in the training data, exactly or nearly, and were left out of the floor."
-        )
-    lengths = ", ".join(map(str, settings.prefixes))
-    said.append(
-        f"A row comes back when greedy decoding says its next {settings.new_tokens} tokens, all right, "
-        f"at one of the prefix lengths {lengths}."
-    )
     return said
 
 
