@@ -1,4 +1,4 @@
-"""GoldfishLowersExtraction: does a goldfish recite less than a plain model, and know the language as well?
+"""Goldfish lowers extraction: does a goldfish recite less than a plain model, and know the language as well?
 
 Paper: Hans et al. 2024, "Be like a Goldfish, Don't Memorize! Mitigating Memorization in Generative LLMs",
 arXiv 2406.10209

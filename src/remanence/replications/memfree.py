@@ -1,4 +1,4 @@
-"""MemFreeLeavesNearCopies: with every verbatim n-gram blocked, does the text still come back with small edits?
+"""MemFree leaves near copies: with every verbatim n-gram blocked, does the text still come back with small edits?
 
 Paper: Ippolito et al. 2023, "Preventing Generation of Verbatim Memorization in Language Models Gives a False Sense of
 Privacy", arXiv 2210.17546
