@@ -21,6 +21,8 @@ app = typer.Typer(
 
 FAILED = 3
 """Exit code when the --fail-if rule strikes."""
+STOPPED = 130
+"""Exit code that typer makes of Ctrl-C."""
 
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 Format = Annotated[str, typer.Option("--format", help="What goes to stdout: table, for people, or json, for pipes.")]
@@ -33,9 +35,10 @@ def main() -> None:
     except RemanenceError as error:
         typer.echo(f"remanence: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("remanence: stopped; what is measured is kept, add --resume to go on.", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == STOPPED:
+            typer.echo("remanence: stopped; what an audit has measured is kept, add --resume to go on.", err=True)
+        raise
 
 
 @app.command()
@@ -99,13 +102,13 @@ def audit(
         prefixes=_numbers(prefixes, "--prefixes"),
         new_tokens=new_tokens,
         measures=_names(measures),
-        loss_on=_one_of(loss_on, "--loss-on", ("auto", "all", "completion", "assistant")),
+        loss_on=loss_on,
         max_length=max_length,
         add_eos=add_eos,
-        generate=_one_of(generate, "--generate", ("auto", "all", "none")),
+        generate=generate,
         attempts=attempts,
         seed=seed,
-        dtype=_one_of(dtype, "--dtype", ("float32", "bfloat16", "float16")),
+        dtype=dtype,
         device=device,
         batch_tokens=batch_tokens,
         **chosen,
@@ -197,6 +200,8 @@ def list_systems(
     from remanence.core.catalogue import entries
 
     found = [e for e in entries() if needs is None or needs.lower() in e.needs.lower()]
+    if not found:
+        raise RemanenceError(f"No system asks for a target that {needs!r}: try generates, scores or opens.")
     if format == "json":
         for entry in found:
             typer.echo(json.dumps(asdict(entry)))
@@ -240,13 +245,8 @@ def _say(run: Any, format: str) -> None:
 
 
 def _check_format(format: str) -> None:
-    _one_of(format, "--format", ("table", "json"))
-
-
-def _one_of(value: str, option: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise RemanenceError(f"{option} is one of {', '.join(allowed)}, got {value!r}.")
-    return value
+    if format not in {"table", "json"}:
+        raise RemanenceError(f"--format is one of table, json, got {format!r}.")
 
 
 def _numbers(text: str, option: str) -> tuple[int, ...]:

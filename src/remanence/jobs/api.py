@@ -11,6 +11,7 @@ from remanence.core.target import Target
 from remanence.jobs.audit.audit import Audit, run_audit
 from remanence.jobs.audit.rescore import rescore
 from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.audit.verdict import read_rule
 from remanence.jobs.compare import Comparison, compare_runs
 from remanence.jobs.opening import data_name, open_targets
 from remanence.report.html import write_report
@@ -38,6 +39,8 @@ def audit(
     completion, messages, id. `settings`: the fields of `AuditSettings`. Raises `RemanenceError` on bad input.
     """
     chosen = AuditSettings(**settings)
+    if fail_if is not None:
+        _ = read_rule(fail_if)  # before a model is loaded
     named = {f"{key}_column": value for key, value in (columns or {}).items()}
     train = records_from(data, group="train", **named)
     held = None if heldout is None else records_from(heldout, group="heldout", **named)
@@ -60,4 +63,3 @@ def score(run: str | Path, measures: list[str] | None = None) -> Audit:
 def compare(one: str | Path, other: str | Path) -> Comparison:
     """What changed between two runs over the same rows."""
     return compare_runs(Run.open(one), Run.open(other))
-

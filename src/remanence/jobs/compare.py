@@ -31,9 +31,9 @@ class Comparison:
 
     def text(self) -> str:
         """Two sentences."""
-        first = f"{self.one.hits:,} of {self.one.n:,} rows came back, now {self.other.hits:,} do: "
+        first = f"Of {self.one.n:,} rows, {self.one.hits:,} came back before and {self.other.hits:,} do now: "
         first += f"{100 * self.change:+.1f} points (95 % interval {100 * self.low:+.1f} to {100 * self.high:+.1f})."
-        return f"{first} {len(self.went):,} rows no longer come back, {len(self.came):,} are new."
+        return f"{first} No longer come back: {len(self.went):,}; new: {len(self.came):,}."
 
     def to_json(self) -> dict[str, Any]:
         """For pipes."""

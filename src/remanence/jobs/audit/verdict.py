@@ -84,8 +84,9 @@ def _second(line: dict[str, Any], back: Sequence[dict[str, Any]]) -> str:
     if not back:
         return "No row comes back at any of the prefix lengths asked for; sampling and membership are told below."
     repeated = sum(r["copies"] > 1 or r["near"] > 0 for r in back)
-    stand = "stands" if repeated == 1 else "stand"
-    said = f"{repeated:,} of the {len(back):,} {stand} in the data more than once, exactly or nearly"
+    many = f"{repeated:,}" if repeated else "None"
+    stand = "stand" if repeated > 1 else "stands"
+    said = f"{many} of the {len(back):,} {stand} in the data more than once, exactly or nearly"
     if line["excess"] is not None:
         low, high = line["excess_low"], line["excess_high"]
         beyond = "more than chance" if low > 0 else "not shown to be more than chance"
