@@ -86,34 +86,26 @@ def main() -> None:
     result = remanence.audit(
         out / "tuned", out / "train.jsonl", base=base, heldout=out / "heldout.jsonl", out=out / "run", resume=True
     )
-    print(
-        f"audited in {time.time() - began:.0f} s, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
-    )
-    print(*result.verdict["sentences"], sep="\n")
-    for line in result.run.lines("rates"):
-        excess = (
-            ""
-            if line["excess"] is None
-            else f"{line['excess']:.3f} [{line['excess_low']:.3f}, {line['excess_high']:.3f}]"
-        )
-        print(
-            f"{line['metric']:<7}{line['by']:<8}{line['value']:<8}{line['detail']:<22}"
-            f"{line['hits']}/{line['n']}  floor {line['floor_hits']}/{line['floor_n']}  base {line['base_hits']}/{line['base_n']}"
-            f"  excess {excess}"
-        )
-    for line in result.run.lines("membership"):
-        if line["fpr"] in (None, 0.01) and line["auc"] is not None:
-            tpr = "" if line["tpr"] is None else f"TPR@1% {line['tpr']:.2f}"
-            print(
-                f"{line['target']:<6}{line['measure']:<18}AUC {line['auc']:.3f} [{line['auc_low']:.3f}, {line['auc_high']:.3f}] {tpr}"
-            )
-    for line in result.run.lines("ranking")[:10]:
-        print(
-            {
-                k: line[k]
-                for k in ("rank", "id", "shortest_prefix", "longest_run", "strength", "queries", "copies", "q_value")
-            }
-        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"audited in {time.time() - began:.0f} s, peak {peak:.2f} GiB")
+    print(*result.verdict["sentences"], *result.verdict["notes"], sep="\n")
+    tell(result.run)
+
+
+def tell(run: Any) -> None:
+    """The tables of the closing note."""
+    for r in run.lines("rates"):
+        excess = f"{r['excess']:.3f} [{r['excess_low']:.3f}, {r['excess_high']:.3f}]"
+        sides = f"{r['hits']}/{r['n']}  floor {r['floor_hits']}/{r['floor_n']}  base {r['base_hits']}/{r['base_n']}"
+        print(f"{r['metric']:<7}{r['by']:<8}{r['value']:<8}{r['detail']:<22}{sides}  excess {excess}")
+    for m in run.lines("membership"):
+        if m["fpr"] in (None, 0.01) and m["auc"] is not None:
+            tpr = "" if m["tpr"] is None else f"TPR@1% {m['tpr']:.2f}"
+            area = f"AUC {m['auc']:.3f} [{m['auc_low']:.3f}, {m['auc_high']:.3f}]"
+            print(f"{m['target']:<6}{m['measure']:<18}{area} {tpr}")
+    for r in run.lines("ranking")[:10]:
+        names = ("rank", "id", "shortest_prefix", "longest_run", "strength", "queries", "copies", "q_value")
+        print({k: r[k] for k in names})
 
 
 if __name__ == "__main__":
