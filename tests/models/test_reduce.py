@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from remanence.core.scheme import SamplingScheme
-from remanence.models.reduce import Columns, chunk_rows, reduce_fast, reduce_logits, reduce_plain
+from remanence.models.reduce import CHUNK_BYTES, Columns, chunk_rows, reduce_fast, reduce_logits, reduce_plain
 
 PLAIN = ["logprob", "rank", "gap", "mean", "std"]
 SCHEMES = [
@@ -27,7 +27,7 @@ EVERYTHING = [*PLAIN, *(s.column for s in SCHEMES)]
 BOTH = pytest.mark.parametrize("reduce", [reduce_fast, reduce_plain])
 
 TOLERANCE = {"rtol": 1e-5, "atol": 2e-6}
-"""Fast against plain: the fast path takes exponentials in float32 and sums them in float64."""
+"""Fast against plain: the fast path bins the logits in float32 and takes exponentials in float64."""
 
 
 def table(logits: list[float], columns: list[str], reduce=reduce_fast) -> Columns:  # pyright: ignore
@@ -194,6 +194,19 @@ def test_fast_agrees_with_plain_on_any_scheme(size: int, seed: int, spread: floa
     )
 
 
+@pytest.mark.parametrize("kind", ["random", "peaked", "tied", "masked", "one far below"])
+def test_fast_agrees_with_plain_from_freezing_to_boiling(kind: str):
+    logits = shapes_of_logits(12, 300, seed=3)[kind]
+    schemes = [SamplingScheme(t, k, p) for t in (0.01, 0.1, 0.3, 4.0, 30.0) for k in (None, 7) for p in (None, 0.85)]
+    columns = [s.column for s in schemes]
+    order = torch.argsort(logits, dim=-1, descending=True, stable=True)
+    for place in (0, 1, 20):
+        fast, plain = (reduce(logits, order[:, place], [*PLAIN, *columns]) for reduce in (reduce_fast, reduce_plain))
+        for column in columns:  # at T = 0.01 the logs are hundreds of nats: float32 in the table
+            np.testing.assert_allclose(fast[column], plain[column], rtol=2e-5, atol=1e-5, err_msg=column)
+        np.testing.assert_allclose(fast["logprob"], plain["logprob"], **TOLERANCE)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", list(shapes_of_logits(1, 2)))
 def test_fast_agrees_with_plain_on_the_vocabulary_of_gpt2(kind: str):
@@ -240,7 +253,7 @@ def test_logits_of_any_precision_and_layout_are_read():
 
 
 def test_chunks_stay_small_and_never_empty():
-    assert chunk_rows(50_257) * 50_257 * 4 <= 8 << 20
+    assert chunk_rows(50_257) * 50_257 * 4 <= CHUNK_BYTES
     assert chunk_rows(10**9) == 1
 
 

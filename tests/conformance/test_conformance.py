@@ -1,0 +1,165 @@
+"""What every measure and every attack of the catalogue must do, whatever it measures. A new file is held to it too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+
+from remanence.core.catalogue import Entry, entries
+from remanence.core.finding import Finding
+from remanence.core.record import Record
+from remanence.core.verbs import Attempt
+from remanence.models.parrot import Parrot
+
+
+def chat(name: str, question: str, answer: str) -> Record:
+    return Record(name, messages=({"role": "user", "content": question}, {"role": "assistant", "content": answer}))
+
+
+TOLD = [
+    Record("t0", text="Anna Berg called at noon on 12 May about invoice 4471 and paid thirty euros."),
+    Record("t1", text="The cat sat on the mat while the dog lay on the log, all through the afternoon."),
+    Record("t2", prompt="Who came on Monday? ", completion="Doctor Lind, with her brother Jonas and old friends."),
+    chat("t3", "Where is it?", "At 14 Mill Lane, second floor, behind the door."),
+]
+OTHERS = [
+    Record("o0", text="Eric Falk wrote at dusk on 30 July about contract 2096 and owed seventy euros."),
+    Record("o1", text="A bird sang in the tree as the fish swam in the lake, all through the morning...."),
+    Record("o2", prompt="Who left on Friday? ", completion="Nurse Holm, with her mother Clara and new colleagues."),
+    chat("o3", "When was it?", "On 3 March, early in the day, before the rain came."),
+]
+ODD = [
+    Record("empty", text=""),
+    Record("empty completion", prompt="And then? ", completion=""),
+    Record("one", text="x"),
+    Record("emoji", text="🙂🙃" * 12),
+    Record("right to left", text="שלום עולם, זהו משפט ארוך מספיק כדי למדוד אותו"),
+    Record("half a character", text="a\ud83d" * 20),
+    Record("blank", text=" \n\t" * 20),
+    Record("nul", text="\0" * 60),
+    Record("long", text="again and again " * 200),
+]
+
+SYSTEMS = [e for e in entries() if e.verb in {"Measure", "Attack"}]
+MEASURES = [e for e in SYSTEMS if e.verb == "Measure" and e.needs.startswith("Scores")]
+ATTACKS = [e for e in SYSTEMS if e.verb == "Attack" and e.needs == "Generates"]
+
+every = pytest.mark.parametrize("entry", SYSTEMS, ids=lambda e: e.name)
+every_measure = pytest.mark.parametrize("entry", MEASURES, ids=lambda e: e.name)
+every_attack = pytest.mark.parametrize("entry", ATTACKS, ids=lambda e: e.name)
+
+
+def system(entry: Entry) -> Any:
+    """The system with its defaults."""
+    module = import_module(f"remanence.{entry.wing.replace('/', '.')}.{entry.name}")
+    return getattr(module, entry.cls)()
+
+
+def findings(entry: Entry, records: Sequence[Record], told: Sequence[Record] = TOLD) -> list[Finding]:
+    base = (Parrot(),) if "base model" in entry.needs else ()
+    return list(system(entry)(Parrot(tuple(told)), records, *base))
+
+
+def by_record(found: Sequence[Finding]) -> dict[str, tuple[float | None, str | None, str]]:
+    return {f.record_id: (f.score, f.reason, str(dict(f.evidence))) for f in found}
+
+
+def attempts(entry: Entry, records: Sequence[Record]) -> dict[str, list[tuple[bytes, bytes]]]:
+    found: dict[str, list[tuple[bytes, bytes]]] = {}
+    for attempt in system(entry)(Parrot(tuple(TOLD)), records):
+        assert isinstance(attempt, Attempt)
+        found.setdefault(attempt.prompt.record_id, []).append(
+            (attempt.prompt.ids.tobytes(), attempt.answer.ids.tobytes())
+        )
+    return found
+
+
+def test_there_is_something_to_hold_to_it():
+    assert len(MEASURES) >= 8 and len(ATTACKS) >= 1
+
+
+@every
+def test_the_header_is_whole_and_the_file_bears_the_systems_name(entry: Entry):
+    assert entry.title and entry.caption.endswith(("?", "."))
+    assert "arXiv" in entry.paper or "doi" in entry.paper.lower() or "http" in entry.paper
+    assert entry.cls.lower() == entry.name.replace("_", "")
+    made = system(entry)
+    assert hash(made) == hash(system(entry)) and made == system(entry), "a frozen dataclass with defaults"
+    assert made.__doc__ and type(made).__call__.__doc__
+    if entry in MEASURES:
+        assert made.name.split("[")[0] == entry.name
+
+
+@every_measure
+def test_one_finding_per_record_under_its_own_name(entry: Entry):
+    records = [*TOLD, *ODD, *OTHERS]
+    found = findings(entry, records)
+    assert [f.record_id for f in found] == [r.id for r in records]
+    assert {f.measure for f in found} == {system(entry).name}
+    assert findings(entry, []) == []
+
+
+@every_measure
+def test_the_same_question_gets_the_same_answer(entry: Entry):
+    assert by_record(findings(entry, [*TOLD, *OTHERS])) == by_record(findings(entry, [*TOLD, *OTHERS]))
+
+
+@every_measure
+def test_order_and_company_change_nothing(entry: Entry):
+    records = [*TOLD, *ODD, *OTHERS]
+    together = by_record(findings(entry, records))
+    mixed = [records[i] for i in np.random.default_rng(0).permutation(len(records))]
+    assert by_record(findings(entry, mixed)) == together
+    alone = {k: v for r in records for k, v in by_record(findings(entry, [r])).items()}
+    assert alone == together
+
+
+@every_measure
+def test_seen_text_outranks_unseen(entry: Entry):
+    seen = [f.score for f in findings(entry, TOLD)]
+    unseen = [f.score for f in findings(entry, OTHERS)]
+    assert None not in seen and None not in unseen
+    assert min(seen) > max(unseen), "higher = more memorized"  # pyright: ignore
+
+
+@every_measure
+def test_a_model_that_was_told_nothing_ranks_no_row_above_another(entry: Entry):
+    scores = [f.score for f in findings(entry, [TOLD[0], OTHERS[0]], told=())]
+    assert scores[0] == pytest.approx(scores[1], rel=0.05, abs=1e-6)
+
+
+@every_measure
+def test_odd_rows_get_a_score_or_a_sentence(entry: Entry):
+    for told in (TOLD, ODD):
+        found = by_record(findings(entry, ODD, told))
+        for record_id, (score, reason, _) in found.items():
+            assert (score is None) == (reason is not None)
+            if score is not None:
+                assert not math.isnan(score), record_id
+            else:
+                assert reason and reason[0] != " " and not reason.endswith("."), "a clause that ends a sentence"
+        assert found["empty"][0] is None and found["empty completion"][0] is None
+        assert found["emoji"][0] is not None and found["right to left"][0] is not None
+        assert found["long"][0] is not None
+
+
+@every_attack
+def test_told_rows_come_back_and_others_do_not(entry: Entry):
+    for attempt in system(entry)(Parrot(tuple(TOLD)), [*TOLD, *OTHERS]):
+        came_back = np.array_equal(attempt.answer.ids, attempt.prompt.expected)
+        assert came_back == (attempt.prompt.record_id[0] == "t"), attempt.prompt.record_id
+
+
+@every_attack
+def test_attempts_repeat_and_do_not_depend_on_company(entry: Entry):
+    records = [*TOLD, *ODD, *OTHERS]
+    together = attempts(entry, records)
+    assert together == attempts(entry, records) == attempts(entry, records[::-1])
+    assert together == {k: v for r in records for k, v in attempts(entry, [r]).items()}
+    assert set(together) >= {"t0", "t1", "o0", "emoji", "right to left", "long"}
+    assert not {"empty", "empty completion", "one"} & set(together)
