@@ -207,6 +207,17 @@ def test_fast_agrees_with_plain_from_freezing_to_boiling(kind: str):
         np.testing.assert_allclose(fast["logprob"], plain["logprob"], **TOLERANCE)
 
 
+@pytest.mark.parametrize("spread", [0.01, 1.0, 30.0, 3000.0])
+def test_fast_agrees_with_plain_from_nearly_greedy_to_nearly_uniform(spread: float):
+    # Far apart, temperatures get bins of their own; where the logits spread far, the last tokens fall beyond the bins.
+    logits = shapes_of_logits(16, 300)["random"] * spread
+    order = torch.argsort(logits, dim=-1, descending=True, stable=True)
+    temperatures = (0.01, 0.1, 0.24, 0.25, 1.0, 3.99, 4.0, 100.0)
+    schemes = [SamplingScheme(t, k, p) for t in temperatures for k in (None, 20, 299) for p in (None, 0.8)]
+    for place in (0, 1, 25, 299):
+        agree(logits, order[:, place], [*PLAIN, *(s.column for s in schemes)])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", list(shapes_of_logits(1, 2)))
 def test_fast_agrees_with_plain_on_the_vocabulary_of_gpt2(kind: str):
