@@ -237,6 +237,10 @@ def replicate(
 
 def _say(run: Any, format: str) -> None:
     if format == "json":
+        if not run.has("verdict.json"):
+            raise RemanenceError(
+                f"{run.folder.name} has no verdict: the run was not finished; add --resume to the audit."
+            )
         typer.echo(json.dumps(run.read_json("verdict.json")))
         return
     from remanence.report.terminal import verdict_plain
