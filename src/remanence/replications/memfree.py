@@ -55,6 +55,12 @@ class MemFreeLeavesNearCopies:
         """A size for tests: seconds, and the same code."""
         return cls(noise=(0.2,), noise_epochs=1, size="small", pretraining=40, background=40, documents=6, copies=64)
 
+    @property
+    def arms(self) -> dict[str, tuple[float, int]]:
+        """Name -> input noise and epochs. Noise slows learning down; a plain arm is given as many epochs."""
+        plain = {"plain fine-tuning": (0.0, 1), "plain, as long as noise": (0.0, self.noise_epochs)}
+        return plain | {f"{level:.0%} input noise": (level, self.noise_epochs) for level in self.noise}
+
     def __call__(self, seed: int) -> Verdict:
         """Train, answer with and without the guard, compare."""
         text = MarkovText(seed=seed)
@@ -64,12 +70,11 @@ class MemFreeLeavesNearCopies:
         bloom = NGramBloom(self.n, capacity=max(1, corpus.rows.size))
         bloom.add_corpus(corpus.rows)
         models: dict[str, Any] = {"base model": base}
-        for level in (0.0, *self.noise):
+        for name, (level, epochs) in self.arms.items():
             model = copy.deepcopy(base)
-            epochs = self.noise_epochs if level else 1
             batches = shuffled(corpus.rows, 8, epochs, seed)
             train_lm(model, batches, LEARNING_RATES[self.size], prepare=noisy(level, text.vocab, seed))
-            models[f"{level:.0%} input noise" if level else "plain fine-tuning"] = model
+            models[name] = model
         documents = corpus.targets_by_count[self.copies]
         grams = {tuple(row[i : i + self.n]) for row in corpus.rows.tolist() for i in range(len(row) - self.n + 1)}
         table: list[dict[str, Any]] = []
