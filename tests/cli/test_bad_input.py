@@ -1,4 +1,4 @@
-"""Bad input: what is wrong with the whole is one sentence and exit code 2; a bad row is counted, and costs no other row.
+"""Bad input: what is wrong with the whole is one sentence and exit code 2; a bad row is counted and costs no other.
 
 Every test goes through the command line, as a user would meet it.
 """
@@ -17,6 +17,7 @@ import pytest
 import tiny_models
 from memorizers import LEARNED
 
+from remanence.core.record import Record
 from remanence.core.run import Run
 
 NAN = "the model returned NaN"
@@ -34,6 +35,10 @@ def refused(said: Any, *words: str) -> None:
 def lines_of(rows: Sequence[Any], path: Path) -> Path:
     path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows), encoding="utf-8")
     return path
+
+
+def write_rows(path: Path, records: Sequence[Record]) -> Path:
+    return lines_of([{"id": r.id, "prompt": r.prompt, "completion": r.completion} for r in records], path)
 
 
 def good(count: int = 8) -> list[dict[str, Any]]:
@@ -118,14 +123,10 @@ def test_a_bad_row_is_counted_with_its_reason_and_costs_no_other_row(audit: Any,
 
 def test_right_to_left_text_and_emoji_come_back_letter_by_letter(audit: Any, place: Path, tmp_path: Path) -> None:
     """A model that learned them says them, and the run holds the very characters."""
-    from remanence.core.record import Record
-
     said = {"rtl": " שלום, אנה התקשרה בצהריים", "emoji": " 👍🏽 paid 🎉🎉 and went 🏠"}
     records = [Record(k, prompt=f"{k}:", completion=v) for k, v in said.items()]
     tuned = memorizers.overfit(place / "base", tmp_path / "polyglot", records)
-    data = lines_of(
-        [{"id": r.id, "prompt": r.prompt, "completion": r.completion} for r in records], tmp_path / "d.jsonl"
-    )
+    data = write_rows(tmp_path / "data.jsonl", records)
     out = audit(model=tuned, data=data)
     assert out.out.startswith("2 of your 2 rows come back")
     attempts = Run.open(tmp_path / "run").lines("attempts")
@@ -243,7 +244,7 @@ def rows_reasons(run: Path) -> dict[str, int]:
         ("--measures=los", ("no likelihood measure 'los'", "choose from loss, zlib_ratio")),
         ("--scheme=T=hot", ("Cannot read sampling scheme 'T=hot'", "not a number")),
         ("--scheme=warm", ("Cannot read sampling scheme 'warm'", "T=0.8,k=40,p=0.9")),
-        ("--scheme=T=0", ("temperature must be above 0",)),
+        ("--scheme=T=0", ("temperature must be", "above 0")),
         ("--prefixes=eight", ("--prefixes is a list of whole numbers like 0,8,16",)),
         ("--prefixes=-1", ("--prefixes needs at least one length, none below 0",)),
         ("--new-tokens=0", ("--new-tokens must be at least 1",)),

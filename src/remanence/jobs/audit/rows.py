@@ -16,6 +16,9 @@ from remanence.core.table import Rendered
 from remanence.jobs.audit.passes import Rows
 from remanence.text.duplicates import contamination, duplicate_counts
 
+TEMPLATED = ("tools", "chat_template_kwargs")
+"""Columns beside the turns that the chat template reads."""
+
 
 @dataclass(frozen=True)
 class Audited:
@@ -60,12 +63,13 @@ def _distinct(group: str, records: Sequence[Record]) -> Rows:
 
 
 def first_places(records: Sequence[Record]) -> list[int]:
-    """For each row the place of the first row with the very same content."""
+    """For each row the place of the first row that reads the very same, tools of a chat included."""
     seen: dict[tuple[Any, ...], int] = {}
     out: list[int] = []
     for i, r in enumerate(records):
-        turns = None if r.messages is None else tuple(tuple(sorted(t.items())) for t in r.messages)
-        out.append(seen.setdefault((r.text, r.prompt, r.completion, turns), i))
+        turns = [sorted(t.items()) for t in r.messages or ()]
+        chat = None if r.messages is None else repr([turns, *(r.meta.get(column) for column in TEMPLATED)])
+        out.append(seen.setdefault((r.text, r.prompt, r.completion, chat), i))
     return out
 
 
