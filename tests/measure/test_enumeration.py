@@ -89,10 +89,8 @@ def closed_form(target: HuggingFace, schemes: Sequence[SamplingScheme]) -> Found
     table = list(target.score_rendered(rows, [s.column for s in schemes]))
     found = {}
     for scheme in schemes:
-        each_row = [
-            suffix_logprobs(row.columns[scheme.column], K)[len(GIVEN)] for row in table if isinstance(row, TokenRow)
-        ]
-        found[scheme] = np.array(each_row)
+        end_to_end = np.concatenate([row.columns[scheme.column] for row in table if isinstance(row, TokenRow)])
+        found[scheme] = suffix_logprobs(end_to_end, K)[len(GIVEN) :: len(GIVEN) + K]  # the window at each row's end
     return found
 
 

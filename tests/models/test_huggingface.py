@@ -348,7 +348,11 @@ def test_answers_in_a_batch_are_the_answers_alone(target: HuggingFace):
             assert together.ids.tolist() == single.ids.tolist() and together.text == single.text
 
 
-@each
+@pytest.mark.parametrize(
+    "target",
+    ["llama", "bart", pytest.param("gpt2", marks=pytest.mark.slow), pytest.param("t5", marks=pytest.mark.slow)],
+    indirect=True,
+)
 def test_the_table_says_what_generation_would_say(target: HuggingFace):
     """200 prompts, half of them rows that are the model's own greedy words, so that there are hits to find."""
     new_tokens = 5
@@ -406,6 +410,18 @@ def test_an_answer_ends_with_the_end_of_text_token(target: HuggingFace):
     for before, after in zip(plain, target.generate(prompts, 8), strict=True):
         said = before.ids.tolist()
         assert after.ids.tolist() == (said[: said.index(ends) + 1] if ends in said else said)
+
+
+@pytest.mark.parametrize("target", ["llama"], indirect=True)
+def test_generation_stops_at_an_end_of_text_token_inside_a_row_and_the_table_reads_on(target: HuggingFace):
+    # As in chats whose turns each end with it: teacher forcing looks beyond the token, a real answer ends with it.
+    prompt = Prompt("r", np.array([5, 9, 20], np.int32), np.zeros(0, np.int32))
+    ids = np.concatenate([prompt.ids, target.generate([prompt], 10)[0].ids])
+    target.module.generation_config.eos_token_id = int(ids[6])  # pyright: ignore
+    row = rows_of(target.score_rendered([Rendered(ids, np.ones(ids.size, bool))], ["rank", "gap"]))[0]
+    assert Discoverable((2,), 8).score(row).value == 1
+    said = target.generate([prompt], 8)[0].ids.tolist()
+    assert said == ids[3 : ids.tolist().index(ids[6], 3) + 1].tolist() and len(said) < 8
 
 
 @each
