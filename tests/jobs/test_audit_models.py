@@ -116,10 +116,10 @@ def test_an_adapter_is_held_against_the_base_model_that_its_config_names(llama: 
     assert str(llama.parent) not in (found.run.folder / "run.json").read_text()
 
 
-@pytest.mark.parametrize("kind", ["t5", "bart"])
+@pytest.mark.parametrize("kind", ["t5", pytest.param("bart", marks=pytest.mark.slow)])
 def test_an_encoder_decoder_is_audited_on_its_targets(kind: str, tmp_path: Path) -> None:
     base = tiny_models.save_model(tmp_path / kind, kind)
-    found = audit(memorizers.overfit(base, tmp_path / "tuned", LEARNED, steps=120), base, LEARNED, UNSEEN, tmp_path)
+    found = audit(memorizers.overfit(base, tmp_path / "tuned", LEARNED, steps=100), base, LEARNED, UNSEEN, tmp_path)
     assert counts(found) == (8, 8, 0, 0)
     assert every_table_hit_was_said(found)
     first = next(a for a in found.run.lines("attempts") if a["id"] == "learned-0")

@@ -68,7 +68,7 @@ def test_a_resumed_audit_equals_one_that_was_left_alone_byte_for_byte(folders: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seen", ["tokens/tuned-train-00000.parquet", "findings.parquet", "ranking.parquet"])
+@pytest.mark.parametrize("seen", ["tokens/tuned-train-00000.parquet", "findings.parquet"])
 def test_a_command_killed_from_outside_ends_with_the_same_report(
     tuned: Path, llama: Path, tmp_path: Path, seen: str
 ) -> None:
