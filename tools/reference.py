@@ -172,7 +172,9 @@ def recorded_output(command: str, scripts: dict[str, str]) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as scratch:
         for name, body in scripts.items():
-            (Path(scratch) / name).write_text(body, encoding="utf-8")
+            place = Path(scratch) / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(body, encoding="utf-8")
         line = re.sub(r"^python (\S+)$", rf"python {scratch}/\1", command)
         done = subprocess.run(
             ["bash", "-c", line],
