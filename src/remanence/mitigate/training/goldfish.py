@@ -28,8 +28,8 @@ from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.mitigate.training.goldfish_mask import SEED, Strategy, goldfish_mask
 from remanence.models.load import load_model, quiet
+from remanence.models.render import LossOn
 from remanence.training.finetune import finetune
-from remanence.training.rows import LossOn
 
 
 def goldfish_loss(
@@ -139,7 +139,7 @@ class Goldfish:
     learning_rate: float = 1e-3
     batch_size: int = 8
     max_length: int = 512
-    loss_on: LossOn = "completion"
+    loss_on: LossOn = "auto"
     seed: int = 0
     """Order of the rows."""
     out: str | None = None
