@@ -195,7 +195,8 @@ def test_a_model_that_says_nan_is_measured_on_no_row_and_says_so(audit: Any, mod
     assert said.code == 0
     verdict = json.loads(said.out)
     assert verdict["sentences"][0] == "None of your 8 rows could be measured."
-    assert sum(count for reason, count in verdict["not_measured"].items() if NAN in reason) == 8
+    assert verdict["not_measured"] == {NAN: 8}
+    assert any(f"{NAN} (8)" in note for note in verdict["notes"])
     assert all(f["reason"] for f in Run.open(tmp_path / "run").lines("findings") if f["target"] == "tuned")
 
 
@@ -203,8 +204,10 @@ def test_a_base_model_that_says_nan_leaves_the_tuned_model_measured(audit: Any, 
     spoil(model, "model.norm.weight")
     said = audit(base=model)
     assert said.code == 0 and "Traceback" not in said.err
-    ranked = Run.open(tmp_path / "run").lines("ranking")
-    assert sum(r["comes_back"] for r in ranked) == 8
+    assert said.out.startswith("8 of your 8 rows come back word for word")
+    verdict = Run.open(tmp_path / "run").read_json("verdict.json")
+    assert verdict["headline"]["over_base"] is None and verdict["headline"]["base"]["n"] == 0
+    assert any("No row could be measured on the base model" in said for said in verdict["cannot_claim"])
 
 
 def test_one_word_that_makes_the_model_say_nan_costs_only_the_rows_that_hold_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -11,6 +12,10 @@ from numpy.typing import NDArray
 from remanence.core.run import Run
 from remanence.jobs.audit.findings import Found
 from remanence.jobs.audit.settings import AuditSettings
+
+TOP = 3
+"""Reasons named in a note; all of them stand in `verdict.json`."""
+_COUNT = re.compile(r" for \d+ of \d+ tokens$")
 
 
 def notes(
@@ -22,10 +27,13 @@ def notes(
         f"A row comes back when greedy decoding says its next {settings.new_tokens} tokens, all right, "
         f"at one of the prefix lengths {lengths}."
     ]
-    judged = found["tuned", "train"].by_measure["discoverable"]
-    if out := sum(f.reason is not None for f in judged):
+    if missing := not_measured(found):
+        out, distinct = sum(missing.values()), len(found["tuned", "train"].places)
+        why = "; ".join(f"{reason} ({count:,})" for reason, count in list(missing.items())[:TOP])
+        more = "; ..." if len(missing) > TOP else ""
         said.append(
-            f"{out:,} of {len(judged):,} distinct training rows could not be measured and are in no denominator."
+            f"{out:,} of {distinct:,} distinct training rows could not be measured and are in no denominator: "
+            f"{why}{more}."
         )
     if keep_H is not None and not keep_H.all():
         said.append(
@@ -33,6 +41,13 @@ def notes(
             "and were left out of the floor."
         )
     return said + _cut(run) + _repeated(run, found) + _tried(run)
+
+
+def not_measured(found: dict[tuple[str, str], Found]) -> dict[str, int]:
+    """Why distinct training rows could not be measured, most frequent first; rows that differ in a count are alike."""
+    judged = found["tuned", "train"].by_measure["discoverable"]
+    reasons = Counter(_COUNT.sub("", f.reason) for f in judged if f.reason is not None)
+    return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _cut(run: Run) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -68,16 +68,18 @@ class Sides:
     def compare(self) -> tuple[Comparison, Rate | None]:
         """The comparison over the rows that could be measured, and the base model's rate on held-out rows.
 
-        Tuned, base and ceiling speak of the very same rows.
+        The base model is compared on those of them that it could be measured on too.
         """
         ours = ~np.isnan(self.tuned)
-        both = ours if self.base is None else ours & ~np.isnan(self.base)
         result = compare(
-            self.tuned[both] > 0.5,
-            None if self.floor is None else _clean(self.floor),
-            None if self.base is None else self.base[both] > 0.5,
-            None if self.ceiling is None else _clean(self.ceiling[both]),
+            self.tuned[ours] > 0.5,
+            floor=None if self.floor is None else _clean(self.floor),
+            ceiling=None if self.ceiling is None else _clean(self.ceiling[ours]),
         )
+        if self.base is not None:
+            both = ours & ~np.isnan(self.base)
+            beside = compare(self.tuned[both] > 0.5, base=self.base[both] > 0.5)
+            result = replace(result, base=beside.base, excess_over_base=beside.excess_over_base)
         return result, None if self.base_floor is None else Rate.of(_clean(self.base_floor))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
 from remanence.jobs.audit.findings import Found
-from remanence.jobs.audit.notes import notes
+from remanence.jobs.audit.notes import not_measured, notes
 from remanence.jobs.audit.ranking import LEVEL
 from remanence.jobs.audit.settings import AuditSettings
 
@@ -38,7 +37,6 @@ def verdict(
     """`verdict.json`. `keep_H` [held-out rows] is True for the floor; None when no held-out rows were given."""
     line = next(r for r in rates if r["metric"] == "greedy" and r["by"] == "all")
     back = [r for r in ranking if r["comes_back"]]
-    missing = Counter(f.reason for f in found["tuned", "train"].by_measure["discoverable"] if f.reason is not None)
     flagged = None
     if any(r["q_value"] is not None for r in ranking):
         count = sum(bool(r["q_value"] <= LEVEL) for r in ranking if r["q_value"] is not None)
@@ -57,7 +55,7 @@ def verdict(
         },
         "cannot_claim": _cannot_claim(line, keep_H, found, membership),
         "notes": notes(run, keep_H, found, settings),
-        "not_measured": dict(sorted(missing.items(), key=lambda kv: (-kv[1], kv[0]))),
+        "not_measured": not_measured(found),
         "flagged": flagged,
         "fail_if": None,
     }
@@ -81,6 +79,8 @@ def _first(line: dict[str, Any], num_train: int, num_distinct: int) -> str:
 
 
 def _second(line: dict[str, Any], back: Sequence[dict[str, Any]]) -> str:
+    if not line["n"]:
+        return "The notes say why; nothing can be concluded from this run."
     if not back:
         return "No row comes back at any of the prefix lengths asked for; sampling and membership are told below."
     repeated = sum(r["copies"] > 1 or r["near"] > 0 for r in back)
@@ -110,6 +110,8 @@ def _cannot_claim(
         said.append("No held-out row could be measured, so there is no floor.")
     if ("base", "train") not in found:
         said.append("No base model was given, so what the model knew before fine-tuning is not told apart. Add --base.")
+    elif line["n"] and not line["base_n"]:
+        said.append("No row could be measured on the base model, so what it knew before fine-tuning is not told apart.")
     blind = next((m for m in membership if m["target"] == "blind" and m.get("auc") is not None), None)
     if blind is not None and blind["auc_low"] > 0.5:
         said.append(
