@@ -21,6 +21,7 @@ from remanence.core.run import Run
 from remanence.core.target import Target
 from remanence.jobs.audit.audit import Audit, run_audit
 from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.audit.verdict import read_rule
 from remanence.models.parrot import Parrot
 
 T = TypeVar("T")
@@ -388,3 +389,24 @@ def test_settings_out_of_range_are_refused_in_one_sentence(settings: dict[str, A
 def test_a_measure_or_scheme_named_twice_counts_once() -> None:
     settings = AuditSettings(measures=("loss", "loss"), schemes=("T=1", "T=1.0"), prefixes=(8, 0, 8))
     assert (settings.measures, settings.schemes, settings.prefixes) == (("loss",), ("T=1",), (0, 8))
+
+
+def test_enough_held_out_rows_allow_a_true_positive_rate(tmp_path: Path) -> None:
+    """Thirty rows support a false-positive rate of 10 %: the parrot knows every row it was told."""
+    audit = quick(TOLD, tmp_path / "run", pairs("more", sentences(7, 32)), None, train=TOLD)
+    line = only([m for m in audit.run.lines("membership") if m["measure"] == "loss" and m["fpr"] == 0.1])
+    assert line["reason"] is None and line["fpr_realised"] <= 0.1
+    assert line["tpr"] == 1.0 and line["tpr_low"] < 1.0 == line["tpr_high"]
+
+
+def test_held_out_rows_of_another_kind_are_called_no_fair_comparison(tmp_path: Path) -> None:
+    """A classifier that never sees the model tells them apart by their words."""
+    greetings = [f"dear doctor, the visit on day {i} was fine and went as planned thank you" for i in range(14)]
+    audit = quick(TOLD, tmp_path / "run", pairs("other", greetings), Parrot())
+    assert "never sees the model" in only(audit.verdict["cannot_claim"])
+
+
+@pytest.mark.parametrize("rule", ["", "rate", "rate>", "rate>ten", "rate>1e", "rate=0.1", "fame>0.1", "rate>0.1 or so"])
+def test_a_rule_that_cannot_be_read_is_refused(rule: str) -> None:
+    with pytest.raises(RemanenceError, match=r"write it like 'excess>0\.01'"):
+        _ = read_rule(rule)
