@@ -410,3 +410,10 @@ def test_held_out_rows_of_another_kind_are_called_no_fair_comparison(tmp_path: P
 def test_a_rule_that_cannot_be_read_is_refused(rule: str) -> None:
     with pytest.raises(RemanenceError, match=r"write it like 'excess>0\.01'"):
         _ = read_rule(rule)
+
+
+def test_a_single_row_that_comes_back_is_spoken_of_as_one(tmp_path: Path) -> None:
+    audit = quick(TOLD[1:2], tmp_path / "run", None, None)
+    first, second = audit.verdict["sentences"]
+    assert first.startswith("1 of your 18 measurable rows") and " comes back " in first
+    assert second == "It stands in the data once, exactly or nearly; it is row told-1."

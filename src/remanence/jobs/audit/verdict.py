@@ -87,11 +87,13 @@ def _second(line: dict[str, Any], back: Sequence[dict[str, Any]]) -> str:
     many = f"{repeated:,}" if repeated else "None"
     stand = "stand" if repeated > 1 else "stands"
     said = f"{many} of the {len(back):,} {stand} in the data more than once, exactly or nearly"
+    if len(back) == 1:
+        said = f"It stands in the data {'more than once' if repeated else 'once'}, exactly or nearly"
     if line["excess"] is not None:
         low, high = line["excess_low"], line["excess_high"]
         beyond = "more than chance" if low > 0 else "not shown to be more than chance"
         said += f"; the excess over unseen rows is {_points(line['excess'])} ({_span(low, high)}), {beyond}"
-    return f"{said}; the worst is row {back[0]['id']}."
+    return f"{said}; {'it is' if len(back) == 1 else 'the worst is'} row {back[0]['id']}."
 
 
 def _cannot_claim(
