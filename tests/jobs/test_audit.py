@@ -416,4 +416,4 @@ def test_a_single_row_that_comes_back_is_spoken_of_as_one(tmp_path: Path) -> Non
     audit = quick(TOLD[1:2], tmp_path / "run", None, None)
     first, second = audit.verdict["sentences"]
     assert first.startswith("1 of your 18 measurable rows") and " comes back " in first
-    assert second == "It stands in the data once, exactly or nearly; it is row told-1."
+    assert second == "It stands in the data only once; it is row told-1."

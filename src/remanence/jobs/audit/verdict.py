@@ -88,7 +88,7 @@ def _second(line: dict[str, Any], back: Sequence[dict[str, Any]]) -> str:
     stand = "stand" if repeated > 1 else "stands"
     said = f"{many} of the {len(back):,} {stand} in the data more than once, exactly or nearly"
     if len(back) == 1:
-        said = f"It stands in the data {'more than once' if repeated else 'once'}, exactly or nearly"
+        said = f"It stands in the data {'more than once, exactly or nearly' if repeated else 'only once'}"
     if line["excess"] is not None:
         low, high = line["excess_low"], line["excess_high"]
         beyond = "more than chance" if low > 0 else "not shown to be more than chance"
