@@ -14,7 +14,7 @@ import pytest
 
 from remanence.core import run as run_module
 from remanence.core.errors import RemanenceError
-from remanence.core.run import Run, fingerprint
+from remanence.core.run import Run, fingerprint, refuse_taken
 
 SPEC = {"model": "tiny", "seed": 0, "prefixes": [0, 8]}
 TABLE = pa.table({"id": ["a", "b"], "score": [0.5, None]})
@@ -213,3 +213,16 @@ def test_a_folder_in_the_place_of_a_table_is_refused(tmp_path: Path):
 def test_a_fingerprint_tells_where_parts_begin():
     assert fingerprint(b"ab", b"c") != fingerprint(b"a", b"bc") != fingerprint(b"abc")
     assert fingerprint(b"ab", b"c") == fingerprint(b"ab", b"c") and len(fingerprint()) == 16
+
+
+def test_what_a_kill_at_the_first_write_leaves_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "run.json.part").write_text("{")
+    assert Run.begin(tmp_path, {"a": 1}).spec == {"a": 1}
+    assert not (tmp_path / "run.json.part").exists()
+
+
+def test_a_taken_folder_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    Run.begin(tmp_path, {"a": 1})
+    with pytest.raises(RemanenceError, match="already holds a run"):
+        refuse_taken(tmp_path)
+    refuse_taken(tmp_path, resume=True)

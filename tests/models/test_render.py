@@ -13,7 +13,7 @@ from tiny_models import EOS, MARKED_TEMPLATE, PLAIN_TEMPLATE, make_tokenizer
 
 from remanence.core.errors import NotMeasured, RemanenceError
 from remanence.core.record import Record
-from remanence.models.render import Renderer, render_all, shared_prefix
+from remanence.models.render import Renderer, _template_arguments, render_all, shared_prefix
 
 CHAT = (
     {"role": "user", "content": "who called?"},
@@ -240,3 +240,9 @@ def test_nothing_is_said_about_long_rows(capfd: pytest.CaptureFixture[str]) -> N
     tokenizer.model_max_length = 4
     render_all([*TEXTS, *PAIRS, *CHATS], Renderer(tokenizer))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("meta", [{"tools": "not json"}, {"tools": 3}, {"chat_template_kwargs": "x"}])
+def test_a_chat_with_unreadable_tools_is_not_measured(meta: dict[str, object]) -> None:
+    with pytest.raises(NotMeasured, match="tools"):
+        _template_arguments(Record("c", messages=({"role": "user", "content": "Hi"},), meta=meta))

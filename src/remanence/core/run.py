@@ -43,21 +43,16 @@ class Run:
         A folder that holds another run is refused; one that holds this very run is taken up when `resume` is set.
         """
         folder = Path(folder)
+        refuse_taken(folder, resume=resume)
         run = cls(folder)
         text = _json(spec)
         if (folder / "run.json").exists():
-            if not resume:
-                raise RemanenceError(
-                    f"{folder} already holds a run: add --resume to go on with it, or name another --out."
-                )
             old = run.spec
             if _json(old) != text:
                 changed = sorted(k for k in {*old, *spec} if old.get(k) != spec.get(k))
                 raise RemanenceError(
                     f"{folder} holds a run with other settings ({', '.join(changed)}): name another --out to keep both."
                 )
-        elif folder.is_dir() and any(folder.iterdir()):
-            raise RemanenceError(f"{folder} is not empty and not a run: name another --out.")
         with _writable(folder):
             folder.mkdir(parents=True, exist_ok=True)
             for leftover in folder.rglob("*.part"):
@@ -121,6 +116,19 @@ class Run:
             part.replace(final)
 
 
+def refuse_taken(folder: Path | str, *, resume: bool = False) -> None:
+    """Raise `RemanenceError` for a folder that holds a run (unless it is to be resumed) or something else.
+
+    What a process killed at its very first write leaves behind, `*.part`, is nothing.
+    """
+    folder = Path(folder)
+    if (folder / "run.json").exists():
+        if not resume:
+            raise RemanenceError(f"{folder} already holds a run: add --resume to go on with it, or name another --out.")
+    elif folder.is_dir() and any(path.suffix != ".part" for path in folder.iterdir()):
+        raise RemanenceError(f"{folder} is not empty and not a run: name another --out.")
+
+
 @contextlib.contextmanager
 def _writable(folder: Path) -> Generator[None]:
     """Turn what the disk says into one helpful sentence."""
@@ -131,7 +139,15 @@ def _writable(folder: Path) -> Generator[None]:
             raise RemanenceError(
                 f"The disk that holds {folder} is full: free some space and add --resume; what is measured is kept."
             ) from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}:
+        if error.errno in {
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.EEXIST,
+            errno.ENOENT,
+        }:
             raise RemanenceError(f"Cannot write to {folder}: choose a folder of yours with --out.") from error
         raise
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from remanence.core.read import records_from
-from remanence.core.run import Run
+from remanence.core.run import Run, refuse_taken
 from remanence.core.target import Target
 from remanence.jobs.audit.audit import Audit, run_audit
 from remanence.jobs.audit.rescore import rescore
@@ -41,6 +41,7 @@ def audit(
     chosen = AuditSettings(**settings)
     if fail_if is not None:
         _ = read_rule(fail_if)  # before a model is loaded
+    refuse_taken(out, resume=resume)
     named = {f"{key}_column": value for key, value in (columns or {}).items()}
     train = records_from(data, group="train", **named)
     held = None if heldout is None else records_from(heldout, group="heldout", **named)

@@ -219,9 +219,16 @@ def _default_template(template: str | dict[str, str]) -> str:
 
 def _template_arguments(record: Record) -> dict[str, Any]:
     """The columns `tools` and `chat_template_kwargs`, which TRL hands to the template."""
-    tools = record.meta.get("tools")
-    tools = json.loads(tools) if isinstance(tools, str) else tools
-    return {**({"tools": tools} if tools else {}), **(record.meta.get("chat_template_kwargs") or {})}
+    tools, more = record.meta.get("tools"), record.meta.get("chat_template_kwargs") or {}
+    try:
+        tools = json.loads(tools) if isinstance(tools, str) and tools else tools
+    except json.JSONDecodeError:
+        raise NotMeasured("its tools are not JSON, so the chat template cannot be filled in") from None
+    if (tools and not isinstance(tools, list)) or not isinstance(more, dict):
+        raise NotMeasured(
+            "its tools are no list, or its chat_template_kwargs no table: the template cannot be filled in"
+        )
+    return {**({"tools": tools} if tools else {}), **more}
 
 
 def _has_lone_surrogate(record: Record) -> bool:

@@ -86,5 +86,5 @@ def _tried(run: Run) -> list[str]:
     agree = sum(a["exact"] == (a["why"] == "table") for a in tried)
     said = f"Really asked, the model said what the token table foretells for {agree:,} of {len(tried):,} prompts"
     if agree < len(tried):
-        said += "; a guard at decoding explains such a difference, since the table reads the weights alone"
+        said += "; the table reads the weights alone, and knows no guard at decoding and no early end of text"
     return [f"{said}."]
