@@ -120,7 +120,8 @@ def test_an_adapter_is_held_against_the_base_model_that_its_config_names(llama: 
 def test_an_encoder_decoder_is_audited_on_its_targets(kind: str, tmp_path: Path) -> None:
     base = tiny_models.save_model(tmp_path / kind, kind)
     found = audit(memorizers.overfit(base, tmp_path / "tuned", LEARNED, steps=100), base, LEARNED, UNSEEN, tmp_path)
-    assert counts(found) == (8, 8, 0, 0)
+    assert counts(found)[:3] == (8, 8, 0)
+    assert counts(found)[3] <= 1  # so small a model may guess an unseen row: that is what the floor is there to show
     assert every_table_hit_was_said(found)
     first = next(a for a in found.run.lines("attempts") if a["id"] == "learned-0")
     assert first["prompt"] == LEARNED[0].prompt  # the source is what the model was given
