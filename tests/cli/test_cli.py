@@ -212,7 +212,13 @@ def test_a_comparison_with_a_base_model_needs_one(remanence: Any, audit: Any, tm
 def test_ctrl_c_says_how_to_go_on(place: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "remanence.cli.app", "audit", f"--model={place / 'tuned'}"]
     command += [f"--data={place / 'rows.jsonl'}", f"--out={tmp_path / 'run'}"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    )
     while not (tmp_path / "run" / "run.json").exists() and process.poll() is None:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
