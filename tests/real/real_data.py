@@ -95,7 +95,8 @@ def main() -> None:
 def tell(run: Any) -> None:
     """The tables of the closing note."""
     for r in run.lines("rates"):
-        excess = f"{r['excess']:.3f} [{r['excess_low']:.3f}, {r['excess_high']:.3f}]"
+        known = r["excess"] is not None
+        excess = f"{r['excess']:.3f} [{r['excess_low']:.3f}, {r['excess_high']:.3f}]" if known else "not measurable"
         sides = f"{r['hits']}/{r['n']}  floor {r['floor_hits']}/{r['floor_n']}  base {r['base_hits']}/{r['base_n']}"
         print(f"{r['metric']:<7}{r['by']:<8}{r['value']:<8}{r['detail']:<22}{sides}  excess {excess}")
     for m in run.lines("membership"):
