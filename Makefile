@@ -22,7 +22,7 @@ lint: .venv/installed-dev
 	$(BIN)/pyright
 
 docs: .venv/installed-dev
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 browser: ## Debian's Chromium, for the report's browser test; without it that test is skipped
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \

@@ -20,27 +20,27 @@ LEVEL = 0.05
 
 
 def significance(
-    found: dict[tuple[str, str], Found], keep_H: NDArray[np.bool_]
-) -> tuple[str, NDArray[np.float64], NDArray[np.float64]] | None:
-    """(measure, p-values, q-values) of the training rows against held-out ones; None without held-out rows.
+    found: dict[tuple[str, str], Found], keep_H: NDArray[np.bool_], settings: AuditSettings
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """(p-values, q-values) of the training rows against held-out ones; None without measurable held-out rows.
 
-    The measure is the gain over the base model where there is one (a row that is merely easy gains nothing), else
-    the loss. p: share of held-out rows that score as high (conformal); q: Benjamini-Hochberg over rows.
+    The score is the best log-probability that sampling says the row's next tokens, first scheme: the event itself, and
+    not the gain over the base model, which on rows far from what the base knows is as large for held-out rows.
+    p: share of held-out rows that score as high, the row counted in (conformal); q: Benjamini-Hochberg over rows.
     """
     if ("tuned", "heldout") not in found:
         return None
-    for measure in ("reference", "loss"):
-        ours = found["tuned", "train"].scores(measure)
-        null = found["tuned", "heldout"].scores(measure)
-        null = null[keep_H & ~np.isnan(null)] if null.size else null
-        known = ~np.isnan(ours)
-        if not known.any() or not null.size:
-            continue
-        p, q = np.full(ours.size, np.nan), np.full(ours.size, np.nan)
-        p[known] = conformal_p_values(ours[known], null)
-        q[known] = q_values(p[known])
-        return measure, p, q
-    return None
+    measure = f"np_discoverable[{settings.schemes[0]}]"
+    ours = found["tuned", "train"].scores(measure)
+    null = found["tuned", "heldout"].scores(measure)
+    null = null[keep_H & ~np.isnan(null)]
+    known = ~np.isnan(ours)
+    if not known.any() or not null.size:
+        return None
+    p, q = np.full(ours.size, np.nan), np.full(ours.size, np.nan)
+    p[known] = conformal_p_values(ours[known], null)
+    q[known] = q_values(p[known])
+    return p, q
 
 
 def lines(
@@ -52,7 +52,7 @@ def lines(
 ) -> list[dict[str, Any]]:
     """The lines of `ranking.parquet`: rows that come back at the most prefix lengths first, then the likeliest."""
     those = found["tuned", "train"]
-    judged = significance(found, keep_H)
+    judged = significance(found, keep_H, settings)
     shown = _attempts(run)
     out: list[dict[str, Any]] = []
     for i, (place, record_id) in enumerate(zip(those.places, those.ids, strict=True)):
@@ -73,8 +73,8 @@ def lines(
                 "strength": strength.score,
                 "log_p": drawn.score,
                 "queries": drawn.evidence.get("queries"),
-                "p_value": None if judged is None else judged[1][i],
-                "q_value": None if judged is None else judged[2][i],
+                "p_value": None if judged is None else judged[0][i],
+                "q_value": None if judged is None else judged[1][i],
                 "copies": facts.copies[i],
                 "near": facts.near[i],
                 "num_supervised": facts.length[i],
