@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from remanence.text.words import LISTED, words_of
 
-SPACELESS_NAMES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN", "BOPOMOFO")
+SPACELESS_NAMES = (
+    *("CJK", "HIRAGANA", "KATAKANA", "HENTAIGANA", "BOPOMOFO", "VERTICAL KANA", "VERTICAL IDEOGRAPHIC", "MASU"),
+    *("THAI ", "LAO ", "KHMER", "MYANMAR", "TIBETAN", "TAI ", "NEW TAI", "BALINESE", "JAVANESE", "YI ", "HANGZHOU"),
+    *("TANGUT", "KHITAN", "NUSHU", "OLD CHINESE", "IDEOGRAPHIC ITERATION", "IDEOGRAPHIC CLOSING", "IDEOGRAPHIC NUMBER"),
+    "nameless",  # what Python 3.11 calls Tangut ideographs
+)
 ALPHABET = "abzABZéÉßİŉﬁ019٣ \n.,-_'’กำัา你好がガゃ한국אבشد́̈゛゙🙂❤️\u200d\u212b\u1112\u1161\u11ab\ud800Σσςक़ཀྵ"
 
 
@@ -23,7 +28,9 @@ def plain_words(text: str) -> list[tuple[int, int, str]]:
     for at, character in enumerate(text + "\n"):
         category = unicodedata.category(character)[0]
         letter = category in "LN"
-        spaceless = letter and unicodedata.name(character, "").removeprefix("HALFWIDTH ").startswith(SPACELESS_NAMES)
+        spaceless = letter and unicodedata.name(character, "nameless").removeprefix("HALFWIDTH ").startswith(
+            SPACELESS_NAMES
+        )
         if begin >= 0 and (category == "M" or (letter and not spaceless and not alone)):
             continue
         if begin >= 0:
@@ -90,6 +97,13 @@ def test_no_letter_is_left_out():
     for code in range(sys.maxunicode + 1):
         if code not in listed:
             assert unicodedata.category(chr(code))[0] not in "LMN" and chr(code).casefold() == chr(code)
+
+
+def test_the_scripts_without_spaces_are_those_of_the_names():
+    codes = [code for listed in LISTED for code in listed]
+    words = words_of([f"a{chr(code)}a" for code in codes])
+    for code, count in zip(codes, np.diff(words.offsets).tolist(), strict=True):
+        assert count == len(plain_words(f"a{chr(code)}a")), hex(code)
 
 
 @given(st.lists(st.text(ALPHABET, max_size=24) | st.text(max_size=12), max_size=6))
