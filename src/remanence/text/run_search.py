@@ -1,0 +1,185 @@
+"""Leafing through a shard's dictionary of suffixes: where does the query stand, how far does it agree, how many agree?
+
+Binary search that never compares again the words that both ends of the range share with the query (Manber & Myers
+1993, section 2). In all kernels a query word is a number from `look_up`, and W words stand in N texts by `offsets`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def match_lengths(text: Any, order: Any, firsts: Any, words: Any, offsets: Any, skips: Any) -> Any:
+    """[W] words of the longest run that begins here in the query and stands in any row; skips [N, 2] are left out.
+
+    Of all suffixes, those beside the place of the query in the order agree with it furthest. A skip is the stretch of
+    the text that holds one row; (0, 0) = none.
+    """
+    lengths = np.zeros(words.size, np.int32)
+    for i in range(offsets.size - 1):
+        skip_from, skip_to = skips[i, 0], skips[i, 1]
+        end = offsets[i + 1]
+        for at in range(offsets[i], end):
+            first, last = firsts[words[at]], firsts[words[at] + 1]
+            if first == last:
+                continue
+            rest = end - at
+            low, high, left, right, best = first, last, 1, 1, 1
+            while low < high:
+                middle = (low + high) >> 1
+                place = order[middle]
+                agreed = min(left, right)
+                while agreed < rest and text[place + agreed] == words[at + agreed]:
+                    agreed += 1
+                best = max(best, agreed)
+                if agreed == rest:
+                    if skip_to == 0:
+                        break
+                    high, right = middle, agreed
+                elif text[place + agreed] < words[at + agreed]:
+                    low, left = middle + 1, agreed
+                else:
+                    high, right = middle, agreed
+            if skip_to:
+                best = 0
+                slot = low - 1
+                while slot >= first and skip_from <= order[slot] < skip_to:
+                    slot -= 1
+                if slot >= first:
+                    best = _agreed(text, order[slot], words, at, rest)
+                slot = low
+                while slot < last and skip_from <= order[slot] < skip_to:
+                    slot += 1
+                if slot < last:
+                    best = max(best, _agreed(text, order[slot], words, at, rest))
+            lengths[at] = best
+    return lengths
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def _agreed(text: Any, place: int, words: Any, at: int, rest: int) -> int:
+    """How many words the text from `place` on and the query from `at` on have in common before they differ."""
+    agreed = 0
+    while agreed < rest and text[place + agreed] == words[at + agreed]:
+        agreed += 1
+    return agreed
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def slots_of_runs(text: Any, order: Any, firsts: Any, words: Any, starts: Any, lengths: Any) -> Any:
+    """[K, 2] the slots of all suffixes that begin with each run [K] of the query; equal bounds = none does."""
+    slots = np.zeros((starts.size, 2), np.int64)
+    for k in range(starts.size):
+        low = _edge(text, order, firsts, words, starts[k], lengths[k], False)
+        slots[k] = low
+        if low < order.size and _agreed(text, order[low], words, starts[k], lengths[k]) == lengths[k]:
+            slots[k, 1] = _edge(text, order, firsts, words, starts[k], lengths[k], True)
+    return slots
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def _edge(text: Any, order: Any, firsts: Any, words: Any, start: int, length: int, after: bool) -> Any:
+    """The first slot whose suffix does not stand before the run; with `after`, the first that stands after it."""
+    low, high = firsts[words[start]], firsts[words[start] + 1]
+    left, right = 1, 1
+    while low < high:
+        middle = (low + high) >> 1
+        place = order[middle]
+        agreed = min(left, right)
+        while agreed < length and text[place + agreed] == words[start + agreed]:
+            agreed += 1
+        if after if agreed == length else text[place + agreed] < words[start + agreed]:
+            low, left = middle + 1, agreed
+        else:
+            high, right = middle, agreed
+    return low
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def count_rows(text: Any, order: Any, repeats: Any, firsts: Any, words: Any, offsets: Any, counts: Any) -> None:
+    """Add to counts [n, W] how many rows hold the 1 .. n words that begin here in the query.
+
+    The slots of n words lie inside those of n - 1, where all suffixes agree but for the last word.
+    """
+    for i in range(offsets.size - 1):
+        for at in range(offsets[i], offsets[i + 1]):
+            low, high = firsts[words[at]], firsts[words[at] + 1]
+            for n in range(min(counts.shape[0], offsets[i + 1] - at)):
+                if n:
+                    word = words[at + n]
+                    end = high
+                    while low < high:
+                        middle = (low + high) >> 1
+                        if text[order[middle] + n] < word:
+                            low = middle + 1
+                        else:
+                            high = middle
+                    high = end
+                    begin = low
+                    while low < high:
+                        middle = (low + high) >> 1
+                        if text[order[middle] + n] <= word:
+                            low = middle + 1
+                        else:
+                            high = middle
+                    low = begin
+                if low >= high:
+                    break
+                counts[n, at] += high - low - (repeats[high - 1] - repeats[low])
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def lengths_in_row(text: Any, words: Any, offsets: Any, rows: Any) -> Any:
+    """[W] words of the longest run that begins here and stands in the one row [N, 2] (a stretch of the text) named."""
+    lengths = np.zeros(words.size, np.int32)
+    for i in range(offsets.size - 1):
+        for at in range(offsets[i], offsets[i + 1]):
+            rest = offsets[i + 1] - at
+            for place in range(rows[i, 0], rows[i, 1] - 1):
+                if text[place] == words[at]:
+                    lengths[at] = max(lengths[at], _agreed(text, place, words, at, rest))
+    return lengths
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def places_in_rows(text: Any, words: Any, starts: Any, lengths: Any, rows: Any) -> Any:
+    """[K] where in the row [K, 2] named the run [K] of the query stands first, in words; -1 = nowhere."""
+    found = np.full(starts.size, -1, np.int32)
+    for k in range(starts.size):
+        for place in range(rows[k, 0], rows[k, 1] - lengths[k]):
+            if text[place] == words[starts[k]] and _agreed(text, place, words, starts[k], lengths[k]) == lengths[k]:
+                found[k] = place - rows[k, 0]
+                break
+    return found
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def list_rows(order: Any, begins: Any, slots: Any, limits: Any) -> tuple[Any, Any, Any]:
+    """Run k, row of the shard and word in it for up to limits [K] different rows of each stretch of slots [K, 2].
+
+    Rows come in the order of the slots, and of each its first slot.
+    """
+    room = 0
+    for k in range(slots.shape[0]):
+        room += min(slots[k, 1] - slots[k, 0], limits[k])
+    runs = np.empty(room, np.int64)
+    rows = np.empty(room, np.int64)
+    starts = np.empty(room, np.int32)
+    listed = np.full(begins.size - 1, -1, np.int64)  # the last run each row was listed for
+    n = 0
+    for k in range(slots.shape[0]):
+        taken = 0
+        for slot in range(slots[k, 0], slots[k, 1]):
+            if taken == limits[k]:
+                break
+            row = np.searchsorted(begins, order[slot], side="right") - 1
+            if listed[row] != k:
+                listed[row] = k
+                runs[n], rows[n], starts[n] = k, row, order[slot] - begins[row]
+                n += 1
+                taken += 1
+    return runs[:n], rows[:n], starts[:n]
