@@ -61,7 +61,6 @@ class Corpus:
                 parts.append(part)
             if sum(p.keys.size for p in parts) >= shard_words:
                 yield _joined(parts)
-                parts = []
         if parts:
             yield _joined(parts)
 
@@ -80,7 +79,7 @@ class Corpus:
         return Portion(rows[kept], lengths[kept], words.keys[of_kept], words.starts[of_kept], words.ends[of_kept])
 
     def _note(self, texts: list[str]) -> None:
-        lengths = np.fromiter((len(text) for text in texts), "<i8", len(texts))
+        lengths = np.fromiter(map(len, texts), "<i8", len(texts))
         self._prints[0].update("".join(texts).encode("utf-8", "surrogatepass"))
         self._prints[1].update(lengths.tobytes())
 
@@ -107,7 +106,10 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _joined(parts: list[Portion]) -> Portion:
-    return Portion(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    """All parts in one; the list is emptied, so that nothing is held twice."""
+    columns = list(zip(*parts, strict=True))
+    parts.clear()
+    return Portion(*(np.concatenate(columns.pop(0)) for _ in range(len(columns))))
 
 
 def _empty_table(size: int) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:

@@ -32,15 +32,18 @@ def suffix_order(text: Ints) -> Ints:
     keys = _packed(text, bits, step)[places]
     by_key = np.argsort(keys)
     order = places[by_key]
+    del places  # memory is what bounds a shard
+    keys = keys[by_key]
+    del by_key
     rank, ends = _ends(text)
-    tied = _settle(rank, order, keys[by_key], np.arange(order.size, dtype=np.int32))
-    del keys, by_key, places
+    tied = _settle(rank, order, keys, np.arange(order.size, dtype=np.int32))
+    del keys
     num_rows = np.int64(text.size - order.size)
     while tied.size:
         # Suffixes that tie agree on `step` words: what comes then decides; where a row is over, its number does.
         starts = order[tied]
         after = rank[np.minimum(starts + np.int64(step), ends[starts])]
-        key = rank[starts] * (text.size + num_rows) + (after + num_rows)
+        key = rank[starts] * (text.size + num_rows) + after + num_rows
         by_key = np.argsort(key)
         order[tied] = starts[by_key]
         tied = _settle(rank, order[tied], key[by_key], tied)
@@ -71,7 +74,7 @@ def _packed(text: Any, bits: int, words: int) -> Any:
 @njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
 def _ends(text: Any) -> Any:
     """Ranks [T], so far only of the row ends: -R .. -1; and for each place [T] that of its row's end."""
-    rank = np.zeros(text.size, np.int64)
+    rank = np.zeros(text.size, np.int32)
     ends = np.zeros(text.size, np.int32)
     row, end = 0, 0
     for at in range(text.size - 1, -1, -1):

@@ -55,12 +55,15 @@ class Words(NamedTuple):
 def words_of(texts: Sequence[str]) -> Words:
     """The words of all texts, in order; a text may be empty or have none. Memory: about 20 bytes per character."""
     classes, fold, expansions = _tables()
-    lengths = np.fromiter((len(text) for text in texts), np.int64, len(texts))
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     bounds = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    points = _code_points("".join(texts))
+    joined = "".join(texts)
+    points = _code_points(joined)
     keys, starts, ends, offsets = _cut(points, bounds, classes, fold, expansions)
     # A text that is not in form C is cut alike (a test holds us to it); its words are hashed as form C spells them.
-    odd = [i for i, t in enumerate(texts) if not (t.isascii() or unicodedata.is_normalized("NFC", t))]
+    odd: list[int] = []
+    if not joined.isascii():
+        odd = [i for i, text in enumerate(texts) if not unicodedata.is_normalized("NFC", text)]
     if odd:
         rows = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in odd])
         spelled = [
@@ -68,7 +71,7 @@ def words_of(texts: Sequence[str]) -> Words:
             for i in odd
             for w in range(int(offsets[i]), int(offsets[i + 1]))
         ]
-        lengths = np.fromiter((len(word) for word in spelled), np.int64, len(spelled))
+        lengths = np.fromiter(map(len, spelled), np.int64, len(spelled))
         stops = np.cumsum(lengths)
         keys[rows] = _hashed(_code_points("".join(spelled)), stops - lengths, stops, fold, expansions)
     return Words(keys, starts, ends, offsets)
