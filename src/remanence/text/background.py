@@ -1,0 +1,324 @@
+"""What would anyone have written next? Words that everybody says are worth few bits, words that one record says many.
+
+A shared run is surprising when it has many bits: S = -sum log2 p(word | words before it). As in sequence search
+(Karlin & Altschul 1990, "Methods for assessing the statistical significance of molecular sequence features", PNAS 87),
+E = query positions * corpus positions * 2^-S is how many such runs chance brings.
+
+p is an n-gram model with Dirichlet smoothing (MacKay & Bauman Peto 1995, "A hierarchical Dirichlet language model"):
+p(w | h) = (c(hw) + k p(w | h')) / (c(h.) + k), h' = h without its first word. c counts RECORDS, not occurrences, with
+near duplicates as one, so a row repeated 32 times is not "common"; and the record that a run matches is left out of
+the counts, so a row is not its own excuse. What only one record says counts nothing then, and is not kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from remanence.text.words import Words
+
+Bits = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+CREDIT = 12.0
+"""Bits that one word can earn at most. A rare name brings its neighbours along (*amba hotel charing cross*), so the
+bits of the second rare word are not as independent as they look."""
+ORDER, STRENGTH = 3, 64.0
+"""Words in an n-gram; and k, the number of other records that must say a thing before it weighs half."""
+
+
+class Background(Protocol):
+    """Anything that says how surprising each word is."""
+
+    def left_out_bits(self, words: Words) -> Bits:
+        """[W, D] bits of each word; in column r the record that matches the last r words is left out of the counts.
+
+        Column 0 leaves nothing out; the last column stands for r >= D - 1 too.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class NGrams:
+    """A language model over word keys, counted by distinct records."""
+
+    order: int
+    strength: float
+    num_words: int
+    """Running words of the text it was fitted on, near duplicates once."""
+    vocabulary: int
+    """Distinct words; as many again are taken to exist unseen, each as likely as the other."""
+    hapaxes: int
+    """Words that occur once: so much weight goes to words never seen (Good 1953)."""
+    _keys: NDArray[np.uint64] = field(repr=False)
+    _counts: NDArray[np.int32] = field(repr=False)
+    _follows: NDArray[np.int32] = field(repr=False)
+
+    @classmethod
+    def fit(cls, words: Words, groups: Ints | None = None, order: int = ORDER, strength: float = STRENGTH) -> NGrams:
+        """Count the n-grams of all texts; texts with the same number in `groups` [N] count as one record.
+
+        A million words take about 1 CPU-second and up to 80 MB. ValueError for an order below 1 or a strength not
+        above 0.
+        """
+        if order < 1 or not strength > 0:
+            raise ValueError(f"an n-gram model needs order >= 1 and strength > 0, got {order} and {strength}")
+        at, group, leads = _by_group(words, groups)
+        ends = np.repeat(words.offsets[1:], np.diff(words.offsets))[at]
+        prefix = np.zeros(at.size, np.uint64)
+        tables: list[tuple[NDArray[np.uint64], NDArray[np.uint64], Ints]] = []
+        num_words = vocabulary = hapaxes = 0
+        for n in range(1, order + 1):
+            inside = at + n <= ends
+            at, ends, prefix = at[inside], ends[inside], prefix[inside]
+            grams = _joined(prefix, words.keys[at + n - 1])
+            if n == 1:  # single words are counted as often as they occur, but only in the first text of each group
+                names, first, counts, _ = _counted(grams[leads], None)
+                num_words, vocabulary, hapaxes = int(counts.sum()), int(names.size), int((counts == 1).sum())
+                tables.append((names, prefix[first], counts))
+                prefix = grams
+                continue
+            names, first, counts, number = _counted(grams, group[at])
+            lasting = counts >= 2
+            tables.append((names[lasting], prefix[first[lasting]], counts[lasting]))
+            alive = lasting[number]  # a longer run is in no more records than the run that it begins with
+            at, ends, prefix = at[alive], ends[alive], grams[alive]
+        names, prefixes, counts = (np.concatenate(column) for column in zip(*tables, strict=True))
+        size = 1 << int(2 * names.size + 2).bit_length()
+        keys, values, follows = np.zeros(size, np.uint64), np.zeros(size, np.int32), np.zeros(size, np.int32)
+        _fill(keys, values, follows, names, prefixes, counts)
+        return cls(order, strength, num_words, vocabulary, hapaxes, keys, values, follows)
+
+    def surprisal_bits(self, words: Words) -> Bits:
+        """[W] -log2 p(word | words before it in its text), nothing left out; finite for words never seen too."""
+        return np.ascontiguousarray(self.left_out_bits(words)[:, 0])
+
+    def left_out_bits(self, words: Words) -> Bits:
+        """[W, order + 1] as `Background` says. About a million words per CPU-second."""
+        return _bits(
+            *(words.keys, words.offsets, self._keys, self._counts, self._follows),
+            *(self.order, self.strength, self.num_words, self.vocabulary, self.hapaxes),
+        )
+
+
+@dataclass(frozen=True)
+class GivenBits:
+    """Surprisal that somebody else computed, such as the base model's: then S is what fine-tuning had to add."""
+
+    bits: Bits
+    """[W] of the very words that are asked about, in their order."""
+
+    def left_out_bits(self, words: Words) -> Bits:
+        """[W, 1]. ValueError when the words are not as many."""
+        if self.bits.shape != words.keys.shape:
+            raise ValueError(f"{self.bits.size} surprisals were given for {words.keys.size} words")
+        return self.bits.astype(np.float64).reshape(-1, 1)
+
+
+def credited(bits: Bits, most: float = CREDIT) -> Bits:
+    """The bits that count: no word earns more than `most`."""
+    return np.minimum(bits, most)
+
+
+def run_bits(bits_WD: Bits, starts: Ints, lengths: Ints) -> Bits:
+    """[K] bits of runs: S of the `lengths[k]` words from word `starts[k]` of the batch, the matching record left out."""
+    return _run_bits(bits_WD, np.asarray(starts, np.int64), np.asarray(lengths, np.int64))
+
+
+def e_value(bits: Bits, num_query: int, num_corpus: int) -> Bits:
+    """How many runs with so many bits chance brings, over all query and corpus positions; lower = more surprising."""
+    return float(num_query) * float(num_corpus) * np.exp2(-np.asarray(bits, np.float64))
+
+
+def near_groups(words: Words, least: float = 0.6) -> Ints:
+    """[N] one number per group of near-identical texts; a text without a twin is a group of its own.
+
+    MinHash (Broder 1997) of 32 values over runs of 5 words: texts are joined when 4 values in a row agree and at least
+    `least` of all do. Groups grow by chains. Texts of fewer than 5 words are joined when equal.
+    """
+    sketches = _sketches(words.keys, words.offsets)
+    parent = np.arange(words.offsets.size - 1)
+    for band in range(0, sketches.shape[1], 4):
+        order = np.lexsort(sketches[:, band : band + 4].T)
+        _join(parent, order, sketches, band, least)
+    return _roots(parent)
+
+
+def _by_group(words: Words, groups: Ints | None) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+    """All word positions, those of a group together; the group of each word; does its text lead its group?
+
+    The second is in the order of the words, the third in that of the first.
+    """
+    num_texts = words.offsets.size - 1
+    group = np.arange(num_texts) if groups is None else np.asarray(groups, np.int64)
+    if group.shape != (num_texts,):
+        raise ValueError(f"every text needs one group, got {group.size} groups for {num_texts} texts")
+    leader = np.zeros(num_texts, np.bool_)
+    leader[np.unique(group, return_index=True)[1]] = True
+    lengths = np.diff(words.offsets)
+    of_word = np.repeat(group, lengths)
+    at = np.argsort(of_word, kind="stable")
+    return at, of_word, np.repeat(leader, lengths)[at]
+
+
+def _counted(grams: NDArray[np.uint64], groups: Ints | None) -> tuple[NDArray[np.uint64], Ints, Ints, Ints]:
+    """Distinct grams, where each stands first, in how many groups (None: how often), and the number of each gram."""
+    order = np.argsort(grams, kind="stable")
+    ordered = grams[order]
+    new = np.ones(order.size, np.bool_)
+    new[1:] = ordered[1:] != ordered[:-1]
+    number = np.cumsum(new) - 1
+    counts_as = np.ones(order.size, np.bool_)
+    if groups is not None:
+        of = groups[order]
+        counts_as[1:] = new[1:] | (of[1:] != of[:-1])
+    counts = np.bincount(number[counts_as], minlength=int(new.sum())).astype(np.int64)
+    numbers = np.empty(order.size, np.int64)
+    numbers[order] = number
+    return ordered[new], order[new], counts, numbers
+
+
+def _joined(prefix: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The hash of a gram from the hash of all but its last word; never 0, which marks an empty slot."""
+    values = prefix * np.uint64(0x9E3779B97F4A7C15) + keys
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (values ^ (values >> np.uint64(31))) | np.uint64(1)
+
+
+@njit(nogil=True, cache=True, inline="always")  # pyright: ignore[reportUntypedFunctionDecorator]
+def _gram(prefix: Any, key: Any) -> Any:
+    value = prefix * np.uint64(0x9E3779B97F4A7C15) + key
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (value ^ (value >> np.uint64(31))) | np.uint64(1)
+
+
+@njit(nogil=True, cache=True, inline="always")  # pyright: ignore[reportUntypedFunctionDecorator]
+def _slot(table: Any, name: Any) -> Any:
+    """Where the name stands, or the empty slot where it would."""
+    mask = np.int64(table.size - 1)
+    at = np.int64((name >> np.uint64(20)) & np.uint64(mask))
+    while table[at] != 0 and table[at] != name:
+        at = (at + 1) & mask
+    return at
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def _fill(table: Any, counts_at: Any, follows_at: Any, names: Any, prefixes: Any, counts: Any) -> None:
+    for i in range(names.size):
+        at = _slot(table, names[i])
+        table[at] = names[i]
+        counts_at[at] = counts[i]
+    for i in range(names.size):
+        if prefixes[i] != 0:
+            follows_at[_slot(table, prefixes[i])] += counts[i]
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def _bits(
+    keys: Any,
+    offsets: Any,
+    table: Any,
+    counts_at: Any,
+    follows_at: Any,
+    order: int,
+    strength: float,
+    num_words: int,
+    vocabulary: int,
+    hapaxes: int,
+) -> Any:
+    out = np.empty((keys.size, order + 1), np.float64)
+    p = np.empty(order + 1, np.float64)
+    follows = np.zeros(order + 1, np.int64)  # follows[n] = kept grams that begin with the n words before this one
+    uniform = 1.0 / (2 * vocabulary + 1)
+    unseen = max(1.0, float(hapaxes))
+    for text in range(offsets.size - 1):
+        follows[:] = 0
+        for i in range(offsets[text], offsets[text + 1]):
+            longest = min(order, i - offsets[text] + 1)
+            p[:] = uniform
+            for n in range(1, longest + 1):
+                before = num_words if n == 1 else follows[n - 1]
+                if n > 1 and before == 0:
+                    break
+                name = np.uint64(0)
+                for j in range(i - n + 1, i + 1):
+                    name = _gram(name, keys[j])
+                at = _slot(table, name)
+                count = counts_at[at] if table[at] != 0 else 0
+                k = unseen if n == 1 else strength
+                for r in range(order + 1):
+                    gone = 1 if n <= r and count > 0 else 0
+                    p[r] = (count - gone + k * p[r]) / (before - gone + k)
+            for r in range(order + 1):
+                out[i, r] = -np.log2(p[r])
+            for n in range(1, longest + 1):
+                name = np.uint64(0)
+                for j in range(i - n + 1, i + 1):
+                    name = _gram(name, keys[j])
+                at = _slot(table, name)
+                follows[n] = follows_at[at] if table[at] != 0 else 0
+                if follows[n] == 0:
+                    follows[n:] = 0
+                    break
+            follows[longest + 1 :] = 0
+    return out
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def _run_bits(bits: Any, starts: Any, lengths: Any) -> Any:
+    out = np.zeros(starts.size, np.float64)
+    last = bits.shape[1] - 1
+    for k in range(starts.size):
+        for j in range(lengths[k]):
+            out[k] += bits[starts[k] + j, min(j + 1, last)]
+    return out
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def _sketches(keys: Any, offsets: Any) -> Any:
+    """[N, 32] the smallest of 32 hashes over the runs of 5 words; of the whole text when it has fewer."""
+    size = offsets.size - 1
+    out = np.full((size, 32), np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64)
+    for text in range(size):
+        begin, end = offsets[text], offsets[text + 1]
+        for i in range(begin, max(begin + 1, end - 4)):
+            name = np.uint64(0)
+            for j in range(i, min(i + 5, end)):
+                name = _gram(name, keys[j])
+            for m in range(32):
+                out[text, m] = min(out[text, m], _gram(np.uint64(m + 1), name))
+        if begin == end:
+            out[text, :] = _gram(np.uint64(0), np.uint64(text))
+    return out
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def _join(parent: Any, order: Any, sketches: Any, band: int, least: float) -> None:
+    for k in range(1, order.size):
+        a, b = order[k - 1], order[k]
+        alike = True
+        for m in range(band, band + 4):
+            alike = alike and sketches[a, m] == sketches[b, m]
+        if alike:
+            same = 0
+            for m in range(sketches.shape[1]):
+                same += sketches[a, m] == sketches[b, m]
+            if same >= least * sketches.shape[1]:
+                while parent[a] != a:
+                    a = parent[a]
+                while parent[b] != b:
+                    b = parent[b]
+                parent[max(a, b)] = min(a, b)
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def _roots(parent: Any) -> Any:
+    for i in range(parent.size):  # a parent comes before its children, so one pass settles all
+        parent[i] = parent[parent[i]]
+    return parent
