@@ -127,7 +127,7 @@ def twin(query: list[int], record: list[int], bits: np.ndarray, start: tuple[int
         return float(bits[a, min(r, last)])
 
     def way_on(a: list[int], b: list[int]) -> float:
-        H = {(k, l): -1e9 for k in range(-1, len(a) + 1) for l in range(-1, len(b) + 1)}
+        H = {(k, l): -1e9 for k in range(-1, len(a) + 1) for l in range(-1, len(b) + 1)}  # noqa: E741
         I, D = dict(H), dict(H)  # noqa: E741
         H[0, 0] = 0.0
         for k in range(len(a) + 1):

@@ -24,7 +24,7 @@ from remanence.text.words import Words
 Bits = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-CREDIT = 12.0
+CREDIT = 9.0
 """Bits that one word can earn at most. A rare name brings its neighbours along (*amba hotel charing cross*), so the
 bits of the second rare word are not as independent as they look."""
 ORDER, STRENGTH = 3, 64.0
@@ -125,7 +125,7 @@ def credited(bits: Bits, most: float = CREDIT) -> Bits:
 
 
 def run_bits(bits_WD: Bits, starts: Ints, lengths: Ints) -> Bits:
-    """[K] bits of runs: S of the `lengths[k]` words from word `starts[k]` of the batch, the matching record left out."""
+    """[K] S of runs: `lengths[k]` words from word `starts[k]` of the batch on, the record that matches left out."""
     return _run_bits(bits_WD, np.asarray(starts, np.int64), np.asarray(lengths, np.int64))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from remanence.text.run_index import Places, Runs
 from remanence.text.words import Words
 
 Ints = NDArray[np.int64]
@@ -39,10 +40,13 @@ class Costs(NamedTuple):
 
 
 class Seeds(NamedTuple):
-    """K runs of words that a text and a record share; places are counted over the whole batch and corpus."""
+    """K runs of words that a text and a record share, by text and first word of the query.
+
+    Places are counted over the whole batch and corpus.
+    """
 
     texts: Ints
-    """[K] ascending."""
+    """[K] which text of the query."""
     query_starts: Ints
     """[K] first word, as an index into the keys of the query."""
     corpus_starts: Ints
@@ -67,6 +71,17 @@ class Chains(NamedTuple):
     """Words that are equal on both sides."""
     seeds: Ints
     """Which seed each chain was grown from."""
+
+
+def seeds_of(words: Words, corpus: Words, runs: Runs, places: Places) -> Seeds:
+    """The runs of a `RunIndex` in all the places listed for them; `corpus` holds the words of the indexed texts."""
+    which = places.runs
+    return Seeds(
+        runs.texts[which],
+        (words.offsets[runs.texts] + runs.starts)[which],
+        corpus.offsets[places.records] + places.starts,
+        runs.lengths[which],
+    )
 
 
 def chains(
@@ -182,13 +197,13 @@ def _extend(
     best, best_k, best_b = 0.0, 0, band
     for k in range(1, most_rows + 1):
         now, old = old, now
-        D = worst
+        deleted = worst
         row_best = worst
         for b in range(width):
             l = k + b - band  # noqa: E741
             if l < 0 or l > most_columns:
                 H[now, b], I[now, b] = worst, worst
-                D = worst
+                deleted = worst
                 continue
             value, how = worst, 0
             if l > 0 and H[old, b] > worst:
@@ -208,14 +223,14 @@ def _extend(
             if I[now, b] > value:
                 value, how = I[now, b], 2
             if b > 0 and l > 0:
-                opened, extended = H[now, b - 1] - costs.opened, D - costs.extended
-                D = max(opened, extended)
+                opened, extended = H[now, b - 1] - costs.opened, deleted - costs.extended
+                deleted = max(opened, extended)
                 if extended > opened:
                     going += 8
-                if D > value:
-                    value, how = D, 3
+                if deleted > value:
+                    value, how = deleted, 3
             else:
-                D = worst
+                deleted = worst
             H[now, b] = value
             back[k, b] = how + going
             row_best = max(row_best, value)
@@ -223,7 +238,12 @@ def _extend(
                 best, best_k, best_b = value, k, b
         if row_best < best - costs.drop:
             break
-    return best, best_k, best_k + best_b - band, _walk_back(q, c, q_from, c_from, step, band, back, pairs, best_k, best_b)
+    return (
+        best,
+        best_k,
+        best_k + best_b - band,
+        _walk_back(q, c, q_from, c_from, step, band, back, pairs, best_k, best_b),
+    )
 
 
 @njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]

@@ -1,0 +1,234 @@
+"""How often is an innocent text flagged, and how many copies are found? On real data, at stated false-alarm rates.
+
+    python benchmarks/detector_floor.py ../shared/data [--sets sst2,aeslc] [--seed 0]
+
+Of each set up to 10,000 different training texts are indexed. Held-out texts (validation and test) are cut into pieces
+of 100 words; pieces that quote a training record are counted and left out; one half of the texts sets the thresholds
+(one for each length), the other half is asked, then the other way round. Copies are n words in a row of a training
+text, alone as a generation; in some, words are replaced by words drawn from the training texts. Writes
+docs/detector-floor.json and the tables of docs/detector-floor.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from remanence.stats.calibration import ALPHAS, LEAST, ByLength, halves
+from remanence.stats.rates import Rate
+from remanence.text.background import NGrams, credited, near_groups, run_bits
+from remanence.text.chain import Seeds, best_scores, chains, seeds_of
+from remanence.text.nulls import QUOTED, contained, first_words, pieces_of, windows
+from remanence.text.run_index import RunIndex
+from remanence.text.words import Words, words_of
+
+DOCS = Path(__file__).parent.parent / "docs"
+RECORDS, PIECES, COPIES = 10_000, 8_000, 500
+LENGTHS = (10, 20, 50, 100)
+REPLACED = (0.05, 0.1, 0.2)
+MIN_WORDS, PLACES = 4, 16
+
+SETS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "multi30k": ("multi30k", lambda r: r["en"]),
+    "sst2": ("sst2", lambda r: r["text"]),
+    "medical questions": ("medical_forum_qa", lambda r: r["question"]),
+    "scitldr": ("scitldr", lambda r: r["source"]),
+    "medical answers": ("medical_forum_qa", lambda r: r["answer"]),
+    "movie_reviews": ("movie_reviews", lambda r: r["text"]),
+    "boolq": ("boolq", lambda r: r["passage"]),
+    "sgd_dialogues": ("sgd_dialogues", lambda r: "\n".join(turn["text"] for turn in r["turns"])),
+    "dialogsum": ("dialogsum", lambda r: r["dialogue"]),
+    "policyqa": ("policyqa", lambda r: r["context"]),
+    "aeslc": ("aeslc", lambda r: r["body"]),
+    "medquad": ("medquad", lambda r: r["answer"]),
+}
+BEFORE: dict[str, tuple[float, ...]] = {
+    "multi30k": (40, 1.1, 78, 78, 78, 66, 54, 33),
+    "sst2": (43, 0.8, 86, 86, 86, 80, 71, 56),
+    "medical questions": (52, 0.9, 84, 84, 84, 73, 62, 45),
+    "scitldr": (80, 1.6, 97, 100, 100, 100, 100, 95),
+    "medical answers": (83, 1.8, 85, 92, 92, 84, 70, 43),
+    "movie_reviews": (89, 0.5, 90, 100, 100, 100, 100, 97),
+    "boolq": (112, 1.1, 26, 99, 99, 96, 86, 54),
+    "sgd_dialogues": (151, 1.8, 0, 90, 100, 97, 81, 26),
+    "dialogsum": (199, 2.4, 0, 11, 97, 76, 47, 7),
+    "policyqa": (202, 0.0, 0, 3, 69, 40, 19, 2),
+    "aeslc": (231, 0.7, 0, 8, 78, 52, 30, 4),
+    "medquad": (397, 0.7, 0, 0, 74, 29, 7, 0),
+}
+"""What words by themselves reached (unigram bits, exact runs): threshold, false alarms, copies, replaced, all at 1 %."""
+
+
+def texts_of(data: Path, name: str, splits: tuple[str, ...]) -> list[str]:
+    """The texts of a set that differ in more than capitals and white space, in order."""
+    folder, text_of = SETS[name]
+    found: dict[str, str] = {}
+    for split in splits:
+        with gzip.open(data / folder / f"{split}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            for line in lines:
+                text = text_of(json.loads(line))
+                found.setdefault(" ".join(text.casefold().split()), text)
+    return [text for key, text in found.items() if key]
+
+
+class Detector:
+    """The index of the training texts and the background model that they give."""
+
+    def __init__(self, train: list[str]) -> None:
+        self.corpus = words_of(train)
+        self.index = RunIndex.build(train)
+        groups = near_groups(self.corpus)
+        self.num_groups = int(np.unique(groups).size)
+        self.background = NGrams.fit(self.corpus, groups)
+
+    def bits(self, words: Words) -> Any:
+        return credited(self.background.left_out_bits(words))
+
+    def seeds(self, words: Words) -> Seeds:
+        runs = self.index.runs(words, MIN_WORDS)
+        return seeds_of(words, self.corpus, runs, self.index.places(words, runs, PLACES))
+
+    def score(self, words: Words) -> tuple[Any, Any]:
+        """[N] bits of the best chain of each text, and of its best exact run."""
+        bits, seeds = self.bits(words), self.seeds(words)
+        num_texts = words.offsets.size - 1
+        exact = np.zeros(num_texts)
+        np.maximum.at(exact, seeds.texts, run_bits(bits, seeds.query_starts, seeds.lengths))
+        return best_scores(chains(words, bits, self.corpus, seeds), num_texts), exact
+
+    def most(self, words: Words) -> Any:
+        """[N] bits of each text if all of it were one run."""
+        return run_bits(self.bits(words), words.offsets[:-1], np.diff(words.offsets))
+
+
+def copies(corpus: Words, length: int, rng: np.random.Generator) -> Words:
+    """`COPIES` runs of so many words from as many training texts drawn at random; a shorter text is copied whole."""
+    sizes = np.diff(corpus.offsets)
+    texts = rng.choice(np.flatnonzero(sizes > 0), COPIES)
+    lengths = np.minimum(sizes[texts], length)
+    return pieces_of(corpus, texts, rng.integers(0, sizes[texts] - lengths + 1), lengths)
+
+
+def with_replaced(words: Words, share: float, corpus: Words, rng: np.random.Generator) -> Words:
+    """The same share of the words of each text (rounded, at random places) replaced by random words of the corpus."""
+    keys = words.keys.copy()
+    for low, high in zip(words.offsets[:-1], words.offsets[1:], strict=True):
+        places = low + rng.choice(high - low, round(share * (high - low)), replace=False)
+        keys[places] = rng.choice(corpus.keys, places.size)
+    return words._replace(keys=keys)
+
+
+def run_set(data: Path, name: str, seed: int) -> dict[str, Any]:
+    """All figures of one set."""
+    rng = np.random.default_rng(seed)
+    train = texts_of(data, name, ("train",))
+    random.Random(seed).shuffle(train)
+    detector = Detector(train[:RECORDS])
+    held = words_of(texts_of(data, name, ("validation", "test")))
+    pieces, whose = windows(held, LENGTHS[-1])
+    quoted = contained(pieces, detector.corpus, detector.seeds(pieces)) >= QUOTED
+    opening = np.concatenate(([True], whose[1:] != whose[:-1]))  # the first 100 words of each text: what is asked
+    fits = halves(whose, seed)
+    asked = {n: copies(detector.corpus, n, rng) for n in LENGTHS[:3]}
+    changed = {share: with_replaced(asked[50], share, detector.corpus, rng) for share in REPLACED}
+    began = time.process_time()
+    first = np.flatnonzero(opening)
+    openings = first_words(held, LENGTHS[-1])
+    openings = pieces_of(openings, whose[first], np.zeros(first.size, np.int64), np.diff(pieces.offsets)[first])
+    detector.score(openings)
+    seconds = time.process_time() - began
+    nulls: dict[int, Any] = {}
+    for n in LENGTHS:
+        cut, of = windows(pieces, n)
+        keep = np.flatnonzero(~quoted[of])
+        keep = np.sort(rng.choice(keep, min(PIECES, keep.size), replace=False))
+        lengths = np.diff(cut.offsets)[keep]
+        nulls[n] = (*detector.score(pieces_of(cut, keep, np.zeros(keep.size, np.int64), lengths)), of[keep])
+    found: dict[str, Any] = {
+        "train": min(len(train), RECORDS),
+        "groups": detector.num_groups,
+        "heldout": int(first.size),
+        "quoting": int(quoted[first].sum()),
+        "pieces": int(pieces.offsets.size - 1),
+        "pieces_quoting": int(quoted.sum()),
+        "generations_per_cpu_second": round(first.size / seconds),
+        "alphas": {},
+    }
+    scores = {**{f"copy {n}": (detector.score(w), w) for n, w in asked.items()}}
+    scores |= {f"replaced {share:g}": (detector.score(w), w) for share, w in changed.items()}
+    whole = {what: detector.most(w) for what, (_, w) in scores.items()}
+    asked_scores, asked_exact = detector.score(pieces_of(pieces, first, 0 * first, np.diff(pieces.offsets)[first]))
+    for alpha in ALPHAS:
+        out: dict[str, Any] = {}
+        for kind, which in (("chain", 0), ("exact", 1)):
+            hits = all_hits = num = 0
+            sums: dict[str, list[float]] = {}
+            limits: dict[int, list[float]] = {n: [] for n in LENGTHS}
+            for half in (True, False):
+                null = {n: s[which][fits[s[2]] == half] for n, s in nulls.items()}
+                limit = ByLength.fit(null, alpha, least=0)
+                for n, one in zip(limit.lengths, limit.thresholds, strict=True):
+                    limits[n].append(float(one.score or 0.0))
+                others = fits[first] != half
+                flags = (asked_scores, asked_exact)[which] > limit.of(np.diff(pieces.offsets)[first])
+                hits += int((flags & others & ~quoted[first]).sum())
+                num += int((others & ~quoted[first]).sum())
+                all_hits += int((flags & others).sum())
+                for what, (score, w) in scores.items():
+                    at = limit.of(np.diff(w.offsets))
+                    sums.setdefault(what, []).append(float((score[which] > at).mean()))
+                    sums.setdefault(f"not measurable {what}", []).append(float((whole[what] <= at).mean()))
+                if half:
+                    out.setdefault("nulls", {n: int(s.size) for n, s in null.items()})
+            rate, everything = Rate.counted(hits, num), Rate.counted(all_hits, int(first.size))
+            out[kind] = {
+                "floor": [hits, num, rate.low, rate.high],
+                "floor_with_quoting": [all_hits, int(first.size), everything.low, everything.high],
+                "thresholds": {n: float(np.mean(v)) for n, v in limits.items()},
+                **{what: float(np.mean(v)) for what, v in sums.items()},
+            }
+        few = out["nulls"][LENGTHS[-1]] * alpha < LEAST
+        found["alphas"][f"{alpha:g}"] = {**out, "few": bool(few)}
+    found["bits_per_word"] = float(whole["copy 50"].sum() / asked[50].keys.size)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=DOCS / "detector-floor.json")
+    options = parser.parse_args()
+    everything = json.loads(options.out.read_text()) if options.out.exists() else {}
+    for name in options.sets.split(","):
+        everything[name] = run_set(options.data, name, options.seed)
+        options.out.write_text(json.dumps(everything, indent=1) + "\n")
+        one = everything[name]
+        for alpha in everything[name]["alphas"]:
+            for kind in ("chain", "exact"):
+                f = one["alphas"][alpha][kind]
+                cells = [f"{100 * f[k]:.0f}" for k in ("copy 10", "copy 20", "copy 50")]
+                cells += [f"{100 * f[f'replaced {share:g}']:.0f}" for share in REPLACED]
+                limits = "/".join(f"{v:.0f}" for v in f["thresholds"].values())
+                h, n, low, high = f["floor"]
+                print(
+                    f"{name:18s} {alpha:6s} {kind} floor {100 * h / n:.2f} [{100 * low:.2f}, {100 * high:.2f}] "
+                    f"all {100 * f['floor_with_quoting'][0] / f['floor_with_quoting'][1]:.1f} limits {limits} "
+                    f"found {' '.join(cells)} quoting {one['quoting']}/{one['heldout']} nulls "
+                    f"{one['alphas'][alpha]['nulls']} {one['generations_per_cpu_second']}/s",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

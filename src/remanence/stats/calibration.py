@@ -1,0 +1,138 @@
+"""How high must a score be before chance is ruled out? As high as held-out texts reach once in a hundred times.
+
+Conformal p-values: Vovk, Gammerman & Shafer 2005, "Algorithmic Learning in a Random World"; Bates et al. 2023, "Testing
+for outliers with conformal p-values", Annals of Statistics 51. With n nulls, p = (1 + #{null >= s}) / (1 + n); if the
+score of an unseen text is exchangeable with the nulls, p <= alpha happens with probability alpha at most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remanence.stats.rates import Rate
+
+Scores = NDArray[np.floating[Any]]
+
+ALPHAS = (0.001, 0.01, 0.05)
+LEAST = 10
+"""An alpha needs this many nulls above its threshold; with fewer the threshold is a matter of luck."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """From which score on a text is flagged, at one false-alarm rate."""
+
+    alpha: float
+    score: float | None
+    """Flagged are scores ABOVE it; None = refused."""
+    num_null: int
+    reason: str = ""
+    """Why it was refused; empty if it was not."""
+
+    def flags(self, scores: Scores) -> NDArray[np.bool_]:
+        """[N] which scores are above; ValueError with the reason when the threshold was refused."""
+        if self.score is None:
+            raise ValueError(self.reason)
+        return np.asarray(scores) > self.score
+
+    def measurable(self, most: Scores) -> NDArray[np.bool_]:
+        """[N] could the text have been flagged? `most` is its score if all its words were copied."""
+        return self.flags(most)
+
+    def realised(self, null: Scores, level: float = 0.95) -> Rate:
+        """How often OTHER held-out texts are flagged: a rate with its exact interval. It should be alpha or less."""
+        return Rate.of(self.flags(null), level)
+
+
+def threshold(null: Scores, alpha: float, least: float = LEAST) -> Threshold:
+    """The threshold that the conformal p-value of a score passes at `alpha`; higher scores = more memorized.
+
+    Refused when alpha < `least` / n. `least` = 0 refuses nothing: where p cannot reach alpha at all (n < 1 / alpha - 1)
+    the highest null is the threshold, and the rate is 1 / (n + 1) instead. ValueError unless 0 < alpha < 1, or for NaN.
+    """
+    null = _numbers(null)
+    if not 0 < alpha < 1:
+        raise ValueError(f"a false-alarm rate lies between 0 and 1, got {alpha}")
+    n = int(null.size)
+    if n == 0 or alpha * n < least * (1 - 1e-12):
+        return Threshold(
+            alpha,
+            None,
+            n,
+            f"{n} held-out texts cannot calibrate a false-alarm rate of {_percent(alpha)}; "
+            f"it takes {math.ceil(round(max(1.0, least) / alpha, 6))}",
+        )
+    above = max(1, math.floor(alpha * (n + 1) * (1 + 1e-12)))
+    return Threshold(alpha, float(np.partition(null, n - above)[n - above]), n)
+
+
+def lowest_alpha(num_null: int, least: float = LEAST) -> float:
+    """The lowest false-alarm rate that so many nulls can calibrate; 1 = none."""
+    return min(1.0, least / num_null) if num_null else 1.0
+
+
+def p_values(scores: Scores, null: Scores) -> NDArray[np.float64]:
+    """[N] conformal p-value of each score against the nulls: in [1 / (n + 1), 1], lower = more memorized."""
+    null = np.sort(_numbers(null))
+    at_least = null.size - np.searchsorted(null, _numbers(scores), side="left")
+    return (1 + at_least) / (1 + null.size)
+
+
+def halves(groups: NDArray[np.integer[Any]], seed: int = 0) -> NDArray[np.bool_]:
+    """[N] True for the half that sets thresholds; what has the same group (pieces of one text) stays together."""
+    names, which = np.unique(groups, return_inverse=True)
+    first = np.zeros(names.size, np.bool_)
+    first[np.random.default_rng(seed).permutation(names.size)[: (names.size + 1) // 2]] = True
+    return first[which]
+
+
+@dataclass(frozen=True)
+class ByLength:
+    """One threshold for each length: a text of n words is held against nulls of at least n words."""
+
+    lengths: tuple[int, ...]
+    """Ascending, in words."""
+    thresholds: tuple[Threshold, ...]
+
+    @classmethod
+    def fit(cls, nulls: Mapping[int, Scores], alpha: float, least: float = LEAST) -> ByLength:
+        """From the null scores of texts cut to each length.
+
+        A longer text has no lower threshold than a shorter one: where nulls say so it is luck, and the higher one holds
+        for both.
+        """
+        if not nulls:
+            raise ValueError("thresholds by length need the nulls of one length at least")
+        lengths = tuple(sorted(nulls))
+        found = [threshold(nulls[n], alpha, least) for n in lengths]
+        highest = -math.inf
+        for i, one in enumerate(found):
+            if one.score is not None:
+                highest = max(highest, one.score)
+                found[i] = Threshold(alpha, highest, one.num_null)
+        return cls(lengths, tuple(found))
+
+    def of(self, num_words: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+        """[N] the threshold of texts with so many words; +inf where it was refused.
+
+        Texts longer than the longest nulls get the threshold of those: cut them, or give longer nulls.
+        """
+        which = np.minimum(np.searchsorted(self.lengths, num_words), len(self.lengths) - 1)
+        return np.array([math.inf if t.score is None else t.score for t in self.thresholds])[which]
+
+
+def _numbers(scores: Scores) -> NDArray[np.float64]:
+    array = np.asarray(scores, np.float64)
+    if array.ndim != 1 or np.isnan(array).any():
+        raise ValueError(f"scores are one number per text and never NaN, got shape {array.shape}")
+    return array
+
+
+def _percent(alpha: float) -> str:
+    return f"{100 * alpha:g} %"
