@@ -6,32 +6,20 @@ What was run replaces its part of the JSON; the rest stays. Takes half an hour f
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import re
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import against_memaudit
 import greedy
 import table
+from page import fill, machine, taken_on
 
 DOCS = Path(__file__).parent.parent / "docs"
 PARTS = {"table": table.run, "greedy": greedy.run, "memaudit": against_memaudit.run}
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were taken on, and how busy it was."""
-    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return {
-        "cpu": cpu[1] if cpu else "unknown",
-        "cores": os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 1),
-        "date": datetime.date.today().isoformat(),
-        "versions": {name: version(name) for name in ("torch", "transformers", "numba", "numpy")},
-    }
+PACKAGES = ("torch", "transformers", "numba", "numpy")
 
 
 def table_lines(found: dict[str, Any]) -> list[str]:
@@ -91,23 +79,10 @@ def verdict(met: bool) -> str:
     return "met:" if met else "**missed:**"
 
 
-def taken_on(found: dict[str, Any]) -> str:
-    m = found["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in m["versions"].items())
-    return f"*{m['date']}, {m['cores']} cores of {m['cpu']}, load {m['load_before']} before the run; {versions}.*"
-
-
 def write_page(found: dict[str, Any], page: Path) -> None:
     """Replace what stands between the marks of each part."""
-    text = page.read_text()
-    for name, lines in (("table", table_lines), ("greedy", greedy_lines), ("memaudit", memaudit_lines)):
-        if name in found:
-            body = "\n".join([*lines(found[name]), "", taken_on(found[name])])
-            mark = f"<!-- {name} -->\n"
-            text = re.sub(
-                f"{mark}.*?<!-- end -->", lambda _, b=body, m=mark: f"{m}\n{b}\n\n<!-- end -->", text, flags=re.S
-            )
-    page.write_text(text)
+    parts = (("table", table_lines), ("greedy", greedy_lines), ("memaudit", memaudit_lines))
+    fill(page, {name: [*lines(found[name]), "", taken_on(found[name])] for name, lines in parts if name in found})
 
 
 def main() -> None:
@@ -119,7 +94,7 @@ def main() -> None:
     found = json.loads(options.out.read_text()) if options.out.exists() else {}
     for name, run in PARTS.items():
         if options.part in (name, "all"):
-            where = machine()
+            where = machine(*PACKAGES)
             found[name] = {**(run(options.pairs) if options.pairs else run()), "machine": where}
             options.out.write_text(json.dumps(found, indent=1) + "\n")
     write_page(found, DOCS / "benchmarks.md")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from remanence.text import run_build, run_store
 from remanence.text.run_build import corpus_fingerprint
-from remanence.text.run_index import RunIndex, Runs
+from remanence.text.run_index import RunIndex
+from remanence.text.runs import Runs
 from remanence.text.words import words_of
 
 ROWS = [
@@ -109,6 +110,8 @@ def test_index_equals_brute_force(rows, queries, min_words, many_shards, data):
         lengths, counts = index.match_lengths(words, mine), index.counts(words, 3, mine)
         runs = index.runs(words, min_words, mine)
         places = index.places(words, runs, None)
+        few = index.places(words, runs, 9)  # there are at most 8, listed another way
+        assert all((a == b).all() for a, b in zip(few, places, strict=True))
         expected: list[tuple[int, int, int, int]] = []
         for i, query in enumerate(queries):
             here = slice(int(words.offsets[i]), int(words.offsets[i + 1]))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,40 +31,13 @@ from remanence.text.run_store import (
     shard_name,
     write_manifest,
 )
+from remanence.text.runs import Places, Runs, maximal
 from remanence.text.words import Words
 
 MIN_WORDS = 4
 SHARD_WORDS = 1 << 24
 """Words indexed together. Building takes about 60 bytes of memory for each of them; a query asks every shard."""
 ALL = np.iinfo(np.int64).max
-
-
-class Runs(NamedTuple):
-    """K runs of words that stand in a query and in a record, by text and start; none lies inside another."""
-
-    texts: NDArray[np.int64]
-    """[K] which text of the query."""
-    starts: NDArray[np.int64]
-    """[K] first word, counted from the beginning of its text: word `words.offsets[text] + start` of the batch."""
-    lengths: NDArray[np.int64]
-    """[K] words; as many as agree, so a longer run does not stand in any record."""
-    num_records: NDArray[np.int64]
-    """[K] records that hold it; copies of a record (same words from end to end) count once."""
-    records: NDArray[np.int64]
-    """[K] one of them (the first of its copies); `RunIndex.places` has the others."""
-    record_starts: NDArray[np.int64]
-    """[K] where the run begins there, in words."""
-
-
-class Places(NamedTuple):
-    """Records that hold a run, by run and record."""
-
-    runs: NDArray[np.int64]
-    """[P] which run, as a place in `Runs`."""
-    records: NDArray[np.int64]
-    """[P] a record that holds it (the first of its copies), each once."""
-    starts: NDArray[np.int64]
-    """[P] where it begins there, in words; one of the places if it stands there twice."""
 
 
 class RunIndex:
@@ -266,17 +239,6 @@ class RunIndex:
         stretches[named[there], 0] = shard.begins[row[there]]
         stretches[named[there], 1] = shard.begins[row[there] + 1]
         return stretches
-
-
-def maximal(lengths: NDArray[np.integer[Any]], offsets: NDArray[np.int64], min_words: int) -> NDArray[np.int64]:
-    """The words [K] where a run of at least `min_words` begins that does not lie inside the run one word before.
-
-    From match lengths [W] of N texts. Runs that begin earlier end no later, so no other run needs to be looked at.
-    """
-    before = np.zeros(lengths.size, np.int64)
-    before[1:] = lengths[:-1]
-    before[offsets[:-1][offsets[:-1] < lengths.size]] = 0
-    return np.flatnonzero((lengths >= min_words) & (before <= lengths))
 
 
 def _numbers(shard: Shard, words: Words) -> NDArray[np.int32]:

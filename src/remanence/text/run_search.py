@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+FEW = 16
+"""Up to so many rows of a run are compared one by one."""
+
 
 @njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
 def match_lengths(text: Any, order: Any, firsts: Any, words: Any, offsets: Any, skips: Any) -> Any:
@@ -163,13 +166,15 @@ def list_rows(order: Any, begins: Any, slots: Any, limits: Any) -> tuple[Any, An
 
     Rows come in the order of the slots, and of each its first slot.
     """
-    room = 0
+    room, most = 0, 0
     for k in range(slots.shape[0]):
         room += min(slots[k, 1] - slots[k, 0], limits[k])
+        most = max(most, limits[k])
     runs = np.empty(room, np.int64)
     rows = np.empty(room, np.int64)
     starts = np.empty(room, np.int32)
-    listed = np.full(begins.size - 1, -1, np.int64)  # the last run each row was listed for
+    # The last run each row was listed for; where few rows are wanted, looking at them is cheaper.
+    listed = np.full(begins.size - 1 if most > FEW else 0, -1, np.int64)
     n = 0
     for k in range(slots.shape[0]):
         taken = 0
@@ -177,8 +182,12 @@ def list_rows(order: Any, begins: Any, slots: Any, limits: Any) -> tuple[Any, An
             if taken == limits[k]:
                 break
             row = np.searchsorted(begins, order[slot], side="right") - 1
-            if listed[row] != k:
+            if listed.size:
+                known = listed[row] == k
                 listed[row] = k
+            else:
+                known = np.any(rows[n - taken : n] == row)
+            if not known:
                 runs[n], rows[n], starts[n] = k, row, order[slot] - begins[row]
                 n += 1
                 taken += 1
