@@ -538,10 +538,17 @@ def test_anothers_tokenizer_is_named(target: HuggingFace):
 
 
 def test_pack_fills_batches_longest_first_and_never_beyond_the_limit():
-    # Widths 3, 5, 2, 5 with ten tokens: the two fives (2 * 5 = 10), then 3 and 2 (2 * 3 = 6).
-    assert pack([0, 1, 2, 3], [3, 5, 2, 5], 10) == [[1, 3], [0, 2]]
+    # Widths 4, 5, 4, 5 with ten tokens: the two fives (2 * 5 = 10), then the fours (2 * 4 = 8).
+    assert pack([0, 1, 2, 3], [4, 5, 4, 5], 10) == [[1, 3], [0, 2]]
     assert pack([0, 1], [7, 9], 1) == [[1], [0]]
     assert pack([], [], 10) == []
+
+
+def test_pack_starts_a_batch_rather_than_pad_more_than_a_fifth_once_a_quarter_is_full():
+    # 40 tokens: one row of 10 is a quarter; 8 is a fifth shorter and still joins, 7 does not, and 6 joins the 7.
+    assert pack([0, 1, 2, 3], [10, 8, 7, 6], 40) == [[0, 1], [2, 3]]
+    assert pack([0, 1, 2, 3], [10, 8, 7, 6], 44) == [[0, 1], [2, 3]]  # two rows of 10 are more than 11
+    assert pack([0, 1, 2, 3], [10, 8, 7, 6], 100) == [[0, 1, 2], [3]]  # two rows of 10 are less than 25
 
 
 def test_pad_marks_what_is_real():

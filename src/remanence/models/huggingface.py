@@ -8,7 +8,7 @@ noticed on their first batch and read through their own forward pass.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,8 @@ from remanence.core.record import Record
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import IntsT, Rendered, TokenRow
 from remanence.core.target import Answer, Prompt
-from remanence.models.reduce import chunk_rows, reduce_logits
+from remanence.models.output_layer import is_plain, reduce_hidden
+from remanence.models.reduce import Columns, chunk_rows, joined, reduce_logits
 
 
 @dataclass
@@ -107,15 +108,7 @@ class HuggingFace:
             np.concatenate([r.ids[p] for r, p in zip(rows, places, strict=True)]).astype(np.int64)
         )
         self._check_ids(rows)
-        with self._arithmetic():
-            logits_of = self._logits_of(inputs, line, position)
-        parts: list[dict[str, Any]] = []
-        step = chunk_rows(self.vocabulary)
-        for at in range(0, len(target), step):
-            with self._arithmetic():
-                logits = logits_of(slice(at, at + step))
-            parts.append(reduce_logits(logits, target[at : at + step].to(logits.device), columns))
-        whole = {c: np.concatenate([part[c] for part in parts]) for c in columns}
+        whole = self._reduced(inputs, line.to(self.device), position.to(self.device), target, list(columns))
         return self._split(rows, places, whole)
 
     def _split(self, rows: Sequence[Rendered], places: list[Any], whole: dict[str, Any]) -> list[TokenRow]:
@@ -131,19 +124,30 @@ class HuggingFace:
             table.append(TokenRow(row, columns, self.decode(row.ids[row.supervised])))
         return table
 
-    def _logits_of(self, inputs: dict[str, Tensor], line: Tensor, position: Tensor) -> Any:
-        """A function from a slice of the wanted positions to their logits [n, V]; runs the model once."""
-        line, position = line.to(self.device), position.to(self.device)
-        if self._held_back is None:
-            self._held_back = self._can_hold_back(inputs)
-        if not self._held_back:
-            logits = self.module(**inputs).logits
-            return lambda part: logits[line[part], position[part]]
-        with self._holding_back() as caught:
-            self.module(**inputs)
-        hidden = caught[0][line, position]
-        del caught[:]
-        return lambda part: self._head()(hidden[part])
+    def _reduced(
+        self, inputs: dict[str, Tensor], line: Tensor, position: Tensor, target: Tensor, columns: list[str]
+    ) -> Columns:
+        """The columns at the wanted positions, from one run of the model."""
+        with self._arithmetic():
+            if self._held_back is None:
+                self._held_back = self._can_hold_back(inputs)
+            if not self._held_back:
+                logits = self.module(**inputs).logits
+                return self._in_chunks(lambda part: logits[line[part], position[part]], target, columns)
+            with self._holding_back() as caught:
+                self.module(**inputs, use_cache=False)
+            head, hidden = self._head(), caught.pop()[line, position]
+            if is_plain(head):
+                return reduce_hidden(hidden, head, target, columns)
+            return self._in_chunks(lambda part: head(hidden[part]), target, columns)
+
+    def _in_chunks(self, logits_of: Callable[[slice], Tensor], target: Tensor, columns: list[str]) -> Columns:
+        step = chunk_rows(self.vocabulary)
+        parts: list[Columns] = []
+        for part in (slice(at, at + step) for at in range(0, len(target), step)):
+            logits = logits_of(part)
+            parts.append(reduce_logits(logits, target[part].to(logits.device), columns))
+        return joined(parts, columns)
 
     def _can_hold_back(self, inputs: dict[str, Tensor]) -> bool:
         """Whether the output layer alone makes the logits: compared on the first row of the first batch."""
@@ -313,12 +317,16 @@ def _width(row: Rendered | str) -> int:
 
 
 def pack(items: Sequence[int], widths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Items in batches of similar width, longest first, each at most `batch_tokens` wide after padding."""
+    """Items in batches of similar width, longest first, each at most `batch_tokens` wide after padding.
+
+    A batch that is a quarter full takes no row that would be more than a fifth padding.
+    """
     order = sorted(range(len(items)), key=lambda k: (-widths[k], k))
     batches: list[list[int]] = []
     widest = 0
     for k in order:
-        if not batches or (len(batches[-1]) + 1) * widest > batch_tokens:
+        full = not batches or (len(batches[-1]) + 1) * widest > batch_tokens
+        if full or (widths[k] < 0.8 * widest and 4 * len(batches[-1]) * widest >= batch_tokens):
             batches.append([])
             widest = widths[k]
         batches[-1].append(items[k])

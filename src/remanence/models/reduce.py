@@ -85,22 +85,26 @@ def _scheme_plain(sorted_NV: Tensor, rank_N: Tensor, scheme: SamplingScheme) -> 
 
 
 def reduce_fast(logits_NV: Tensor, target_N: Tensor, columns: Sequence[str]) -> Columns:
-    """The same as `reduce_plain` on a CPU, in three linear passes per position; as many threads as torch has."""
+    """The same as `reduce_plain` on a CPU, in a few linear passes per position; as many threads as torch has."""
     L, y = np.ascontiguousarray(logits_NV.numpy()), target_N.numpy().astype(np.int64)
-    parts = min(torch.get_num_threads(), len(y))
-    if parts <= 1:
-        found = [columns_of(L, y, columns)]
-    else:
-        cuts = [len(y) * part // parts for part in range(parts + 1)]
-        slices = [slice(a, b) for a, b in itertools.pairwise(cuts)]
-        found = list(_threads(parts).map(lambda part: columns_of(L[part], y[part], columns), slices))
+    count = min(torch.get_num_threads(), len(y))
+    if count <= 1:
+        return joined([columns_of(L, y, columns)], columns)
+    cuts = [len(y) * part // count for part in range(count + 1)]
+    slices = [slice(a, b) for a, b in itertools.pairwise(cuts)]
+    return joined(list(threads(count).map(lambda part: columns_of(L[part], y[part], columns), slices)), columns)
+
+
+def joined(parts: Sequence[Columns], columns: Sequence[str]) -> Columns:
+    """The parts one after another, as float32 and, for ranks, int32."""
     whole: Columns = {}
     for column in columns:
-        values = np.concatenate([part[column] for part in found])
+        values = np.concatenate([part[column] for part in parts])
         whole[column] = values.astype(np.int32) if column == "rank" else values.astype(np.float32)
     return whole
 
 
 @functools.cache
-def _threads(count: int) -> ThreadPoolExecutor:
+def threads(count: int) -> ThreadPoolExecutor:
+    """Workers for the reduction."""
     return ThreadPoolExecutor(count, thread_name_prefix="reduce")

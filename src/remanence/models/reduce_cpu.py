@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remanence.core.scheme import SamplingScheme
+from remanence.models.reduce_sums import sums_of
 
 BINS = 1 << 15
 """Most bins of a position; tokens beyond have no mass that a float64 sum would notice."""
@@ -33,25 +34,28 @@ Values = NDArray[Any]
 def columns_of(L: Values, y: Values, columns: Sequence[str]) -> dict[str, Values]:
     """The columns for logits L [N, V] (float32, contiguous) and target ids y [N]; NaN and -1 where L is broken."""
     schemes = {c: s for c in columns if (s := SamplingScheme.of_column(c)) is not None}
-    plain = not {"logprob", "mean", "std"}.isdisjoint(columns)
-    top, best_other, rank, floor = _scan(L, y)
-    broken = ~np.isfinite(top)
-    own = np.where(broken, np.nan, np.take_along_axis(L, y[:, None], 1)[:, 0].astype(np.float64))
-    found: dict[str, Values] = {"rank": np.where(broken, -1, rank), "gap": own - best_other}
-    for widest in sorted({_widest(s.temperature) for s in schemes.values()} | ({_widest(1.0)} if plain else set())):
-        here = {c: s for c, s in schemes.items() if _widest(s.temperature) == widest}
-        here = dict(sorted(here.items(), key=lambda item: item[1].temperature))
-        temperature = np.array([s.temperature for s in here.values()], np.float64)
-        k = np.array([s.top_k if s.top_k and s.top_k < L.shape[1] else 0 for s in here.values()], np.int64)
-        p = np.array([1.0 if s.top_p is None else s.top_p for s in here.values()], np.float64)
-        mass, z, first, second = _masses(L, top, floor, rank, np.float32(widest), temperature, k, p)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            for (column, scheme), mass_N in zip(here.items(), mass.T, strict=True):
-                found[column] = np.where(mass_N > 0, (own - top) / scheme.temperature - np.log(mass_N), -np.inf)
-        if plain and widest == _widest(1.0):
+    own = np.take_along_axis(L, y[:, None], 1)[:, 0].astype(np.float64)
+    found: dict[str, Values] = {}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if not {"logprob", "mean", "std"}.isdisjoint(columns):
+            top, z, first, second = sums_of(L)
             found["logprob"], found["mean"] = own - top - np.log(z), -first - np.log(z)
             found["std"] = np.sqrt(np.maximum(second - first * first, 0.0))
-    return {c: found[c] if c == "rank" else np.where(broken, np.nan, found[c]) for c in columns}
+        if schemes or not {"rank", "gap"}.isdisjoint(columns):
+            top, best_other, rank, floor = _scan(L, y)
+            broken = ~np.isfinite(top)
+            found["rank"], found["gap"] = np.where(broken, -1, rank), np.where(broken, np.nan, own - best_other)
+            for widest in sorted({_widest(s.temperature) for s in schemes.values()}):
+                here = {c: s for c, s in schemes.items() if _widest(s.temperature) == widest}
+                here = dict(sorted(here.items(), key=lambda item: item[1].temperature))
+                temperature = np.array([s.temperature for s in here.values()], np.float64)
+                k = np.array([s.top_k if s.top_k and s.top_k < L.shape[1] else 0 for s in here.values()], np.int64)
+                p = np.array([1.0 if s.top_p is None else s.top_p for s in here.values()], np.float64)
+                mass = _masses(L, top, floor, rank, np.float32(widest), temperature, k, p)
+                for (column, scheme), mass_N in zip(here.items(), mass.T, strict=True):
+                    logp = np.where(mass_N > 0, (own - top) / scheme.temperature - np.log(mass_N), -np.inf)
+                    found[column] = np.where(broken, np.nan, logp)
+    return {c: found[c] for c in columns}
 
 
 def _widest(temperature: float) -> float:
@@ -93,11 +97,10 @@ def _scan(L, y):  # pyright: ignore  # pragma: no cover
 
 @numba.njit(nogil=True, cache=True)
 def _masses(L, top, floor, rank, widest, T, k, p):  # pyright: ignore  # pragma: no cover
-    """[N, Q] sum of exp(-d/T) over the tokens that a scheme keeps, 0 where it drops the token of that rank; and [N]
-    sum of exp(-d), mean and mean square of d at T = 1. Schemes come ordered by T; k = 0 and p = 1 keep all tokens."""
+    """[N, Q] sum of exp(-d/T) over the tokens that a scheme keeps, 0 where it drops the token of that rank. Schemes
+    come ordered by T; k = 0 and p = 1 keep all tokens."""
     n, v = L.shape
     kept = np.zeros((n, len(T)))
-    z, first, second = np.ones(n), np.zeros(n), np.zeros(n)
     M, weight, wanted = np.empty((BINS + 1, 4), np.float32), np.empty(BINS), np.empty(BINS + 1, np.bool_)
     bin_of, ids, D = np.empty(v, np.uint16), np.empty(v + 1, np.int32), np.empty(v)
     edge, before, above, whole = np.empty(len(T), np.int64), np.empty(len(T)), np.empty(len(T)), np.empty(len(T))
@@ -108,7 +111,6 @@ def _masses(L, top, floor, rank, widest, T, k, p):  # pyright: ignore  # pragma:
         if not np.isfinite(top[i]):
             continue
         width, bins = _fill(L[i], top[i], floor[i], widest, M, bin_of)
-        z[i], first[i], second[i] = _moments(M, bins, width)
         wanted[: bins + 1] = False
         if most:
             wanted[: _edge_of_count(M, bins, most) + 1] = True
@@ -139,7 +141,7 @@ def _masses(L, top, floor, rank, widest, T, k, p):  # pyright: ignore  # pragma:
                 num, mass = _walk(D, start, end, T[q], above[q], whole[q] * p[q])
                 num += before[q]
             kept[i, q] = mass if rank[i] < num else 0.0
-    return kept, z, first, second
+    return kept
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"})
@@ -173,20 +175,6 @@ def _weigh(M, bins, width, T, weight):  # pyright: ignore  # pragma: no cover
         total += weight[b]
         e *= ratio
     return total
-
-
-@numba.njit(nogil=True, cache=True)
-def _moments(M, bins, width):  # pyright: ignore  # pragma: no cover
-    """Sum of exp(-d), mean and mean square of d under p: (1) for d exp(-d) and d^2 exp(-d) as well, with d = c + r."""
-    z, first, second, e, ratio = 0.0, 0.0, 0.0, 1.0, np.exp(-width)
-    for b in range(bins):
-        m0, m1, m2, m3 = np.float64(M[b, 0]), np.float64(M[b, 1]), np.float64(M[b, 2]), np.float64(M[b, 3])
-        c, s0, s1, s2 = b * width, m0 - m1 + m2 / 2 - m3 / 6, m1 - m2 + m3 / 2, m2 - m3
-        z += e * s0
-        first += e * (c * s0 + s1)
-        second += e * (c * c * s0 + 2 * c * s1 + s2)
-        e *= ratio
-    return z, first / z, second / z
 
 
 @numba.njit(nogil=True, cache=True)
