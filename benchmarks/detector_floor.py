@@ -2,11 +2,11 @@
 
     python benchmarks/detector_floor.py ../shared/data [--sets sst2,aeslc] [--seed 0]
 
-Of each set up to 10,000 different training texts are indexed. Held-out texts (validation and test) are cut into pieces
-of 100 words; pieces that quote a training record are counted and left out; one half of the texts sets the thresholds
-(one for each length), the other half is asked, then the other way round. Copies are n words in a row of a training
-text, alone as a generation; in some, words are replaced by words drawn from the training texts. Writes
-docs/detector-floor.json and the tables of docs/detector-floor.md.
+Of each set up to 10,000 different training texts are indexed. Held-out texts (validation and test) are cut to 100
+words; those that quote a training record are counted and left out; one half of the rest, in pieces of 10, 20, 50 and
+100 words, sets one threshold for each length, the other half is asked, then the other way round. Copies are n words in
+a row of a training text, alone as a generation; in some, words are replaced by words drawn from the training texts.
+Writes docs/detector-floor.json and the tables of docs/detector-floor.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import argparse
 import gzip
 import json
 import random
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -65,7 +64,7 @@ BEFORE: dict[str, tuple[float, ...]] = {
     "aeslc": (231, 0.7, 0, 8, 78, 52, 30, 4),
     "medquad": (397, 0.7, 0, 0, 74, 29, 7, 0),
 }
-"""What words by themselves reached (unigram bits, exact runs): threshold, false alarms, copies, replaced, all at 1 %."""
+"""What exact runs with unigram bits reached, at 1 %: threshold, false alarms, copies, replaced."""
 
 
 def texts_of(data: Path, name: str, splits: tuple[str, ...]) -> list[str]:
@@ -110,6 +109,11 @@ class Detector:
         return run_bits(self.bits(words), words.offsets[:-1], np.diff(words.offsets))
 
 
+def whole_texts(texts: Any, words: Words) -> tuple[Any, Any, Any]:
+    """Some texts of a batch as `pieces_of` wants them."""
+    return texts, np.zeros(texts.size, np.int64), np.diff(words.offsets)[texts]
+
+
 def copies(corpus: Words, length: int, rng: np.random.Generator) -> Words:
     """`COPIES` runs of so many words from as many training texts drawn at random; a shorter text is copied whole."""
     sizes = np.diff(corpus.offsets)
@@ -134,39 +138,33 @@ def run_set(data: Path, name: str, seed: int) -> dict[str, Any]:
     random.Random(seed).shuffle(train)
     detector = Detector(train[:RECORDS])
     held = words_of(texts_of(data, name, ("validation", "test")))
-    pieces, whose = windows(held, LENGTHS[-1])
-    quoted = contained(pieces, detector.corpus, detector.seeds(pieces)) >= QUOTED
-    opening = np.concatenate(([True], whose[1:] != whose[:-1]))  # the first 100 words of each text: what is asked
-    fits = halves(whose, seed)
+    held = first_words(held, LENGTHS[-1])
+    held = pieces_of(held, *whole_texts(np.flatnonzero(np.diff(held.offsets) > 0), held))
+    num_words = np.diff(held.offsets)
+    quoted = contained(held, detector.corpus, detector.seeds(held)) >= QUOTED
+    first_half = halves(np.arange(quoted.size), seed)
     asked = {n: copies(detector.corpus, n, rng) for n in LENGTHS[:3]}
     changed = {share: with_replaced(asked[50], share, detector.corpus, rng) for share in REPLACED}
     began = time.process_time()
-    first = np.flatnonzero(opening)
-    openings = first_words(held, LENGTHS[-1])
-    openings = pieces_of(openings, whose[first], np.zeros(first.size, np.int64), np.diff(pieces.offsets)[first])
-    detector.score(openings)
+    held_scores = detector.score(held)
     seconds = time.process_time() - began
     nulls: dict[int, Any] = {}
     for n in LENGTHS:
-        cut, of = windows(pieces, n)
+        cut, of = windows(held, n)
         keep = np.flatnonzero(~quoted[of])
         keep = np.sort(rng.choice(keep, min(PIECES, keep.size), replace=False))
-        lengths = np.diff(cut.offsets)[keep]
-        nulls[n] = (*detector.score(pieces_of(cut, keep, np.zeros(keep.size, np.int64), lengths)), of[keep])
+        nulls[n] = (*detector.score(pieces_of(cut, *whole_texts(keep, cut))), of[keep])
     found: dict[str, Any] = {
         "train": min(len(train), RECORDS),
         "groups": detector.num_groups,
-        "heldout": int(first.size),
-        "quoting": int(quoted[first].sum()),
-        "pieces": int(pieces.offsets.size - 1),
-        "pieces_quoting": int(quoted.sum()),
-        "generations_per_cpu_second": round(first.size / seconds),
+        "heldout": int(quoted.size),
+        "quoting": int(quoted.sum()),
+        "generations_per_cpu_second": round(quoted.size / seconds),
         "alphas": {},
     }
     scores = {**{f"copy {n}": (detector.score(w), w) for n, w in asked.items()}}
     scores |= {f"replaced {share:g}": (detector.score(w), w) for share, w in changed.items()}
     whole = {what: detector.most(w) for what, (_, w) in scores.items()}
-    asked_scores, asked_exact = detector.score(pieces_of(pieces, first, 0 * first, np.diff(pieces.offsets)[first]))
     for alpha in ALPHAS:
         out: dict[str, Any] = {}
         for kind, which in (("chain", 0), ("exact", 1)):
@@ -174,14 +172,14 @@ def run_set(data: Path, name: str, seed: int) -> dict[str, Any]:
             sums: dict[str, list[float]] = {}
             limits: dict[int, list[float]] = {n: [] for n in LENGTHS}
             for half in (True, False):
-                null = {n: s[which][fits[s[2]] == half] for n, s in nulls.items()}
+                null = {n: s[which][first_half[s[2]] == half] for n, s in nulls.items()}
                 limit = ByLength.fit(null, alpha, least=0)
                 for n, one in zip(limit.lengths, limit.thresholds, strict=True):
                     limits[n].append(float(one.score or 0.0))
-                others = fits[first] != half
-                flags = (asked_scores, asked_exact)[which] > limit.of(np.diff(pieces.offsets)[first])
-                hits += int((flags & others & ~quoted[first]).sum())
-                num += int((others & ~quoted[first]).sum())
+                flags = held_scores[which] > limit.of(num_words)
+                others = first_half != half
+                hits += int((flags & others & ~quoted).sum())
+                num += int((others & ~quoted).sum())
                 all_hits += int((flags & others).sum())
                 for what, (score, w) in scores.items():
                     at = limit.of(np.diff(w.offsets))
@@ -189,10 +187,10 @@ def run_set(data: Path, name: str, seed: int) -> dict[str, Any]:
                     sums.setdefault(f"not measurable {what}", []).append(float((whole[what] <= at).mean()))
                 if half:
                     out.setdefault("nulls", {n: int(s.size) for n, s in null.items()})
-            rate, everything = Rate.counted(hits, num), Rate.counted(all_hits, int(first.size))
+            rate, everything = Rate.counted(hits, num), Rate.counted(all_hits, int(quoted.size))
             out[kind] = {
                 "floor": [hits, num, rate.low, rate.high],
-                "floor_with_quoting": [all_hits, int(first.size), everything.low, everything.high],
+                "floor_with_quoting": [all_hits, int(quoted.size), everything.low, everything.high],
                 "thresholds": {n: float(np.mean(v)) for n, v in limits.items()},
                 **{what: float(np.mean(v)) for what, v in sums.items()},
             }

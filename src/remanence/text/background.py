@@ -77,7 +77,8 @@ class NGrams:
             at, ends, prefix = at[inside], ends[inside], prefix[inside]
             grams = _joined(prefix, words.keys[at + n - 1])
             if n == 1:  # single words are counted as often as they occur, but only in the first text of each group
-                names, first, counts, _ = _counted(grams[leads], None)
+                names, first, _, number = _counted(grams, None)
+                counts = np.bincount(number[leads], minlength=names.size).astype(np.int64)
                 num_words, vocabulary, hapaxes = int(counts.sum()), int(names.size), int((counts == 1).sum())
                 tables.append((names, prefix[first], counts))
                 prefix = grams
