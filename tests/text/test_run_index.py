@@ -139,6 +139,20 @@ def test_index_equals_brute_force(rows, queries, min_words, many_shards, data):
             assert first == next((s for s in range(len(row)) if row[s : s + len(run)] == run), -1)
 
 
+@settings(deadline=None)
+@given(st.lists(st.lists(st.sampled_from("ab"), min_size=20, max_size=60), min_size=1, max_size=4), st.data())
+def test_long_copies_equal_brute_force(rows, data):
+    query: list[str] = []
+    for _ in range(data.draw(st.integers(1, 4))):
+        row = data.draw(st.sampled_from(rows))
+        begin = data.draw(st.integers(0, len(row) - 1))
+        query += row[begin : data.draw(st.integers(begin, len(row)))]
+    own = data.draw(st.integers(-1, len(rows) - 1))
+    index = RunIndex.build([" ".join(row) for row in rows])
+    lengths = index.match_lengths(words_of([" ".join(query)]), np.array([own]))
+    assert lengths.tolist() == brute(rows, query, own)[0]
+
+
 def holds(row: list[str], run: list[str]) -> bool:
     return any(row[s : s + len(run)] == run for s in range(len(row) - len(run) + 1))
 

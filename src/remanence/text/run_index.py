@@ -36,7 +36,7 @@ from remanence.text.words import Words
 
 MIN_WORDS = 4
 SHARD_WORDS = 1 << 24
-"""Words indexed together. Building takes about 60 bytes of memory for each of them; a query asks every shard."""
+"""Words indexed together. Building takes about 75 bytes of memory for each of them; a query asks every shard."""
 ALL = np.iinfo(np.int64).max
 
 
@@ -126,7 +126,7 @@ class RunIndex:
                 shard.firsts,
                 _numbers(shard, words),
                 words.offsets,
-                self._stretches(shard, own, words.offsets.size - 1),
+                self.stretches(shard, own, words.offsets.size - 1),
             )
             np.maximum(lengths, found, out=lengths)
         return lengths
@@ -153,7 +153,7 @@ class RunIndex:
             held = np.flatnonzero(slots[:, 1] > slots[:, 0])
             low, high = slots[held].T
             found.num_records[held] += high - low - (shard.repeats[high - 1] - shard.repeats[low])
-            mine = self._stretches(shard, owners, at.size)
+            mine = self.stretches(shard, owners, at.size)
             inside = run_search.places_in_rows(shard.text, numbers, at, found.lengths, mine) >= 0
             found.num_records[inside] -= 1
             # Of the first two records that hold a run one at least is not its own.
@@ -184,7 +184,7 @@ class RunIndex:
         at = words.offsets[runs.texts] + runs.starts
         found = np.full(at.size, -1, np.int64)
         for shard in self.shards:
-            rows = self._stretches(shard, records, at.size)
+            rows = self.stretches(shard, records, at.size)
             here = run_search.places_in_rows(shard.text, _numbers(shard, words), at, runs.lengths, rows)
             np.maximum(found, here, out=found)
         return found
@@ -199,7 +199,7 @@ class RunIndex:
             numbers = _numbers(shard, words)
             run_search.count_rows(shard.text, shard.order, shard.repeats, shard.firsts, numbers, words.offsets, counts)
             if own is not None:
-                rows = self._stretches(shard, own, words.offsets.size - 1)
+                rows = self.stretches(shard, own, words.offsets.size - 1)
                 held = run_search.lengths_in_row(shard.text, numbers, words.offsets, rows)
                 counts -= held >= np.arange(1, max_n + 1)[:, None]
         return counts
@@ -213,7 +213,7 @@ class RunIndex:
         """
         begins, ends = np.full(records.size, -1, np.int64), np.full(records.size, -1, np.int64)
         for shard in self.shards:
-            stretch = self._stretches(shard, records, records.size)
+            stretch = self.stretches(shard, records, records.size)
             here = np.flatnonzero(stretch[:, 1])
             # A word's place among the words is its place in the text less one 0 for each row before.
             word = stretch[here, 0] - np.searchsorted(shard.begins, stretch[here, 0]) + starts[here]
@@ -221,7 +221,7 @@ class RunIndex:
             ends[here] = shard.ends[word + lengths[here] - 1]
         return begins, ends
 
-    def _stretches(self, shard: Shard, records: NDArray[np.int64] | None, num: int) -> NDArray[np.int64]:
+    def stretches(self, shard: Shard, records: NDArray[np.int64] | None, num: int) -> NDArray[np.int64]:
         """[num, 2] where in the shard's text each record stands; (0, 0) when it is not there or -1."""
         stretches = np.zeros((num, 2), np.int64)
         if records is None:

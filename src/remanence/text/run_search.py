@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+LONG = 12
+"""From so many words on it pays to ask where a run ends when it is begun later."""
 FEW = 16
 """Up to so many rows of a run are compared one by one."""
 
@@ -19,48 +21,67 @@ FEW = 16
 def match_lengths(text: Any, order: Any, firsts: Any, words: Any, offsets: Any, skips: Any) -> Any:
     """[W] words of the longest run that begins here in the query and stands in any row; skips [N, 2] are left out.
 
-    Of all suffixes, those beside the place of the query in the order agree with it furthest. A skip is the stretch of
-    the text that holds one row; (0, 0) = none.
+    A skip is the stretch of the text that holds one row; (0, 0) = none. Runs that begin later never end earlier, so
+    where two of them end together, all between do: a long run is probed at its half, and its words are not compared
+    again from each place on.
     """
-    lengths = np.zeros(words.size, np.int32)
+    lengths = np.full(words.size, -1, np.int32)
     for i in range(offsets.size - 1):
-        skip_from, skip_to = skips[i, 0], skips[i, 1]
-        end = offsets[i + 1]
-        for at in range(offsets[i], end):
-            first, last = firsts[words[at]], firsts[words[at] + 1]
-            if first == last:
-                continue
-            rest = end - at
-            low, high, left, right, best = first, last, 1, 1, 1
-            while low < high:
-                middle = (low + high) >> 1
-                place = order[middle]
-                agreed = min(left, right)
-                while agreed < rest and text[place + agreed] == words[at + agreed]:
-                    agreed += 1
-                best = max(best, agreed)
-                if agreed == rest:
-                    if skip_to == 0:
-                        break
-                    high, right = middle, agreed
-                elif text[place + agreed] < words[at + agreed]:
-                    low, left = middle + 1, agreed
-                else:
-                    high, right = middle, agreed
-            if skip_to:
-                best = 0
-                slot = low - 1
-                while slot >= first and skip_from <= order[slot] < skip_to:
-                    slot -= 1
-                if slot >= first:
-                    best = _agreed(text, order[slot], words, at, rest)
-                slot = low
-                while slot < last and skip_from <= order[slot] < skip_to:
-                    slot += 1
-                if slot < last:
-                    best = max(best, _agreed(text, order[slot], words, at, rest))
-            lengths[at] = best
+        at, end = offsets[i], offsets[i + 1]
+        while at < end:
+            if lengths[at] < 0:
+                lengths[at] = _longest(text, order, firsts, words, at, end - at, skips[i, 0], skips[i, 1])
+            stop = at + lengths[at]
+            ahead = at + 1
+            if stop == end:
+                ahead = end
+            elif lengths[at] >= LONG:
+                probe = at + lengths[at] // 2
+                if lengths[probe] < 0:
+                    lengths[probe] = _longest(text, order, firsts, words, probe, end - probe, skips[i, 0], skips[i, 1])
+                if probe + lengths[probe] == stop:
+                    ahead = probe
+            for place in range(at + 1, ahead):
+                lengths[place] = stop - place
+            at = ahead
     return lengths
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def _longest(text: Any, order: Any, firsts: Any, words: Any, at: int, rest: int, skip_from: int, skip_to: int) -> int:
+    """Words that the query from `at` on shares with one of the suffixes beside its place in the order."""
+    first, last = firsts[words[at]], firsts[words[at] + 1]
+    if first == last:
+        return 0
+    low, high, left, right, best = first, last, 1, 1, 1
+    while low < high:
+        middle = (low + high) >> 1
+        place = order[middle]
+        agreed = min(left, right)
+        while agreed < rest and text[place + agreed] == words[at + agreed]:
+            agreed += 1
+        best = max(best, agreed)
+        if agreed == rest:
+            if skip_to == 0:
+                return rest
+            high, right = middle, agreed
+        elif text[place + agreed] < words[at + agreed]:
+            low, left = middle + 1, agreed
+        else:
+            high, right = middle, agreed
+    if skip_to == 0:
+        return best
+    best, slot = 0, low - 1
+    while slot >= first and skip_from <= order[slot] < skip_to:
+        slot -= 1
+    if slot >= first:
+        best = _agreed(text, order[slot], words, at, rest)
+    slot = low
+    while slot < last and skip_from <= order[slot] < skip_to:
+        slot += 1
+    if slot < last:
+        best = max(best, _agreed(text, order[slot], words, at, rest))
+    return best
 
 
 @njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]

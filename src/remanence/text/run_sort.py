@@ -93,12 +93,8 @@ def repeats_before(text: Any, order: Any) -> Any:
     Slots [low, high) that are all those beginning with some run hold
     `high - low - (repeats[high - 1] - repeats[low])` different rows.
     """
-    common, most = _common_with_previous(text, order)
-    owner = np.zeros(text.size, np.int32)
-    row = 0
-    for at in range(text.size):
-        owner[at] = row
-        row += text[at] == 0
+    shared, most = _shared_with_previous(text, order)
+    row = shared[-1, 1] + 1
     last = np.full(row, -1, np.int32)  # the latest slot of each row
     # Slots whose common beginning is shorter than that of all later slots, ascending: the least of a range is the
     # first of them inside it.
@@ -107,12 +103,11 @@ def repeats_before(text: Any, order: Any) -> Any:
     height = 0
     repeats = np.zeros(order.size, np.int32)
     for slot in range(order.size):
-        value = common[order[slot]]
+        value, row = shared[order[slot]]
         while height and values[height - 1] >= value:
             height -= 1
         values[height], slots[height] = value, slot
         height += 1
-        row = owner[order[slot]]
         if last[row] >= 0:
             low, high = 0, height - 1
             while low < high:
@@ -129,20 +124,25 @@ def repeats_before(text: Any, order: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
-def _common_with_previous(text: Any, order: Any) -> Any:
-    """[T] for each place, how many words its suffix shares with the one before it in the order; and the most."""
-    common = np.full(text.size, -1, np.int32)
+def _shared_with_previous(text: Any, order: Any) -> Any:
+    """[T, 2] for each place, how many words its suffix shares with the one before it in the order, and its row.
+
+    Also the most words. Side by side in memory, since they are asked together and at random.
+    """
+    shared = np.empty((text.size, 2), np.int32)
+    shared[order[0], 0] = -1
     for slot in range(1, order.size):
-        common[order[slot]] = order[slot - 1]
-    length, most = 0, 0
+        shared[order[slot], 0] = order[slot - 1]
+    length, most, row = 0, 0, 0
     for at in range(text.size):
-        if text[at] == 0 or common[at] < 0:
-            common[at] = length = 0
-            continue
-        other = common[at]
-        while text[at + length] and text[at + length] == text[other + length]:
-            length += 1
-        common[at] = length
+        other = shared[at, 0]
+        if text[at] == 0 or other < 0:
+            length = 0
+        else:
+            while text[at + length] and text[at + length] == text[other + length]:
+                length += 1
+        shared[at, 0], shared[at, 1] = length, row
         most = max(most, length)
         length = max(0, length - 1)
-    return common, most
+        row += text[at] == 0
+    return shared, most

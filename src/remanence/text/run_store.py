@@ -69,7 +69,8 @@ def build_shard(
     ends: NDArray[np.int32],
 ) -> Shard:
     """Index rows [S] of `lengths` [S] words (none 0) with the given keys and character places [W]."""
-    vocabulary = np.unique(keys)
+    portions = np.array_split(keys, 1 + (keys.size >> 18))  # each fits into the cache
+    vocabulary = np.unique(np.concatenate([np.unique(portion) for portion in portions]))
     bits = max(1, int(vocabulary.size).bit_length())
     edges = np.arange(1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
     buckets = np.append(np.searchsorted(vocabulary, edges), vocabulary.size).astype(np.int32)
