@@ -1,4 +1,4 @@
-"""What a run index knows of single records: their words, and the runs that a text shares with the record it came from."""
+"""What a run index knows of single records: their words, and the runs a text shares with the one it came from."""
 
 from __future__ import annotations
 
