@@ -101,8 +101,11 @@ class Aligner:
 
     @classmethod
     def fit(cls, texts: Iterable[str], **settings: Any) -> Aligner:
-        """An aligner that knows how common words are in these texts, which are read once, in order."""
-        return cls(background_of(texts), **settings)
+        """An aligner that knows how common words are in these texts, read once in order; ValueError if they have none."""
+        background = background_of(texts)
+        if not background.keys.size:
+            raise ValueError("An aligner learns from its corpus how common words are, and this one has no words.")
+        return cls(background, **settings)
 
     def read(self, texts: Sequence[str]) -> Prepared:
         """Cut N texts into sentences and words and look the words up."""
