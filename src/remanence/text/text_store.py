@@ -32,11 +32,14 @@ class TextStore:
                 ends.append(size)
             return cls(b"".join(parts), np.array(ends, np.int64))
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "texts.bin").open("wb") as file:
+        with (folder / "texts.bin.part").open("wb") as file:
             for text in texts:
                 size += file.write(_encoded(text))
                 ends.append(size)
-        np.save(folder / "ends.npy", np.array(ends, np.int64))
+        with (folder / "ends.npy.part").open("wb") as file:
+            np.save(file, np.array(ends, np.int64))
+        for name in ("texts.bin", "ends.npy"):  # who has the old ones open keeps them
+            (folder / f"{name}.part").replace(folder / name)
         return cls.open(folder)
 
     @classmethod

@@ -1,0 +1,193 @@
+"""What chance looks like: how much of a training corpus do texts repeat that were never part of it?
+
+Held-out texts go through the identical pipeline, whole and in pieces of the lengths that matter. Those of which half
+stands in one training record are quotations, not chance: they are counted and left out. A text is held against pieces
+of at least its own length. The realised false-alarm rate is measured crosswise: one half of the held-out texts sets
+the threshold, the other half is asked, then the other way round.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remanence.measure.plagiarism.evidence import Batch, evidence_of, seeds_of_batch
+from remanence.measure.plagiarism.said import Said
+from remanence.stats.calibration import ByLength, halves, p_values
+from remanence.stats.rates import Rate
+from remanence.text.nulls import QUOTED, contained, first_words, pieces_of, windows
+from remanence.text.run_index import RunIndex
+from remanence.text.words import Words, words_of
+
+if TYPE_CHECKING:
+    from remanence.measure.plagiarism.index import PlagiarismIndex
+
+Scores = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LENGTHS = (10, 20, 50, 100)
+"""Pieces of so many words; a longer text is held against those of the last length."""
+PIECES = 4_000
+"""At most so many of each length."""
+ALIGNED = 600
+"""At most so many of each length go through the slower alignment."""
+LEAST = 1.0
+"""Nulls that must lie above a threshold; with fewer than ten the run says that it rests on few."""
+WHOLE = 0
+"""The length under which whole held-out texts (cut after the longest length) stand."""
+
+
+@dataclass(frozen=True)
+class Null:
+    """Scores of held-out pieces of one length."""
+
+    scores: Scores
+    """[P] bits."""
+    texts: Ints
+    """[P] which held-out text each is of."""
+    num_words: Ints
+    """[P]"""
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What held-out texts reach, by kind (verbatim, paraphrase) and length."""
+
+    nulls: Mapping[str, Mapping[int, Null]]
+    num_heldout: int
+    num_quoting: int
+    """Held-out texts that quote a training record, left out of everything."""
+    quoting: NDArray[np.bool_]
+    """[num_heldout]"""
+    common: RunIndex
+    """The phrases of held-out texts; those that quote stand there without words."""
+    seed: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        index: PlagiarismIndex,
+        heldout: Sequence[Said],
+        lengths: Sequence[int] = LENGTHS,
+        seed: int = 0,
+        pieces: int = PIECES,
+        aligned: int = ALIGNED,
+    ) -> Chance:
+        """Ask the index about held-out texts. ValueError when there is not one that has words."""
+        words = words_of([one.text for one in heldout])
+        if not words.keys.size:
+            raise ValueError("there is not one held-out text with words, so nothing is known of chance")
+        nobody = np.full(len(heldout), -1, np.int64)
+        whole = first_words(words, max(lengths))
+        plain = Batch(whole, words_of([""]), nobody, nobody, nobody)
+        _, corpus, seeds = seeds_of_batch(index, plain, np.ones((whole.keys.size, 1)))
+        quoting: NDArray[np.bool_] = np.asarray(contained(whole, corpus, seeds) >= QUOTED)
+        common = RunIndex.build("" if out else one.text for one, out in zip(heldout, quoting, strict=True))
+        rng = np.random.default_rng(seed)
+        nulls: dict[str, dict[int, Null]] = {"verbatim": {}, "paraphrase": {}}
+        prompts = words_of([one.prompt for one in heldout])
+        has_prompt = np.array([bool(one.prompt) for one in heldout])
+        for length in (WHOLE, *lengths):
+            of: Ints = np.arange(len(heldout))
+            cut, of = (whole, of) if length == WHOLE else windows(words, length)
+            usable = np.flatnonzero(~quoting[of] & (np.diff(cut.offsets) > 0))
+            if not usable.size:
+                continue
+            keep = np.sort(rng.choice(usable, min(pieces, usable.size), replace=False))
+            part, of = _some(cut, keep), of[keep]
+            batch = Batch(part, prompts, np.where(has_prompt[of], of, -1), np.full(of.size, -1, np.int64), of)
+            found = evidence_of(index, batch, common)
+            num_words = np.diff(part.offsets)
+            nulls["verbatim"][length] = Null(found.best, of, num_words)
+            few = np.sort(rng.choice(of.size, min(aligned, of.size), replace=False))
+            masked = found.from_prompt | found.common
+            texts = [remaining(heldout[of[i]].text, part, i, masked, piece=True) for i in few.tolist()]
+            best = np.array([a[0].passage.bits if a else 0.0 for a in index.align(texts)], np.float64)
+            nulls["paraphrase"][length] = Null(best, of[few], num_words[few])
+        return cls(nulls, len(heldout), int(quoting.sum()), quoting, common, seed)
+
+    def limit(self, kind: str, alpha: float, num_words: NDArray[np.integer[Any]]) -> Scores:
+        """[N] the score that texts of so many words must exceed; +inf where too few held-out texts set one."""
+        return self._limits(kind, alpha).of(num_words)
+
+    def p_values(self, kind: str, scores: Scores, num_words: NDArray[np.integer[Any]]) -> Scores:
+        """[N] share of the held-out pieces of at least that length which reach as much; lower = more memorized.
+
+        1 where there are no such pieces.
+        """
+        pieces = self._pieces(kind)
+        lengths = sorted(pieces)
+        found = np.ones(scores.size)
+        which = np.minimum(np.searchsorted(lengths, num_words), len(lengths) - 1)
+        for place, length in enumerate(lengths):
+            here = which == place
+            found[here] = p_values(scores[here], pieces[length].scores)
+        return found
+
+    def refused(self, kind: str, alpha: float) -> list[str]:
+        """Why lengths have no threshold at this alpha."""
+        limits = self._limits(kind, alpha)
+        told = zip(limits.lengths, limits.thresholds, strict=True)
+        return [f"texts of {length} words: {one.reason}" for length, one in told if one.score is None]
+
+    def few(self, kind: str, alpha: float) -> bool:
+        """Whether a threshold rests on fewer than ten held-out pieces above it."""
+        return any(null.scores.size * alpha < 10 for null in self._pieces(kind).values())
+
+    def realised(self, kind: str, alpha: float) -> Rate:
+        """How many whole held-out texts are flagged by the other half's thresholds; it should be alpha or less."""
+        null = self.nulls[kind][WHOLE]
+        first = halves(np.arange(self.num_heldout), self.seed)
+        hits = 0
+        for half in (True, False):
+            others = {n: one.scores[first[one.texts] == half] for n, one in self._pieces(kind).items()}
+            limits = ByLength.fit({n: scores for n, scores in others.items() if scores.size}, alpha, least=0)
+            asked = first[null.texts] != half
+            hits += int((null.scores[asked] > limits.of(null.num_words[asked])).sum())
+        return Rate.counted(hits, int(null.scores.size))
+
+    def lines(self, alphas: Sequence[float]) -> list[dict[str, Any]]:
+        """One line per kind, alpha and length, for `calibration.parquet`."""
+        found: list[dict[str, Any]] = []
+        for kind in self.nulls:
+            for alpha in alphas:
+                rate = self.realised(kind, alpha)
+                limits = self._limits(kind, alpha)
+                for length, one in zip(limits.lengths, limits.thresholds, strict=True):
+                    line = {"kind": kind, "alpha": alpha, "num_words": length, "num_null": one.num_null}
+                    line |= {"bits": one.score, "reason": one.reason or None, "few": one.num_null * alpha < 10}
+                    line |= {"realised_hits": rate.hits, "realised_n": rate.n}
+                    found.append(line | {"realised_low": rate.low, "realised_high": rate.high})
+        return found
+
+    def _pieces(self, kind: str) -> dict[int, Null]:
+        return {length: null for length, null in self.nulls[kind].items() if length != WHOLE}
+
+    def _limits(self, kind: str, alpha: float) -> ByLength:
+        return ByLength.fit({n: null.scores for n, null in self._pieces(kind).items()}, alpha, LEAST)
+
+
+def e_limit(alpha: float, num_words: NDArray[np.integer[Any]], num_corpus: int) -> Scores:
+    """[N] the bits at which the E-value of a text falls to `alpha`: the threshold where nothing is held out."""
+    return np.log2(np.maximum(1, num_words)) + math.log2(max(1, num_corpus)) - math.log2(alpha)
+
+
+def remaining(text: str, words: Words, number: int, masked: NDArray[np.bool_], *, piece: bool = False) -> str:
+    """Text `number` of a batch with its masked words made blank, of the same length; or only the piece of it."""
+    here = range(int(words.offsets[number]), int(words.offsets[number + 1]))
+    chars = list(text)
+    for word in here:
+        if masked[word]:
+            chars[words.starts[word] : words.ends[word]] = " " * int(words.ends[word] - words.starts[word])
+    if not piece or not here:
+        return "".join(chars)
+    return "".join(chars[words.starts[here[0]] : words.ends[here[-1]]])
+
+
+def _some(words: Words, keep: Ints) -> Words:
+    return pieces_of(words, keep, np.zeros(keep.size, np.int64), np.diff(words.offsets)[keep])
