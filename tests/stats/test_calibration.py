@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remanence.stats.calibration import ByLength, halves, lowest_alpha, p_values, threshold
+from remanence.stats.calibration import ByLength, halves, lowest_alpha, p_values, p_values_by_length, threshold
 
 
 def test_with_99_nulls_one_in_a_hundred_is_above_the_highest():
@@ -92,6 +92,15 @@ def test_a_refused_length_flags_nothing():
     fit = ByLength.fit({10: np.arange(100.0), 50: np.arange(9.0)}, 0.1)
     assert fit.of(np.array([10, 50])).tolist() == [90, math.inf]
     assert "9 held-out texts" in fit.thresholds[1].reason
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_p_values_by_length_flag_what_the_thresholds_flag(seed: int):
+    rng = np.random.default_rng(seed)
+    nulls = {n: rng.integers(0, 30, 40).astype(float) for n in (10, 20, 50)}
+    scores, num_words = rng.integers(0, 35, 60).astype(float), rng.integers(1, 80, 60)
+    flags = scores > ByLength.fit(nulls, 0.1, least=0).of(num_words)
+    assert flags.tolist() == (p_values_by_length(scores, num_words, nulls) <= 0.1).tolist()
 
 
 def test_misuse_is_told():

@@ -54,7 +54,7 @@ def test_a_replaced_word_costs_its_bits_and_the_chain_goes_on():
     # the copy says 9 for the record's 3: four equal words before, three after
     query, corpus = batch([[0, 1, 2, 7, 9, 4, 5, 6]]), batch([[0, 1, 2, 7, 3, 4, 5, 6]])
     found = chains(query, flat(query), corpus, seed((0, 0, 0, 4)))
-    assert found.scores.tolist() == [pytest.approx(7 * 10 - 3.3)]
+    assert found.scores.tolist() == [pytest.approx(7 * 10 - 6.6)]
     assert (found.query_starts[0], found.query_ends[0], found.corpus_ends[0], found.matched[0]) == (0, 8, 8, 7)
     assert pieces(query, flat(query), corpus, seed((0, 0, 0, 4)), 0).tolist() == [[0, 0, 4], [5, 5, 3]]
 
@@ -62,22 +62,22 @@ def test_a_replaced_word_costs_its_bits_and_the_chain_goes_on():
 def test_two_words_left_out_cost_an_opening_and_an_extension():
     query, corpus = batch([[0, 1, 2, 5, 6, 7]]), batch([[0, 1, 2, 3, 4, 5, 6, 7]])
     found = chains(query, flat(query), corpus, seed((0, 3, 5, 3)))
-    assert found.scores.tolist() == [pytest.approx(60 - 6.6 - 1.0)]
+    assert found.scores.tolist() == [pytest.approx(60 - 10.0 - 2.0)]
     assert (found.query_starts[0], found.corpus_starts[0], found.matched[0]) == (0, 0, 6)
     assert pieces(query, flat(query), corpus, seed((0, 3, 5, 3)), 0).tolist() == [[0, 0, 3], [3, 5, 3]]
 
 
 def test_a_change_that_costs_more_than_what_follows_is_worth_ends_the_chain():
     query, corpus = batch([[0, 1, 2, 9, 4]]), batch([[0, 1, 2, 3, 4]])
-    found = chains(query, flat(query, 3.0), corpus, seed((0, 0, 0, 3)))
-    assert (found.scores[0], found.query_ends[0]) == (9.0, 3)
+    found = chains(query, flat(query, 6.0), corpus, seed((0, 0, 0, 3)))
+    assert (found.scores[0], found.query_ends[0]) == (18.0, 3)
 
 
 def test_the_first_word_of_a_run_is_worth_what_its_own_column_says():
     # columns: 0 (unused for equal words), 1 = first equal word, 2 = second and later ones
     query, corpus = batch([[0, 1, 9, 2, 3]]), batch([[0, 1, 8, 2, 3]])
     bits = np.tile([99.0, 20.0, 5.0], (5, 1))
-    assert chains(query, bits, corpus, seed((0, 0, 0, 2))).scores[0] == pytest.approx(20 + 5 - 3.3 + 20 + 5)
+    assert chains(query, bits, corpus, seed((0, 0, 0, 2))).scores[0] == pytest.approx(20 + 5 - 6.6 + 20 + 5)
 
 
 def test_a_chain_does_not_leave_its_record_or_its_text():
@@ -92,7 +92,7 @@ def test_seeds_within_a_chain_are_not_grown_again_and_the_best_comes_first():
     corpus = batch([[0, 1, 2, 3, 4, 5, 6], [4, 5, 6, 7]])
     found = chains(query, flat(query), corpus, seed((0, 0, 0, 3), (0, 4, 4, 3), (0, 4, 7, 3)))
     assert found.records.tolist() == [0, 1]
-    assert found.scores.tolist() == [pytest.approx(56.7), 30]
+    assert found.scores.tolist() == [pytest.approx(60 - 6.6), 30]
 
 
 def test_only_the_richest_records_are_looked_at():

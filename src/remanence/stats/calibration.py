@@ -127,6 +127,21 @@ class ByLength:
         return np.array([math.inf if t.score is None else t.score for t in self.thresholds])[which]
 
 
+def p_values_by_length(
+    scores: Scores, num_words: NDArray[np.integer[Any]], nulls: Mapping[int, Scores]
+) -> NDArray[np.float64]:
+    """[N] conformal p-value of each text against the nulls of its length, as `ByLength` has it: p <= alpha = flagged.
+
+    The largest of the p-values against the nulls of this length and of all shorter ones: more words are no excuse.
+    """
+    lengths = sorted(nulls)
+    which = np.minimum(np.searchsorted(lengths, num_words), len(lengths) - 1)
+    p = np.zeros(np.asarray(scores).size)
+    for i, length in enumerate(lengths):
+        p = np.where(which >= i, np.maximum(p, p_values(scores, nulls[length])), p)
+    return p
+
+
 def _numbers(scores: Scores) -> NDArray[np.float64]:
     array = np.asarray(scores, np.float64)
     if array.ndim != 1 or np.isnan(array).any():

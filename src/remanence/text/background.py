@@ -236,38 +236,32 @@ def _bits(
     out = np.empty((keys.size, order + 1), np.float64)
     p = np.empty(order + 1, np.float64)
     follows = np.zeros(order + 1, np.int64)  # follows[n] = kept grams that begin with the n words before this one
+    goes_on = np.zeros(order + 1, np.int64)  # the same for the n words that end with this one
     uniform = 1.0 / (2 * vocabulary + 1)
     unseen = max(1.0, float(hapaxes))
     for text in range(offsets.size - 1):
         follows[:] = 0
         for i in range(offsets[text], offsets[text + 1]):
-            longest = min(order, i - offsets[text] + 1)
             p[:] = uniform
-            for n in range(1, longest + 1):
+            goes_on[:] = 0
+            for n in range(1, min(order, i - offsets[text] + 1) + 1):
                 before = num_words if n == 1 else follows[n - 1]
                 if n > 1 and before == 0:
-                    break
+                    break  # nor is a longer gram kept
                 name = np.uint64(0)
                 for j in range(i - n + 1, i + 1):
                     name = _gram(name, keys[j])
                 at = _slot(table, name)
-                count = counts_at[at] if table[at] != 0 else 0
+                count = 0
+                if table[at] != 0:
+                    count, goes_on[n] = counts_at[at], follows_at[at]
                 k = unseen if n == 1 else strength
                 for r in range(order + 1):
                     gone = 1 if n <= r and count > 0 else 0
                     p[r] = (count - gone + k * p[r]) / (before - gone + k)
             for r in range(order + 1):
                 out[i, r] = -np.log2(p[r])
-            for n in range(1, longest + 1):
-                name = np.uint64(0)
-                for j in range(i - n + 1, i + 1):
-                    name = _gram(name, keys[j])
-                at = _slot(table, name)
-                follows[n] = follows_at[at] if table[at] != 0 else 0
-                if follows[n] == 0:
-                    follows[n:] = 0
-                    break
-            follows[longest + 1 :] = 0
+            follows[:] = goes_on
     return out
 
 
