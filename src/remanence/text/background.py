@@ -19,6 +19,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from remanence.text.gram_table import counted, fill, gram, joined, slot
+from remanence.text.groups import near_groups as near_groups
 from remanence.text.words import Words
 
 Bits = NDArray[np.float64]
@@ -75,15 +77,15 @@ class NGrams:
         for n in range(1, order + 1):
             inside = at + n <= ends
             at, ends, prefix = at[inside], ends[inside], prefix[inside]
-            grams = _joined(prefix, words.keys[at + n - 1])
+            grams = joined(prefix, words.keys[at + n - 1])
             if n == 1:  # single words are counted as often as they occur, but only in the first text of each group
-                names, first, _, number = _counted(grams, None)
+                names, first, _, number = counted(grams, None)
                 counts = np.bincount(number[leads], minlength=names.size).astype(np.int64)
                 num_words, vocabulary, hapaxes = int(counts.sum()), int(names.size), int((counts == 1).sum())
                 tables.append((names, prefix[first], counts))
                 prefix = grams
                 continue
-            names, first, counts, number = _counted(grams, group[at])
+            names, first, counts, number = counted(grams, group[at])
             lasting = counts >= 2
             tables.append((names[lasting], prefix[first[lasting]], counts[lasting]))
             alive = lasting[number]  # a longer run is in no more records than the run that it begins with
@@ -91,7 +93,7 @@ class NGrams:
         names, prefixes, counts = (np.concatenate(column) for column in zip(*tables, strict=True))
         size = 1 << int(2 * names.size + 2).bit_length()
         keys, values, follows = np.zeros(size, np.uint64), np.zeros(size, np.int32), np.zeros(size, np.int32)
-        _fill(keys, values, follows, names, prefixes, counts)
+        fill(keys, values, follows, names, prefixes, counts)
         return cls(order, strength, num_words, vocabulary, hapaxes, keys, values, follows)
 
     def surprisal_bits(self, words: Words) -> Bits:
@@ -135,20 +137,6 @@ def e_value(bits: Bits, num_query: int, num_corpus: int) -> Bits:
     return float(num_query) * float(num_corpus) * np.exp2(-np.asarray(bits, np.float64))
 
 
-def near_groups(words: Words, least: float = 0.6) -> Ints:
-    """[N] one number per group of near-identical texts; a text without a twin is a group of its own.
-
-    MinHash (Broder 1997) of 32 values over runs of 5 words: texts are joined when 4 values in a row agree and at least
-    `least` of all do. Groups grow by chains. Texts of fewer than 5 words are joined when equal.
-    """
-    sketches = _sketches(words.keys, words.offsets)
-    parent = np.arange(words.offsets.size - 1)
-    for band in range(0, sketches.shape[1], 4):
-        order = np.lexsort(sketches[:, band : band + 4].T)
-        _join(parent, order, sketches, band, least)
-    return _roots(parent)
-
-
 def _by_group(words: Words, groups: Ints | None) -> tuple[Ints, Ints, NDArray[np.bool_]]:
     """All word positions, those of a group together; the group of each word; does its text lead its group?
 
@@ -164,60 +152,6 @@ def _by_group(words: Words, groups: Ints | None) -> tuple[Ints, Ints, NDArray[np
     of_word = np.repeat(group, lengths)
     at = np.argsort(of_word, kind="stable")
     return at, of_word, np.repeat(leader, lengths)[at]
-
-
-def _counted(grams: NDArray[np.uint64], groups: Ints | None) -> tuple[NDArray[np.uint64], Ints, Ints, Ints]:
-    """Distinct grams, where each stands first, in how many groups (None: how often), and the number of each gram."""
-    order = np.argsort(grams, kind="stable")
-    ordered = grams[order]
-    new = np.ones(order.size, np.bool_)
-    new[1:] = ordered[1:] != ordered[:-1]
-    number = np.cumsum(new) - 1
-    counts_as = np.ones(order.size, np.bool_)
-    if groups is not None:
-        of = groups[order]
-        counts_as[1:] = new[1:] | (of[1:] != of[:-1])
-    counts = np.bincount(number[counts_as], minlength=int(new.sum())).astype(np.int64)
-    numbers = np.empty(order.size, np.int64)
-    numbers[order] = number
-    return ordered[new], order[new], counts, numbers
-
-
-def _joined(prefix: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The hash of a gram from the hash of all but its last word; never 0, which marks an empty slot."""
-    values = prefix * np.uint64(0x9E3779B97F4A7C15) + keys
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (values ^ (values >> np.uint64(31))) | np.uint64(1)
-
-
-@njit(nogil=True, cache=True, inline="always")  # pyright: ignore[reportUntypedFunctionDecorator]
-def _gram(prefix: Any, key: Any) -> Any:
-    value = prefix * np.uint64(0x9E3779B97F4A7C15) + key
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (value ^ (value >> np.uint64(31))) | np.uint64(1)
-
-
-@njit(nogil=True, cache=True, inline="always")  # pyright: ignore[reportUntypedFunctionDecorator]
-def _slot(table: Any, name: Any) -> Any:
-    """Where the name stands, or the empty slot where it would."""
-    mask = np.int64(table.size - 1)
-    at = np.int64((name >> np.uint64(20)) & np.uint64(mask))
-    while table[at] != 0 and table[at] != name:
-        at = (at + 1) & mask
-    return at
-
-
-@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
-def _fill(table: Any, counts_at: Any, follows_at: Any, names: Any, prefixes: Any, counts: Any) -> None:
-    for i in range(names.size):
-        at = _slot(table, names[i])
-        table[at] = names[i]
-        counts_at[at] = counts[i]
-    for i in range(names.size):
-        if prefixes[i] != 0:
-            follows_at[_slot(table, prefixes[i])] += counts[i]
 
 
 @njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
@@ -250,8 +184,8 @@ def _bits(
                     break  # nor is a longer gram kept
                 name = np.uint64(0)
                 for j in range(i - n + 1, i + 1):
-                    name = _gram(name, keys[j])
-                at = _slot(table, name)
+                    name = gram(name, keys[j])
+                at = slot(table, name)
                 count = 0
                 if table[at] != 0:
                     count, goes_on[n] = counts_at[at], follows_at[at]
@@ -273,47 +207,3 @@ def _run_bits(bits: Any, starts: Any, lengths: Any) -> Any:
         for j in range(lengths[k]):
             out[k] += bits[starts[k] + j, min(j + 1, last)]
     return out
-
-
-@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
-def _sketches(keys: Any, offsets: Any) -> Any:
-    """[N, 32] the smallest of 32 hashes over the runs of 5 words; of the whole text when it has fewer."""
-    size = offsets.size - 1
-    out = np.full((size, 32), np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64)
-    for text in range(size):
-        begin, end = offsets[text], offsets[text + 1]
-        for i in range(begin, max(begin + 1, end - 4)):
-            name = np.uint64(0)
-            for j in range(i, min(i + 5, end)):
-                name = _gram(name, keys[j])
-            for m in range(32):
-                out[text, m] = min(out[text, m], _gram(np.uint64(m + 1), name))
-        if begin == end:
-            out[text, :] = _gram(np.uint64(0), np.uint64(text))
-    return out
-
-
-@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
-def _join(parent: Any, order: Any, sketches: Any, band: int, least: float) -> None:
-    for k in range(1, order.size):
-        a, b = order[k - 1], order[k]
-        alike = True
-        for m in range(band, band + 4):
-            alike = alike and sketches[a, m] == sketches[b, m]
-        if alike:
-            same = 0
-            for m in range(sketches.shape[1]):
-                same += sketches[a, m] == sketches[b, m]
-            if same >= least * sketches.shape[1]:
-                while parent[a] != a:
-                    a = parent[a]
-                while parent[b] != b:
-                    b = parent[b]
-                parent[max(a, b)] = min(a, b)
-
-
-@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
-def _roots(parent: Any) -> Any:
-    for i in range(parent.size):  # a parent comes before its children, so one pass settles all
-        parent[i] = parent[parent[i]]
-    return parent
