@@ -5,9 +5,10 @@ A shared run is surprising when it has many bits: S = -sum log2 p(word | words b
 E = query positions * corpus positions * 2^-S is how many such runs chance brings.
 
 p is an n-gram model with Dirichlet smoothing (MacKay & Bauman Peto 1995, "A hierarchical Dirichlet language model"):
-p(w | h) = (c(hw) + k p(w | h')) / (c(h.) + k), h' = h without its first word. c counts RECORDS, not occurrences, with
-near duplicates as one, so a row repeated 32 times is not "common"; and the record that a run matches is left out of
-the counts, so a row is not its own excuse. What only one record says counts nothing then, and is not kept.
+p(w | h) = (c(hw) + k p(w | h')) / (c(h.) + k), h' = h without its first word. c counts RECORDS (of single words:
+occurrences), with near duplicates as one, so a row repeated 32 times is not "common"; and the record that a run matches
+is left out of the counts, so a row is not its own excuse. What only one record says counts nothing then, and is not
+kept.
 """
 
 from __future__ import annotations
