@@ -76,25 +76,72 @@ ATTEMPTS = _schema(
 
 MATCHES = _schema(
     attempt=_INT,  # line of `attempts`
-    whose=_TEXT,  # own (the row's remaining text) or corpus (the longest in any training row)
-    kind=_TEXT,  # verbatim; paraphrase and idea come with the full detector
+    whose=_TEXT,  # own (the row asked about), other (another training row), both; corpus = longest in any training row
+    kind=_TEXT,  # verbatim, paraphrase, idea
     train_row=_INT,  # row of the training data it was found in; null for a held-out row's own text
     train_id=_TEXT,
-    length=_INT,  # tokens
-    start_answer=_INT,  # first token in the answer
-    start_record=_INT,  # first token in the record
+    length=_INT,  # tokens of the longest shared span; null for what the detector found, which counts words
+    start_answer=_INT,  # its first token in the answer
+    start_record=_INT,  # its first token in the record
     char_start=_INT,  # span in the text of the answer, characters
     char_end=_INT,
     in_prompt=_BOOL,  # the same tokens already stood in the prompt: copying, not memory
+    words=_INT,  # equal words of a verbatim match; words of the passage for another; null for a longest span
+    bits=_FLOAT,  # how surprising the match is; null for an idea and for a longest span
+    e_value=_FLOAT,  # matches as surprising that chance brings over the whole corpus; verbatim matches only
+    p_value=_FLOAT,  # share of held-out texts of that length (for an idea: of decoys) that reach as much
+    record_char_start=_INT,  # span in the text of the training row; null for an idea and for a longest span
+    record_char_end=_INT,
+    record_text=_TEXT,  # that span of the training row
 )
-"""The longest shared span of each attempt, with its place on both sides. `matches.parquet`"""
+"""Where an attempt coincides with training text: the longest shared spans in tokens, and what the detector flagged.
+
+`matches.parquet`
+"""
+
+ORIGINS = _schema(
+    attempt=_INT,  # line of `attempts`
+    side=_TEXT,  # said (by the model), or ceiling (the row's own continuation, through the same judge)
+    label=_TEXT,  # strongest kind that passes the threshold: verbatim, paraphrase, idea; null = none
+    num_words=_INT,
+    prompt=_INT,  # words that stand in runs of 4 or more words of the prompt
+    common=_INT,  # words of runs that held-out texts use too
+    own=_INT,  # words flagged as the own record's
+    both=_INT,  # as the own record's and another one's
+    other=_INT,  # as another record's
+    new=_INT,  # all others: new, or not to be told from chance
+    bits=_FLOAT,  # of the best verbatim chain
+    most_bits=_FLOAT,  # if all words that nothing explains were one run of a training row
+    p_value=_FLOAT,  # of `bits` against held-out texts of that length; null without held-out texts
+    q_value=_FLOAT,  # Benjamini-Hochberg over the attempts of the same model and group
+    paraphrase_bits=_FLOAT,  # of the best aligned passage
+    paraphrase_p=_FLOAT,
+    idea_p=_FLOAT,  # rank of the own record among decoys; null where something stronger was found
+    reason=_TEXT,  # why it is not measurable; never a zero
+)
+"""Whose words each attempt is made of. `origins.parquet`"""
+
+CALIBRATION = _schema(
+    kind=_TEXT,  # verbatim, paraphrase
+    alpha=_FLOAT,  # false-alarm rate asked for
+    num_words=_INT,  # length of the held-out pieces
+    num_null=_INT,  # pieces that set the threshold
+    bits=_FLOAT,  # a match must have more; null where too few pieces set one
+    reason=_TEXT,
+    few=_BOOL,  # fewer than ten pieces lie above it
+    realised_hits=_INT,  # whole held-out texts flagged by the other half's thresholds (all lengths together)
+    realised_n=_INT,
+    realised_low=_FLOAT,
+    realised_high=_FLOAT,
+)
+"""Thresholds from held-out texts, and how often held-out texts are flagged by them. `calibration.parquet`"""
 
 RATES = _schema(
-    metric=_TEXT,  # greedy, np, span, ...
-    by=_TEXT,  # all, prefix, length, copies, near, n
+    metric=_TEXT,  # greedy; np; match = flagged by the detector
+    by=_TEXT,  # all, prefix, length, copies, near, n; kind = verbatim, paraphrase, idea, each with all stronger ones
     value=_TEXT,  # the value of `by`
     order=_INT,  # for sorting
-    detail=_TEXT,  # scheme and p for `np`; empty otherwise
+    detail=_TEXT,  # scheme and p for `np`, alpha for `match`; empty otherwise
     **{
         f"{who}{what}": kind
         for who in ("", "floor_", "base_", "base_floor_", "ceiling_")

@@ -19,7 +19,7 @@ from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.table import Rendered
 from remanence.core.target import Generates, Scores, Target
-from remanence.jobs.audit import attempts, findings, membership, ranking, rates, rows
+from remanence.jobs.audit import attempts, findings, matching, membership, ranking, rates, rows
 from remanence.jobs.audit.findings import Found
 from remanence.jobs.audit.passes import Rows, pass_over, render_all, rendered_fingerprint
 from remanence.jobs.audit.settings import AuditSettings
@@ -85,6 +85,7 @@ def run_audit(
     found = judge(run, base is not None, [g.group for g in groups], settings)
     if not run.has("attempts.parquet"):
         _attack(run, targets, groups, rendered["train"], found, settings, show=show)
+    matching.match_attempts(run, train, heldout, settings, show=show)
     facts = _facts(rendered["train"], data)
     held_facts = None if data.heldout is None else _heldout_facts(rendered["heldout"])
     return conclude(run, data, found, facts, held_facts, settings, fail_if)
@@ -135,6 +136,8 @@ def conclude(
 ) -> Audit:
     """Rates, membership, ranking and verdict, from what is written."""
     rate_lines = rates.all_rates(found, facts, held_facts, data.keep_H, settings)
+    places = [] if data.heldout is None else data.heldout.places
+    rate_lines += matching.match_rates(run, dict(zip(places, data.keep_H.tolist(), strict=True)), settings)
     run.write_table("rates", rates.to_arrow(rate_lines))
     member_lines = membership.quality_lines(found, data.keep_H, settings.measures)
     if data.heldout is not None:

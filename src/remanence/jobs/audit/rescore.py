@@ -9,7 +9,7 @@ import numpy as np
 
 from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
-from remanence.jobs.audit import membership, ranking, rates
+from remanence.jobs.audit import matching, membership, ranking, rates
 from remanence.jobs.audit.audit import Audit, judge
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import gate, verdict
@@ -38,6 +38,7 @@ def rescore(run: Run, measures: list[str] | None = None) -> Audit:
     keep = np.array([not r["contaminated"] for r in held], bool)
     facts, held_facts = _facts(train), _facts(held)
     rate_lines = rates.all_rates(found, facts, held_facts if held else None, keep, settings)
+    rate_lines += matching.match_rates(run, {r["row"]: not r["contaminated"] for r in held}, settings)
     run.write_table("rates", rates.to_arrow(rate_lines))
     member_lines = membership.quality_lines(found, keep, settings.measures)
     member_lines += [m for m in old_membership if m["target"] == "blind"]

@@ -57,6 +57,8 @@ class AuditSettings:
     """Which rows are really put to the model: those the table singles out, all, or none."""
     attempts: int = 100
     """With generate=auto, at most so many rows per group are put to the model, worst first."""
+    alpha: float = 0.01
+    """Share of held-out texts that may be flagged as copied; sets the thresholds of the detector."""
     seed: int = 0
     """Seed of everything drawn at random."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -75,6 +77,8 @@ class AuditSettings:
             raise RemanenceError("--scheme needs at least one sampling scheme, for example T=1.")
         if not 0 < self.p < 1:
             raise RemanenceError(f"--p is a probability between 0 and 1, got {self.p}.")
+        if not 0 < self.alpha < 1:
+            raise RemanenceError(f"--alpha is a false-alarm rate between 0 and 1, got {self.alpha}.")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise RemanenceError(f"{_option(name)} is one of {', '.join(allowed)}, got {getattr(self, name)!r}.")

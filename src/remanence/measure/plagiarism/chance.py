@@ -20,6 +20,7 @@ from remanence.measure.plagiarism.evidence import Batch, evidence_of, seeds_of_b
 from remanence.measure.plagiarism.said import Said
 from remanence.stats.calibration import ByLength, halves, p_values
 from remanence.stats.rates import Rate
+from remanence.text.background import Background
 from remanence.text.nulls import QUOTED, contained, first_words, pieces_of, windows
 from remanence.text.run_index import RunIndex
 from remanence.text.words import Words, words_of
@@ -77,11 +78,17 @@ class Chance:
         seed: int = 0,
         pieces: int = PIECES,
         aligned: int = ALIGNED,
+        background: Background | None = None,
     ) -> Chance:
-        """Ask the index about held-out texts. ValueError when there is not one that has words."""
+        """Ask the index about held-out texts, which have their numbers as `Said.heldout`.
+
+        `background` must be the one that `match` will be given; it is asked once, about `words_of` all texts.
+        ValueError when there is no text that has words.
+        """
         words = words_of([one.text for one in heldout])
         if not words.keys.size:
             raise ValueError("there is not one held-out text with words, so nothing is known of chance")
+        bits = None if background is None else background.left_out_bits(words)
         nobody = np.full(len(heldout), -1, np.int64)
         whole = first_words(words, max(lengths))
         plain = Batch(whole, words_of([""]), nobody, nobody, nobody)
@@ -101,12 +108,12 @@ class Chance:
             keep = np.sort(rng.choice(usable, min(pieces, usable.size), replace=False))
             part, of = _some(cut, keep), of[keep]
             batch = Batch(part, prompts, np.where(has_prompt[of], of, -1), np.full(of.size, -1, np.int64), of)
-            found = evidence_of(index, batch, common)
+            found = evidence_of(index, batch, common, None if bits is None else bits[_places(words, part, of)])
             num_words = np.diff(part.offsets)
             nulls["verbatim"][length] = Null(found.best, of, num_words)
             few = np.sort(rng.choice(of.size, min(aligned, of.size), replace=False))
             masked = found.from_prompt | found.common
-            texts = [remaining(heldout[of[i]].text, part, i, masked, piece=True) for i in few.tolist()]
+            texts = [remaining(heldout[int(of[i])].text, part, i, masked, piece=True) for i in few.tolist()]
             best = np.array([a[0].passage.bits if a else 0.0 for a in index.align(texts)], np.float64)
             nulls["paraphrase"][length] = Null(best, of[few], num_words[few])
         return cls(nulls, len(heldout), int(quoting.sum()), quoting, common, seed)
@@ -187,6 +194,13 @@ def remaining(text: str, words: Words, number: int, masked: NDArray[np.bool_], *
     if not piece or not here:
         return "".join(chars)
     return "".join(chars[words.starts[here[0]] : words.ends[here[-1]]])
+
+
+def _places(words: Words, part: Words, of: Ints) -> Ints:
+    """[P] where the words of the pieces stand among those of the whole texts; piece k is of text of[k]."""
+    longest = int(words.ends.max()) + 1
+    whole = np.repeat(np.arange(words.offsets.size - 1), np.diff(words.offsets)) * longest + words.starts
+    return np.searchsorted(whole, np.repeat(of, np.diff(part.offsets)) * longest + part.starts)
 
 
 def _some(words: Words, keep: Ints) -> Words:

@@ -72,18 +72,15 @@ def evidence_of(
     index: PlagiarismIndex,
     batch: Batch,
     common: RunIndex | None = None,
-    given_bits: NDArray[np.float64] | None = None,
+    bits_WD: NDArray[np.float64] | None = None,
 ) -> Evidence:
-    """The evidence of a batch; `given_bits` [W] replaces the corpus' own surprisals, for example by a base model's."""
+    """The evidence of a batch; `bits_WD` [W, D] replaces the corpus' own surprisals, for example by a base model's."""
     words = batch.words
     from_prompt = covered_by_other(words, batch.prompts, batch.prompt_of, MIN_WORDS)
     shared = np.zeros(words.keys.size, np.bool_)
     if common is not None and common.num_words:
         shared = covered_by_lengths(common.match_lengths(words, batch.heldout), MIN_WORDS) & ~from_prompt
-    if given_bits is None:
-        bits = credited(index.background.left_out_bits(words))
-    else:
-        bits = credited(np.asarray(given_bits, np.float64).reshape(-1, 1))
+    bits = credited(index.background.left_out_bits(words) if bits_WD is None else bits_WD)
     bits[from_prompt | shared] = 0.0
     records, corpus, seeds = seeds_of_batch(index, batch, bits)
     most = run_bits(bits, words.offsets[:-1], np.diff(words.offsets))

@@ -22,7 +22,7 @@ from remanence.measure.plagiarism.evidence import MIN_WORDS, Batch, Evidence, ev
 from remanence.measure.plagiarism.judge import judged
 from remanence.measure.plagiarism.said import Judged, Said
 from remanence.text.align import Aligner, Passage
-from remanence.text.background import NGrams, credited, e_value, near_groups, run_bits
+from remanence.text.background import Background, NGrams, credited, e_value, near_groups, run_bits
 from remanence.text.candidates import Candidates
 from remanence.text.run_build import corpus_fingerprint
 from remanence.text.run_index import RunIndex
@@ -153,28 +153,30 @@ class PlagiarismIndex:
         return aligned
 
     def evidence(
-        self, said: Sequence[Said], chance: Chance | None = None, given_bits: NDArray[np.float64] | None = None
+        self, said: Sequence[Said], chance: Chance | None = None, background: Background | None = None
     ) -> Evidence:
         """The verbatim evidence of texts, as `match` weighs it."""
-        return evidence_of(self, batch_of(said), None if chance is None else chance.common, given_bits)
+        batch = batch_of(said)
+        bits = None if background is None else background.left_out_bits(batch.words)
+        return evidence_of(self, batch, None if chance is None else chance.common, bits)
 
     def match(
         self,
         attempts: Sequence[Said],
         chance: Chance | None = None,
         alpha: float = 0.01,
-        given_bits: NDArray[np.float64] | None = None,
+        background: Background | None = None,
         decoys: int = 99,
     ) -> list[Judged]:
         """Whose words are these? Verbatim, paraphrase and idea, for each attempt, in order.
 
         `chance` is what `Chance.of(index, heldout)` found that held-out texts reach; a match is flagged when its
         p-value is at most `alpha`. Without it nothing is known of chance, and a match is flagged when its E-value is at
-        most `alpha`, which trusts the background model; paraphrases are not flagged then. `given_bits` [W], one for
-        each word of `words_of([a.text for a in attempts])`, replaces the surprisals, for example by those of a base
-        model: then the bits are what fine-tuning added.
+        most `alpha`, which trusts the background model; paraphrases are not flagged then. `background` replaces what
+        the corpus says of common words: `GivenBits` of a base model (then the bits are what fine-tuning added), or an
+        `NGrams` of other held-out text. Ideas are ranked among so many `decoys`; 0 leaves them out.
         """
-        return judged(self, attempts, self.evidence(attempts, chance, given_bits), chance, alpha, decoys)
+        return judged(self, attempts, self.evidence(attempts, chance, background), chance, alpha, decoys)
 
 
 def batch_of(said: Sequence[Said]) -> Batch:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from remanence.core.record import Record
+
 Kind = Literal["verbatim", "paraphrase", "idea"]
 KINDS: tuple[Kind, ...] = ("verbatim", "paraphrase", "idea")
 """Strongest evidence first."""
@@ -28,6 +30,17 @@ class Said:
     """Number of the training record that it was asked about; -1 = none, or not known."""
     heldout: int = -1
     """Number among the held-out texts, for a text that is one of them: it does not excuse itself as a common phrase."""
+
+
+def said_of(record: Record, own: int = -1, heldout: int = -1) -> Said:
+    """A record as if a model had said it: a pair's completion or a chat's answers, the rest being the prompt."""
+    if record.form == "pair":
+        return Said(record.completion or "", record.prompt or "", own, heldout)
+    if record.messages is not None:
+        answers = [turn["content"] for turn in record.messages if turn["role"] == "assistant"]
+        asked = [turn["content"] for turn in record.messages if turn["role"] != "assistant"]
+        return Said("\n".join(answers), "\n".join(asked), own, heldout)
+    return Said(record.plain, "", own, heldout)
 
 
 @dataclass(frozen=True)

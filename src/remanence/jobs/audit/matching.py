@@ -1,0 +1,140 @@
+"""The detector inside an audit: whose words are the answers made of, and is that more than chance?
+
+Every attempt is judged against the whole training corpus, whatever attack made it; what held-out rows reach says what
+chance looks like, and the rows' own continuations, put through the same judge, what it could have found at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remanence.core.progress import track
+from remanence.core.record import Record
+from remanence.core.run import Run
+from remanence.jobs.audit.rates import Sides, line
+from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.origins import (
+    calibration_table,
+    flags,
+    match_lines,
+    matches_to_arrow,
+    origin_line,
+    to_arrow,
+    with_q_values,
+)
+from remanence.measure.plagiarism.chance import Chance
+from remanence.measure.plagiarism.index import PlagiarismIndex
+from remanence.measure.plagiarism.said import KINDS, Said, said_of
+from remanence.text.words import words_of
+
+BATCH = 256
+"""Attempts per shard."""
+LARGE = 50_000_000
+"""Characters of training text from which on the index lies on disk, in the run folder."""
+
+
+def match_attempts(
+    run: Run,
+    train: Sequence[Record],
+    heldout: Sequence[Record] | None,
+    settings: AuditSettings,
+    *,
+    show: bool,
+) -> None:
+    """Judge all attempts of the run: `origins.parquet`, `calibration.parquet`, and more lines of `matches.parquet`."""
+    attempts = run.lines("attempts")
+    if run.has("origins.parquet") or not attempts:
+        return
+    large = sum(len(record.plain) for record in train) > LARGE
+    index = PlagiarismIndex.build(train, run.folder / "index" if large else None)
+    chance = _chance(index, heldout, settings)
+    shards = range(0, len(attempts), BATCH)
+    with track("whose words are the answers", len(attempts), show=show) as advance:
+        for shard, at in enumerate(shards):
+            part = attempts[at : at + BATCH]
+            if not (run.has(f"origins/{shard:05d}.parquet") and run.has(f"found/{shard:05d}.parquet")):
+                _judge(run, f"{shard:05d}", at, part, index, chance, settings)
+            advance(len(part))
+    lines = [one for shard, _ in enumerate(shards) for one in run.lines(f"origins/{shard:05d}")]
+    found = [one for shard, _ in enumerate(shards) for one in run.lines(f"found/{shard:05d}")]
+    groups = [
+        f"{attempts[one['attempt']]['target']} {attempts[one['attempt']]['group']} {one['side']}" for one in lines
+    ]
+    longest = [one for one in run.lines("matches") if one["length"] is not None]
+    run.write_table("matches", matches_to_arrow(sorted([*longest, *found], key=lambda one: one["attempt"])))
+    run.write_table("calibration", calibration_table(chance, settings.alpha))
+    run.write_table("origins", to_arrow(with_q_values(lines, groups)))
+
+
+def _chance(index: PlagiarismIndex, heldout: Sequence[Record] | None, settings: AuditSettings) -> Chance | None:
+    texts = [said_of(record, heldout=i) for i, record in enumerate(heldout or ())]
+    if not words_of([one.text for one in texts]).keys.size:
+        return None
+    return Chance.of(index, texts, seed=settings.seed)
+
+
+def _judge(
+    run: Run,
+    name: str,
+    first: int,
+    part: Sequence[dict[str, Any]],
+    index: PlagiarismIndex,
+    chance: Chance | None,
+    settings: AuditSettings,
+) -> None:
+    said = [_said(attempt, attempt["answer"]) for attempt in part]
+    own = [i for i, a in enumerate(part) if (a["target"], a["group"]) == ("tuned", "train")]
+    best = [_said(part[i], part[i]["expected"]) for i in own]
+    lines: list[dict[str, Any]] = []
+    matches: list[dict[str, Any]] = []
+    for i, one in enumerate(index.match(said, chance, settings.alpha)):
+        lines.append(origin_line(first + i, one))
+        matches += match_lines(first + i, one, index)
+    for i, one in zip(own, index.match(best, chance, settings.alpha, decoys=0), strict=True):
+        lines.append(origin_line(first + i, one, "ceiling"))
+    run.write_table(f"found/{name}", matches_to_arrow(matches))
+    run.write_table(f"origins/{name}", to_arrow(lines))
+
+
+def _said(attempt: dict[str, Any], text: str) -> Said:
+    trained = attempt["group"] == "train"
+    return Said(text, attempt["prompt"], attempt["row"] if trained else -1, -1 if trained else attempt["row"])
+
+
+def match_rates(run: Run, keep: dict[int, bool], settings: AuditSettings) -> list[dict[str, Any]]:
+    """The lines of `rates.parquet` for what the detector flagged, where every row was asked about.
+
+    `keep` says of each distinct held-out row (by its place in the file) whether it belongs to the floor. Where only the
+    rows were asked about that the table singles out, a rate would speak of those alone, and there is none.
+    """
+    if settings.generate != "all" or not run.has("origins.parquet"):
+        return []
+    attempts, lines = run.lines("attempts"), run.lines("origins")
+    sides: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    for one in lines:
+        attempt = attempts[one["attempt"]]
+        role = attempt["target"] if one["side"] == "said" else "ceiling"
+        sides.setdefault((role, attempt["group"]), {})[attempt["row"]] = one
+    rows = sorted(sides.get(("tuned", "train"), {}))
+    held = [row for row in sorted(sides.get(("tuned", "heldout"), {})) if keep.get(row, False)]
+
+    def side(role: str, group: str, kind: str) -> NDArray[np.float64] | None:
+        those = sides.get((role, group))
+        order = rows if group == "train" else held
+        return None if those is None else flags([those[row] for row in order if row in those], kind)
+
+    out: list[dict[str, Any]] = []
+    for order, kind in enumerate(KINDS):
+        tuned = side("tuned", "train", kind)
+        if tuned is None:
+            continue
+        floor, base, base_floor = (
+            side(*who, kind) for who in (("tuned", "heldout"), ("base", "train"), ("base", "heldout"))
+        )
+        sided = Sides(tuned, floor, base, base_floor, side("ceiling", "train", "verbatim"))
+        out.append(line("match", "kind", kind, order, sided, f"alpha={settings.alpha:g}"))
+    return out

@@ -1,0 +1,86 @@
+"""From judgements to tables: whose words each attempt is made of, its matches, and the rates they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from remanence.core.schema import CALIBRATION, MATCHES, ORIGINS
+from remanence.measure.plagiarism.chance import Chance
+from remanence.measure.plagiarism.index import PlagiarismIndex
+from remanence.measure.plagiarism.said import KINDS, Judged
+from remanence.stats.calibration import ALPHAS
+from remanence.stats.fdr import q_values
+
+
+def origin_line(attempt: int, one: Judged, side: str = "said") -> dict[str, Any]:
+    """The line of `origins.parquet`; q-values come at the end."""
+    told = {"attempt": attempt, "side": side, "label": one.label, "num_words": one.num_words, **one.origins}
+    told |= {"bits": one.bits, "most_bits": one.most_bits, "p_value": one.p_value, "q_value": None}
+    told |= {"paraphrase_bits": one.paraphrase_bits, "paraphrase_p": one.paraphrase_p, "idea_p": one.idea_p}
+    return told | {"reason": one.reason}
+
+
+def match_lines(attempt: int, one: Judged, index: PlagiarismIndex) -> Iterator[dict[str, Any]]:
+    """The lines of `matches.parquet` for what the detector flagged."""
+    for match in one.matches:
+        placed = match.record_start >= 0
+        text = index.texts[match.record][match.record_start : match.record_end] if placed else None
+        yield {
+            "attempt": attempt,
+            "whose": match.whose,
+            "kind": match.kind,
+            "train_row": match.record,
+            "train_id": index.ids[match.record],
+            "char_start": match.start,
+            "char_end": match.end,
+            "in_prompt": False,
+            "words": match.num_words,
+            "bits": match.bits,
+            "e_value": match.e_value,
+            "p_value": match.p_value,
+            "record_char_start": match.record_start if placed else None,
+            "record_char_end": match.record_end if placed else None,
+            "record_text": None if text is None else text.encode("utf-8", "replace").decode(),
+        }
+
+
+def with_q_values(lines: Sequence[dict[str, Any]], groups: Sequence[str]) -> list[dict[str, Any]]:
+    """The lines with q-values over those of the same group [N]; texts that cannot be judged take no part."""
+    out = [dict(line) for line in lines]
+    for group in dict.fromkeys(groups):
+        here = [
+            i
+            for i, line in enumerate(lines)
+            if groups[i] == group and line["p_value"] is not None and line["reason"] is None
+        ]
+        found = q_values(np.array([lines[i]["p_value"] for i in here], np.float64))
+        for i, q in zip(here, found.tolist(), strict=True):
+            out[i]["q_value"] = q
+    return out
+
+
+def flags(lines: Sequence[dict[str, Any]], kind: str) -> NDArray[np.float64]:
+    """[N] 1 where the label is of this kind or a stronger one, 0 where it is not, NaN where it is not measurable."""
+    strong = KINDS[: KINDS.index(kind) + 1]  # pyright: ignore[reportArgumentType]
+    return np.array([np.nan if line["reason"] else float(line["label"] in strong) for line in lines], np.float64)
+
+
+def calibration_table(chance: Chance | None, alpha: float) -> pa.Table:
+    """`calibration.parquet`: at the usual false-alarm rates and the one asked for."""
+    lines = [] if chance is None else chance.lines(sorted({*ALPHAS, alpha}))
+    return pa.Table.from_pylist(lines, CALIBRATION)
+
+
+def to_arrow(lines: Sequence[dict[str, Any]]) -> pa.Table:
+    """`origins.parquet`."""
+    return pa.Table.from_pylist(list(lines), ORIGINS)
+
+
+def matches_to_arrow(lines: Sequence[dict[str, Any]]) -> pa.Table:
+    """`matches.parquet`."""
+    return pa.Table.from_pylist(list(lines), MATCHES)
