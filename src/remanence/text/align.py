@@ -101,7 +101,7 @@ class Aligner:
 
     @classmethod
     def fit(cls, texts: Iterable[str], **settings: Any) -> Aligner:
-        """An aligner that knows how common words are in these texts, read once in order; ValueError if they have none."""
+        """An aligner that knows how common words are in these texts, read once; ValueError if they have none."""
         background = background_of(texts)
         if not background.keys.size:
             raise ValueError("An aligner learns from its corpus how common words are, and this one has no words.")
@@ -255,6 +255,8 @@ def _bordered(a: Any, b: Any, cases: Any, num_summaries: int, settings: Any) -> 
                 spans = np.concatenate((spans, np.empty_like(spans)))
                 kinds = np.concatenate((kinds, np.empty_like(kinds)))
                 bits = np.concatenate((bits, np.empty_like(bits)))
+            if kind == 2:
+                score = _run_bits(a, x0, x1, row[0], row[1], b, y0, y1, row[2], row[3])
             spans[n], kinds[n], bits[n] = row, kind, score
             n += 1
             num_verbatim += kind == 2
@@ -262,3 +264,13 @@ def _bordered(a: Any, b: Any, cases: Any, num_summaries: int, settings: Any) -> 
     if verbatim_alone and num_verbatim:
         keep = kinds[:n] == 2
     return spans[:n][keep], kinds[:n][keep], bits[:n][keep]
+
+
+@njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
+def _run_bits(
+    a: Any, x0: int, x1: int, start_a: int, end_a: int, b: Any, y0: int, y1: int, start_b: int, end_b: int
+) -> float:
+    """Bits of the words of a run alone."""
+    u0, u1 = np.searchsorted(a.starts[x0:x1], start_a), np.searchsorted(a.starts[x0:x1], end_a)
+    v0, v1 = np.searchsorted(b.starts[y0:y1], start_b), np.searchsorted(b.starts[y0:y1], end_b)
+    return segment(a.keys[x0 + u0 : x0 + u1], a.rates[x0 + u0 : x0 + u1], b.keys[y0 + v0 : y0 + v1], np.inf)[2]
