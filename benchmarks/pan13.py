@@ -54,7 +54,7 @@ def scores(gold: list[dict[str, Any]], found: Found) -> dict[str, Any]:
     for category in CATEGORIES:
         rows = [i for i, pair in enumerate(gold) if category in pair["category"]]
         result[category or "entire"] = plagdet([cases[i] for i in rows], [found[i] for i in rows])._asdict()
-    innocent = [i for i, pair in enumerate(gold) if pair["category"] == "no-plagiarism"]
+    innocent = [i for i, pair in enumerate(gold) if "no-plagiarism" in pair["category"]]
     same_topic = [i for i, pair in enumerate(gold) if "summary" in pair["category"] and not pair["cases"]]
     for name, rows in (("no-plagiarism", innocent), ("summary pairs without a case", same_topic)):
         result[f"alarms, {name}"] = [sum(bool(found[i]) for i in rows), len(rows)]
