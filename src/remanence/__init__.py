@@ -9,12 +9,20 @@ if TYPE_CHECKING:
     from remanence.core.scheme import SamplingScheme as SamplingScheme
     from remanence.jobs.api import audit as audit
     from remanence.jobs.api import compare as compare
+    from remanence.jobs.api import match as match
     from remanence.jobs.api import score as score
+    from remanence.measure.plagiarism.chance import Chance as Chance
+    from remanence.measure.plagiarism.index import PlagiarismIndex as PlagiarismIndex
+    from remanence.measure.plagiarism.said import Said as Said
     from remanence.report.html import write_report as write_report
 
 _PLACES = {
     "audit": "remanence.jobs.api",
+    "match": "remanence.jobs.api",
     "score": "remanence.jobs.api",
+    "Chance": "remanence.measure.plagiarism.chance",
+    "PlagiarismIndex": "remanence.measure.plagiarism.index",
+    "Said": "remanence.measure.plagiarism.said",
     "compare": "remanence.jobs.api",
     "write_report": "remanence.report.html",
     "Record": "remanence.core.record",

@@ -93,6 +93,17 @@ def iter_records(path: Path | str, columns: Columns | None = None, *, group: Gro
     return _records(placed_rows(path), path.name, columns or Columns(), group)
 
 
+@dataclass(frozen=True)
+class FileRecords:
+    """The records of a file, read anew each time they are gone through: for files larger than memory."""
+
+    path: Path
+    columns: Columns = Columns()
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter_records(self.path, self.columns)
+
+
 def records_from(
     data: Any,
     *,

@@ -1,11 +1,11 @@
-"""The Python twins of the commands: `remanence.audit`, `remanence.score`, `remanence.compare`."""
+"""The Python twins of the commands: `remanence.audit`, `remanence.match`, `remanence.score`, `remanence.compare`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from remanence.core.read import records_from
+from remanence.core.read import Columns, FileRecords, records_from
 from remanence.core.run import Run, refuse_taken
 from remanence.core.target import Target
 from remanence.jobs.audit.audit import Audit, run_audit
@@ -13,6 +13,8 @@ from remanence.jobs.audit.rescore import rescore
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import read_rule
 from remanence.jobs.compare import Comparison, compare_runs
+from remanence.jobs.match.match import Matched, run_match
+from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.opening import data_name, open_targets
 from remanence.report.html import write_report
 
@@ -49,6 +51,41 @@ def audit(
     names = {"train": data_name(data), "heldout": data_name(heldout)}
     result = run_audit(
         tuned, train, held, below, out, chosen, names=names, fail_if=fail_if, resume=resume, show=show_progress
+    )
+    _ = write_report(result.run, reveal=reveal)
+    return result
+
+
+def match(
+    generated: Any,
+    data: Any,
+    *,
+    heldout: Any = None,
+    out: str | Path = "remanence-match",
+    index: str | Path | None = None,
+    resume: bool = False,
+    reveal: bool = False,
+    columns: dict[str, str] | None = None,
+    show_progress: bool = True,
+    **settings: Any,
+) -> Matched:
+    """Whose words are these texts made of? Generated texts against training rows, without a model.
+
+    `generated`: a path, a list of dicts or `Record`s, or a `datasets.Dataset`, in one form: `text`, or `prompt` +
+    `completion` (only the completion is judged, and copying from the prompt is not memory), or `messages`. `data` and
+    `heldout` as for `audit`; training rows stream. `index`: folder of the index, made once and used again. `settings`:
+    the fields of `MatchSettings`. Raises `RemanenceError` on bad input.
+    """
+    chosen = MatchSettings(**settings)
+    refuse_taken(out, resume=resume)
+    named = {f"{key}_column": value for key, value in (columns or {}).items()}
+    texts = records_from(generated, **cast("Any", named))
+    by_path = isinstance(data, str | Path)
+    train = FileRecords(Path(data), Columns(**(columns or {}))) if by_path else records_from(data, **cast("Any", named))
+    held = None if heldout is None else records_from(heldout, group="heldout", **named)
+    names = {"generated": data_name(generated), "train": data_name(data), "heldout": data_name(heldout)}
+    result = run_match(
+        texts, train, held, out, chosen, index_folder=index, names=names, resume=resume, show=show_progress
     )
     _ = write_report(result.run, reveal=reveal)
     return result

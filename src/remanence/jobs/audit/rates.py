@@ -161,8 +161,14 @@ def _buckets(values: Sequence[int], bucket: Callable[[int], str]) -> list[tuple[
 
 
 def line(metric: str, by: str, value: str, order: int, sides: Sides, detail: str = "") -> dict[str, Any]:
+    """One line of `rates.parquet`, of sides that speak of the same rows."""
+    return line_of(metric, by, value, order, *sides.compare(), detail)
+
+
+def line_of(
+    metric: str, by: str, value: str, order: int, result: Comparison, base_floor: Rate | None, detail: str = ""
+) -> dict[str, Any]:
     """One line of `rates.parquet`."""
-    result, base_floor = sides.compare()
     out: dict[str, Any] = {"metric": metric, "by": by, "value": value, "order": order, "detail": detail}
     named = {"": result.measured, "floor_": result.floor, "base_": result.base, "base_floor_": base_floor}
     for who, rate in {**named, "ceiling_": result.ceiling}.items():

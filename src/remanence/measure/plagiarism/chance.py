@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from remanence.measure.plagiarism.evidence import Batch, evidence_of, seeds_of_batch
 from remanence.measure.plagiarism.said import Said
-from remanence.stats.calibration import ByLength, halves, p_values
+from remanence.stats.calibration import ByLength, halves, p_values_by_length
 from remanence.stats.rates import Rate
 from remanence.text.background import Background
 from remanence.text.nulls import QUOTED, contained, first_words, pieces_of, windows
@@ -101,7 +101,7 @@ class Chance:
         has_prompt = np.array([bool(one.prompt) for one in heldout])
         for length in (WHOLE, *lengths):
             of: Ints = np.arange(len(heldout))
-            cut, of = (whole, of) if length == WHOLE else windows(words, length)
+            cut, of = (whole, of) if length == WHOLE else windows(whole, length)
             usable = np.flatnonzero(~quoting[of] & (np.diff(cut.offsets) > 0))
             if not usable.size:
                 continue
@@ -123,18 +123,12 @@ class Chance:
         return self._limits(kind, alpha).of(num_words)
 
     def p_values(self, kind: str, scores: Scores, num_words: NDArray[np.integer[Any]]) -> Scores:
-        """[N] share of the held-out pieces of at least that length which reach as much; lower = more memorized.
+        """[N] share of the held-out pieces that reach as much; at most alpha exactly where `limit` is exceeded.
 
-        1 where there are no such pieces.
+        Lower = more memorized.
         """
-        pieces = self._pieces(kind)
-        lengths = sorted(pieces)
-        found = np.ones(scores.size)
-        which = np.minimum(np.searchsorted(lengths, num_words), len(lengths) - 1)
-        for place, length in enumerate(lengths):
-            here = which == place
-            found[here] = p_values(scores[here], pieces[length].scores)
-        return found
+        nulls = {length: null.scores for length, null in self._pieces(kind).items()}
+        return p_values_by_length(scores, num_words, nulls)
 
     def refused(self, kind: str, alpha: float) -> list[str]:
         """Why lengths have no threshold at this alpha."""

@@ -157,7 +157,11 @@ def _idea(index: PlagiarismIndex, said: Said, decoys: int) -> float | None:
 
 
 def _origins(index: PlagiarismIndex, found: Evidence, text: int, matches: Sequence[Match]) -> dict[str, int]:
-    """Words by origin: a word that nothing explains first is the record's whose verbatim match holds it, else new."""
+    """Words by origin.
+
+    From the prompt; else in a long common phrase; else of the record whose verbatim match holds it; else in a short
+    common phrase; else new.
+    """
     words = found.batch.words
     here = slice(int(words.offsets[text]), int(words.offsets[text + 1]))
     prompt, common = found.from_prompt[here], found.common[here]
@@ -166,6 +170,7 @@ def _origins(index: PlagiarismIndex, found: Evidence, text: int, matches: Sequen
     for match in reversed([m for m in matches if m.kind == "verbatim"]):
         inside = (starts >= match.start) & (ends <= match.end) & (origin != "prompt") & (origin != "common")
         origin[inside & _equal(index, found, here, inside, match)] = match.whose
+    origin[(origin == "new") & found.phrase[here]] = "common"
     names, counts = np.unique(origin, return_counts=True)
     told = dict(zip(names.tolist(), counts.tolist(), strict=True))
     return {name: int(told.get(name, 0)) for name in ORIGINS}

@@ -1,0 +1,1 @@
+"""Whose words are these texts made of? The detector on texts alone, without a model."""

@@ -1,0 +1,225 @@
+"""Generated texts against a training corpus, from end to end: read, index, calibrate, judge, count, write.
+
+Texts stream through in shards, and a shard that is there is never computed again; the index lies on disk, is built once
+and used again as long as the corpus is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from remanence.core.errors import RemanenceError
+from remanence.core.progress import track
+from remanence.core.read import data_fingerprint
+from remanence.core.record import Record
+from remanence.core.run import Run, refuse_taken
+from remanence.core.schema import ATTEMPTS
+from remanence.jobs.audit.rates import to_arrow as rates_to_arrow
+from remanence.jobs.match.published import judged_as_published
+from remanence.jobs.match.settings import MatchSettings
+from remanence.jobs.match.verdict import rate_lines, verdict
+from remanence.jobs.origins import (
+    calibration_table,
+    match_lines,
+    matches_to_arrow,
+    origin_line,
+    to_arrow,
+    with_q_values,
+)
+from remanence.jobs.versions import versions
+from remanence.measure.plagiarism.chance import Chance
+from remanence.measure.plagiarism.index import PlagiarismIndex
+from remanence.measure.plagiarism.said import Judged, Said, said_of
+from remanence.text.background import Background, NGrams
+from remanence.text.run_build import corpus_fingerprint
+from remanence.text.words import TOKENIZATION, words_of
+
+Judge = Callable[[Sequence[Said]], list[Judged]]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What a match found."""
+
+    run: Run
+    verdict: dict[str, Any]
+    """`verdict.json`: the two sentences, the headline figures, what cannot be claimed."""
+
+
+def run_match(
+    generated: Iterable[Record],
+    train: Iterable[Record],
+    heldout: Sequence[Record] | None,
+    out: Path | str,
+    settings: MatchSettings,
+    *,
+    index_folder: Path | str | None = None,
+    names: dict[str, Any] | None = None,
+    resume: bool = False,
+    show: bool = True,
+) -> Matched:
+    """Judge generated texts against training rows, which are read more than once. `index_folder` None = `OUT/index`."""
+    texts = list(generated)
+    if not texts:
+        raise RemanenceError("There are no generated texts to judge: the file is empty.")
+    held = _with_words(heldout)
+    out = Path(out)
+    refuse_taken(out, resume=resume)
+    told = _told(train)
+    if not told["rows"]:
+        raise RemanenceError("There are no training rows to compare with: the file is empty.")
+    run = Run.begin(out, _spec(texts, told, heldout, settings, names or {}), resume=resume)
+    place = run.folder / "index" if index_folder is None else Path(index_folder)
+    with track("indexing the training rows", 1, show=show) as advance:
+        try:
+            index = PlagiarismIndex.build(train, place)
+        except ValueError as error:
+            raise RemanenceError(f"The index cannot be made: {error}.") from error
+        advance(1)
+    number = {name: i for i, name in enumerate(index.ids)}
+    said = [_said(record, number, settings.own_column) for record in texts]
+    chance, background = _chance(index, held, settings)
+    judge = _judge(index, chance, background, settings)
+    shards = range(0, len(said), settings.shard_rows)
+    with track("whose words are the texts", len(said), show=show) as advance:
+        for shard, at in enumerate(shards):
+            part = said[at : at + settings.shard_rows]
+            if not (run.has(f"origins/{shard:05d}.parquet") and run.has(f"matches/{shard:05d}.parquet")):
+                found = judge(part)
+                matches = [m for i, one in enumerate(found) for m in match_lines(at + i, one, index)]
+                run.write_table(f"matches/{shard:05d}", matches_to_arrow(matches))
+                run.write_table(f"origins/{shard:05d}", to_arrow([origin_line(at + i, o) for i, o in enumerate(found)]))
+            advance(len(part))
+    run.write_table("attempts", pa.Table.from_pylist(list(_attempts(texts, said)), ATTEMPTS))
+    run.write_table("matches", matches_to_arrow(_gathered(run, "matches", len(shards))))
+    run.write_table("calibration", calibration_table(chance, settings.alpha))
+    lines = with_q_values(_gathered(run, "origins", len(shards)), ["said"] * len(said))
+    run.write_table("origins", to_arrow(lines))
+    best = judge(_perfect(index, said, settings.seed))
+    floor = [] if not held else judge([said_of(record, heldout=i) for i, record in enumerate(held)])
+    if chance is not None:  # quotations of training rows are no floor
+        floor = [one for one, out_of in zip(floor, chance.quoting, strict=True) if not out_of]
+    rates = rate_lines(lines, [origin_line(0, o) for o in floor] if held else None, [origin_line(0, o) for o in best])
+    run.write_table("rates", rates_to_arrow(rates))
+    told = verdict(lines, run.lines("matches"), rates, chance, index, settings)
+    run.write_json("verdict.json", told)
+    return Matched(run, told)
+
+
+def _told(train: Iterable[Record]) -> dict[str, Any]:
+    """Count and digest of the training rows, in one pass over them."""
+    count = 0
+
+    def plain() -> Iterator[str]:
+        nonlocal count
+        for record in train:
+            count += 1
+            yield record.plain
+
+    return {"fingerprint": corpus_fingerprint(plain()), "rows": count}
+
+
+def _spec(
+    texts: Sequence[Record],
+    train: dict[str, Any],
+    heldout: Sequence[Record] | None,
+    settings: MatchSettings,
+    names: dict[str, Any],
+) -> dict[str, Any]:
+    def told(group: str, records: Sequence[Record]) -> dict[str, Any]:
+        return {"name": names.get(group, group), "rows": len(records), "fingerprint": data_fingerprint(records)}
+
+    train = {"name": names.get("train", "train"), "rows": train["rows"], "fingerprint": train["fingerprint"]}
+    held = None if heldout is None else told("heldout", heldout)
+    return {
+        "schema": 1,
+        "job": "match",
+        "settings": settings.spec(),
+        "seed": settings.seed,
+        "data": {"generated": told("generated", texts), "train": train, "heldout": held},
+        "tokenization": TOKENIZATION,
+        "versions": versions(),
+    }
+
+
+def _with_words(heldout: Sequence[Record] | None) -> list[Record]:
+    return [record for record in heldout or () if words_of([said_of(record).text]).keys.size]
+
+
+def _said(record: Record, number: dict[str, int], column: str) -> Said:
+    asked = record.meta.get(column)
+    if asked is not None and str(asked) not in number:
+        raise RemanenceError(
+            f"Generated text {record.id} says it was asked about training row {asked!r}, and no row has that id: "
+            "check --own-column, or the ids of the training rows."
+        )
+    return said_of(record, own=-1 if asked is None else number[str(asked)])
+
+
+def _chance(
+    index: PlagiarismIndex, held: list[Record], settings: MatchSettings
+) -> tuple[Chance | None, Background | None]:
+    """What held-out texts reach, and the background model that was asked for (None = the index's own)."""
+    background: Background | None = None
+    if settings.background == "unigram":
+        background = NGrams.fit(words_of(list(islice(index.texts, 100_000))), order=1)
+    texts = [said_of(record, heldout=i) for i, record in enumerate(held)]
+    if settings.background == "heldout":
+        if len(texts) < 3:
+            raise RemanenceError("--background heldout needs --heldout with at least 3 texts.")
+        spared = np.random.default_rng(settings.seed).permutation(len(texts))[: len(texts) // 3].tolist()
+        background = NGrams.fit(words_of([texts[i].text for i in spared]))
+        texts = [one if i not in set(spared) else Said("", heldout=i) for i, one in enumerate(texts)]
+    if settings.detector != "calibrated" or not any(one.text for one in texts):
+        return None, background
+    return Chance.of(index, texts, seed=settings.seed, background=background), background
+
+
+def _judge(
+    index: PlagiarismIndex, chance: Chance | None, background: Background | None, settings: MatchSettings
+) -> Judge:
+    if settings.detector == "pan2015":
+        return lambda part: judged_as_published(index, part)
+    return lambda part: index.match(part, chance, settings.alpha, background, settings.decoys) if part else []
+
+
+def _perfect(index: PlagiarismIndex, said: Sequence[Said], seed: int, most: int = 500) -> list[Said]:
+    """The ceiling: texts of the same numbers of words that are pure copies of training rows drawn at random."""
+    dice = np.random.default_rng(seed)
+    counts = np.diff(words_of([one.text for one in said]).offsets)
+    chosen = np.sort(dice.permutation(len(said))[:most])
+    copies: list[Said] = []
+    for row, count in zip(
+        dice.integers(0, len(index.texts), chosen.size).tolist(), counts[chosen].tolist(), strict=True
+    ):
+        text = index.texts[row]
+        words = words_of([text])
+        first = int(dice.integers(0, max(1, words.keys.size - count + 1)))
+        last = min(first + count, words.keys.size) - 1
+        copies.append(Said(text[int(words.starts[first]) : int(words.ends[last])] if last >= first else "", own=row))
+    return copies
+
+
+def _attempts(texts: Sequence[Record], said: Sequence[Said]) -> Iterator[dict[str, Any]]:
+    for row, (record, one) in enumerate(zip(texts, said, strict=True)):
+        yield {
+            "target": "given",
+            "group": "generated",
+            "row": row,
+            "id": record.id,
+            "attack": "given",
+            "why": "given",
+            "prompt": one.prompt,
+            "answer": one.text,
+        }
+
+
+def _gathered(run: Run, name: str, shards: int) -> list[dict[str, Any]]:
+    return [line for shard in range(shards) for line in run.lines(f"{name}/{shard:05d}")]

@@ -1,0 +1,147 @@
+"""What a match comes to: rates against floor and ceiling, two sentences, and what must not be concluded from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remanence.jobs.audit.rates import line_of
+from remanence.jobs.match.settings import MatchSettings
+from remanence.jobs.origins import flags
+from remanence.measure.plagiarism.chance import Chance
+from remanence.measure.plagiarism.index import PlagiarismIndex
+from remanence.measure.plagiarism.said import KINDS, ORIGINS
+from remanence.stats.rates import compare
+
+Lines = Sequence[dict[str, Any]]
+
+_SHARES = {
+    "prompt": "stand in the prompt",
+    "common": "are phrases of held-out texts too",
+    "own": "are the row's that was asked about",
+    "both": "are that row's and another's",
+    "other": "are a training row's",
+    "new": "are new, or not to be told from chance",
+}
+
+
+def rate_lines(lines: Lines, floor: Lines | None, ceiling: Lines) -> list[dict[str, Any]]:
+    """The lines of `rates.parquet`: each kind with all stronger ones."""
+    found: list[dict[str, Any]] = []
+    for order, kind in enumerate(KINDS):
+        result = compare(
+            _known(flags(lines, kind)),
+            floor=None if floor is None else _known(flags(floor, kind)),
+            ceiling=_known(flags(ceiling, "verbatim")),
+        )
+        found.append(line_of("match", "kind", kind, order, result, None))
+    return found
+
+
+def verdict(
+    lines: Lines,
+    matches: Lines,
+    rates: Lines,
+    chance: Chance | None,
+    index: PlagiarismIndex,
+    settings: MatchSettings,
+) -> dict[str, Any]:
+    """`verdict.json`."""
+    shares = {name: sum(line[name] for line in lines) for name in ORIGINS}
+    headline = {name: rates[0][name] for name in ("hits", "n", "rate", "low", "high", "excess", "excess_low")}
+    rows = {match["train_row"] for match in matches}
+    return {
+        "sentences": [_first(len(lines), rates, len(rows)), _second(shares)],
+        "headline": {"metric": "match", **headline, "kinds": {r["value"]: r["hits"] for r in rates}},
+        "origins": shares,
+        "cannot_claim": _cannot_claim(chance, settings),
+        "notes": _notes(lines, chance, index, settings),
+        "fail_if": None,
+    }
+
+
+def _first(num: int, rates: Lines, num_rows: int) -> str:
+    line, wide = rates[0], rates[1]
+    if not line["n"]:
+        return f"None of the {num:,} texts could be judged."
+    of = f"{line['n']:,} texts" if line["n"] == num else f"{line['n']:,} texts that can be judged (of {num:,})"
+    said = f"{line['hits']:,} of {of} repeat training rows word for word ({_percent(line)}"
+    said += f", 95 % interval {100 * line['low']:.1f} to {100 * line['high']:.1f})"
+    if wide["hits"] > line["hits"]:
+        said += f", {wide['hits'] - line['hits']:,} more in other words"
+    if line["floor_n"]:
+        said += f"; {100 * line['floor_rate']:.1f} % of {line['floor_n']:,} held-out texts do"
+    if line["hits"]:
+        said += f"; all matches come from {num_rows:,} training {'row' if num_rows == 1 else 'rows'}"
+    return f"{said}."
+
+
+def _second(shares: dict[str, int]) -> str:
+    total = sum(shares.values())
+    if not total:
+        return "The texts have no words."
+    told = [f"{100 * n / total:.1f} % {_SHARES[name]}" for name, n in shares.items() if n]
+    return f"Of {total:,} words, {', '.join(told)}."
+
+
+def _cannot_claim(chance: Chance | None, settings: MatchSettings) -> list[str]:
+    if settings.detector == "pan2015":
+        return [
+            "This is the published detector: it has no false-alarm rate, copying from the prompt counts, and texts "
+            "that it cannot see count as zeros. Take --detector calibrated for a verdict."
+        ]
+    if chance is None:
+        return [
+            "No held-out texts were given, so what chance looks like is not known and there is no floor: many of these "
+            "matches may be chance. They have an E-value of at most --alpha by the background model alone, which stock "
+            "phrases beat (on eleven real sets one held-out text in a hundred has 29 to 224 bits in common with the "
+            "corpus; here 34 suffice). Add --heldout with texts of the same kind that were not trained on."
+        ]
+    return [
+        f"At {100 * settings.alpha:g} % there is no threshold for {why}."
+        for why in dict.fromkeys(chance.refused("verbatim", settings.alpha))
+    ]
+
+
+def _notes(lines: Lines, chance: Chance | None, index: PlagiarismIndex, settings: MatchSettings) -> list[str]:
+    notes: list[str] = []
+    silent = [line["reason"] for line in lines if line["reason"]]
+    if silent:
+        notes.append(
+            f"{len(silent):,} texts are not measurable, because chance alone could explain all of their words; they "
+            "are in no rate."
+        )
+    if chance is not None:
+        rate = chance.realised("verbatim", settings.alpha)
+        notes.append(
+            f"Thresholds are set to flag {100 * settings.alpha:g} % of held-out texts; {rate.hits:,} of {rate.n:,} "
+            f"({100 * rate.rate:.1f} %, {100 * rate.low:.1f} to {100 * rate.high:.1f}) are flagged by the thresholds "
+            "of the other half."
+        )
+        if chance.num_quoting:
+            notes.append(
+                f"{chance.num_quoting:,} of {chance.num_heldout:,} held-out texts quote a training row (half of their "
+                "runs of 5 words stand in one row) and were left out."
+            )
+        if chance.few("verbatim", settings.alpha):
+            notes.append("A threshold rests on fewer than ten held-out pieces above it, so it may be off.")
+    if not any(line["idea_p"] is not None for line in lines) and settings.detector == "calibrated":
+        notes.append(
+            f"No text says in a column {settings.own_column!r} which training row it was asked about, so ideas were "
+            "not looked for."
+        )
+    copies = index.runs.num_records - index.runs.num_distinct
+    if copies:
+        notes.append(f"{copies:,} of {index.runs.num_records:,} training rows are exact copies or empty.")
+    return notes
+
+
+def _known(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return values[~np.isnan(values)] > 0.5
+
+
+def _percent(line: dict[str, Any]) -> str:
+    return f"{100 * line['rate']:.1f} %"
