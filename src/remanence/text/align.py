@@ -119,7 +119,8 @@ class Aligner:
             (self.edge_bits, self.passage_chars, self.passage_bits),
             (self.verbatim_chars, self.verbatim_gap, self.verbatim_alone),
         )
-        return Alignments(*align_pairs(susp, src, np.ascontiguousarray(pairs, np.int64).reshape(-1, 2), settings))
+        offsets, found = align_pairs(susp, src, np.ascontiguousarray(pairs, np.int64).reshape(-1, 2), settings)
+        return Alignments(offsets, found[:, :4].astype(np.int64), found[:, 4].astype(np.int64), found[:, 5].copy())
 
     def pair(self, susp: str, src: str) -> list[Passage]:
         """The passages of one pair, in the order of the suspicious text."""

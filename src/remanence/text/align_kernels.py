@@ -17,21 +17,18 @@ from remanence.text.passages import chained, common_runs, extend, without_overla
 
 @njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
 def align_pairs(a: Any, b: Any, pairs: Any, settings: Any) -> Any:
-    """Offsets [P + 1], spans [R, 4], kinds [R], bits [R]."""
+    """Offsets [P + 1] and passages [R, 6]: start and end in A, in B, kind, bits."""
     offsets = np.zeros(pairs.shape[0] + 1, np.int64)
-    spans, kinds, bits = np.empty((16, 4), np.int64), np.empty(16, np.int64), np.empty(16)
+    passages = np.empty((16, 6))
     n = 0
     for p in range(pairs.shape[0]):
-        found, kind, score = _align_pair(a, pairs[p, 0], b, pairs[p, 1], settings)
-        end = n + found.shape[0]
-        while end > spans.shape[0]:
-            spans = np.concatenate((spans, np.empty_like(spans)))
-            kinds = np.concatenate((kinds, np.empty_like(kinds)))
-            bits = np.concatenate((bits, np.empty_like(bits)))
-        spans[n:end], kinds[n:end], bits[n:end] = found, kind, score
-        n = end
+        found = _align_pair(a, pairs[p, 0], b, pairs[p, 1], settings)
+        while n + found.shape[0] > passages.shape[0]:
+            passages = np.concatenate((passages, np.empty_like(passages)))
+        passages[n : n + found.shape[0]] = found
+        n += found.shape[0]
         offsets[p + 1] = n
-    return offsets, spans[:n].copy(), kinds[:n].copy(), bits[:n].copy()
+    return offsets, passages[:n].copy()
 
 
 @njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
@@ -56,7 +53,7 @@ def _align_pair(a: Any, i: int, b: Any, j: int, settings: Any) -> Any:
     cosines = cosines_of(dots, norms_of(places_a, weights_a, num_a), norms_of(places_b, weights_b, num_b))
     seeds = seeds_of(cosines, shared, a.bags.sizes[s0:s1], b.bags.sizes[t0:t1], cosine, dice)
     if seeds.shape[0] == 0:
-        return np.empty((0, 4), np.int64), np.empty(0, np.int64), np.empty(0)
+        return np.empty((0, 6))
     seeds = near_best(seeds, cosines, near)
     parts = extend(seeds, dots, terms_a, places_a, weights_a, terms_b, places_b, weights_b, gap, 0, passage_cosine)
     wide = extend(
@@ -101,13 +98,9 @@ def _num_inside(cases: Any, whole: Any) -> int:
 
 @njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
 def _bordered(a: Any, b: Any, cases: Any, num_summaries: int, settings: Any) -> Any:
-    """Cases [C, 4] of sentences of all texts, summaries first, as passages: spans [R, 4], kinds [R], bits [R]."""
+    """Cases [C, 4] of sentences of all texts, summaries first, as passages [R, 6]."""
     _, _, (edge_bits, least_chars, least_bits), (verbatim_chars, verbatim_gap, verbatim_alone) = settings
-    spans, kinds, bits = (
-        np.empty((cases.shape[0], 4), np.int64),
-        np.empty(cases.shape[0], np.int64),
-        np.empty(cases.shape[0]),
-    )
+    passages = np.empty((max(4, cases.shape[0]), 6))
     n, num_verbatim = 0, 0
     for k in range(cases.shape[0]):
         a0, a1, b0, b1 = cases[k]
@@ -137,19 +130,22 @@ def _bordered(a: Any, b: Any, cases: Any, num_summaries: int, settings: Any) -> 
         for row in found:
             if row[1] - row[0] < least_chars or row[3] - row[2] < least_chars:
                 continue
-            if n == spans.shape[0]:
-                spans = np.concatenate((spans, np.empty_like(spans)))
-                kinds = np.concatenate((kinds, np.empty_like(kinds)))
-                bits = np.concatenate((bits, np.empty_like(bits)))
+            if n == passages.shape[0]:
+                passages = np.concatenate((passages, np.empty_like(passages)))
             if kind == 2:
                 score = _run_bits(a, x0, x1, row[0], row[1], b, y0, y1, row[2], row[3])
-            spans[n], kinds[n], bits[n] = row, kind, score
+            passages[n, :4] = row
+            passages[n, 4], passages[n, 5] = kind, score
             n += 1
             num_verbatim += kind == 2
-    keep = np.ones(n, np.bool_)
     if verbatim_alone and num_verbatim:
-        keep = kinds[:n] == 2
-    return spans[:n][keep], kinds[:n][keep], bits[:n][keep]
+        kept = 0
+        for k in range(n):
+            if passages[k, 4] == 2:
+                passages[kept] = passages[k]
+                kept += 1
+        n = kept
+    return passages[:n]
 
 
 @njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]

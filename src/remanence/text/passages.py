@@ -56,14 +56,14 @@ def extend(
         low, high, side, whole, allowed = stack[depth]
         if whole < 2:
             part = order[low:high].copy()
-            values = np.empty(part.size, np.int64)
+            values = np.empty(part.size, np.uint64)  # as the bags have them: one kind of sort is compiled, not two
             for k in range(part.size):
                 values[k] = seeds[part[k], side]
             ranked = np.argsort(values, kind="mergesort")
             begin = low
             for k in range(part.size):
                 order[low + k] = part[ranked[k]]
-                if k and values[ranked[k]] - values[ranked[k - 1]] - 1 > allowed:
+                if k and seeds[order[low + k], side] - seeds[order[low + k - 1], side] - 1 > allowed:
                     stack[depth] = np.array((begin, low + k, 1 - side, 0, allowed))
                     depth += 1
                     begin = low + k
@@ -86,7 +86,8 @@ def extend(
             stack[depth] = np.array((low, high, 0, 0, allowed - 1))
             depth += 1
     cases = cases[:n]
-    return cases[np.argsort(cases[:, 0] * np.int64(dots.shape[1] + 1) + cases[:, 2], kind="mergesort")]
+    keys = (cases[:, 0] * np.int64(dots.shape[1] + 1) + cases[:, 2]).astype(np.uint64)
+    return cases[np.argsort(keys, kind="mergesort")]
 
 
 @njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
@@ -161,7 +162,7 @@ def common_runs(a: Any, starts_a: Any, ends_a: Any, b: Any, starts_b: Any, ends_
 @njit(nogil=True, cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
 def chained(runs: Any, gap: int) -> Any:
     """Runs [R, 4] in the order of A; what begins at most `gap` characters behind another, on both sides, joins it."""
-    runs = runs[np.argsort(runs[:, 0], kind="mergesort")]
+    runs = runs[np.argsort(runs[:, 0].astype(np.uint64), kind="mergesort")]
     n = 0
     for k in range(runs.shape[0]):
         at = n
