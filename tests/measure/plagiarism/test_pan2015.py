@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from slow_pan2015 import slow_pan2015
 
 from remanence.corpora.casebook.corpus import private_corpus
-from remanence.measure.plagiarism.pan2015 import Documents, Pan2015, Verdict
+from remanence.measure.plagiarism.pan2015 import Documents, Pan2015, Verdict, _tools
 from remanence.text.sentences import sentence_spans
 
 OURS = Pan2015(splitter="remanence")
@@ -103,6 +103,13 @@ def test_an_absent_punkt_is_told(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ValueError, match="punkt_tab"):
         Pan2015(splitter="punkt").read(["x"])
     assert Pan2015().read(["x"]).splitter == "sentences-1"
+
+
+def test_without_nltk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "nltk.stem.snowball", None)
+    monkeypatch.setattr("remanence.measure.plagiarism.pan2015._tools", _tools.__wrapped__)
+    with pytest.raises(ValueError, match=r"pip install remanence\[pan2015\]"):
+        Pan2015().read(["x"])
 
 
 def disturbed(sentences: list[str], rng: random.Random) -> str:

@@ -101,6 +101,7 @@ class Pan2015:
 
     def read(self, texts: Sequence[str]) -> Documents:
         """Cut and stem N texts, each once, whatever number of pairs it takes part in."""
+        _tools()  # says what to install
         split, name = _splitter(self.splitter)
         parsed = [_parse(text, split, self.sentence_tokens) for text in texts]
         sentences = [p[0] for p in parsed]
