@@ -103,7 +103,9 @@ class Chance:
             of: Ints = np.arange(len(heldout))
             cut, of = (whole, of) if length == WHOLE else windows(whole, length)
             usable = np.flatnonzero(~quoting[of] & (np.diff(cut.offsets) > 0))
-            if not usable.size:
+            if not usable.size:  # all of them quote: then nothing is known of chance, and every threshold is refused
+                for kind in nulls.values():
+                    kind[length] = Null(np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
                 continue
             keep = np.sort(rng.choice(usable, min(pieces, usable.size), replace=False))
             part, of = _some(cut, keep), of[keep]
@@ -141,16 +143,23 @@ class Chance:
         return any(null.scores.size * alpha < 10 for null in self._pieces(kind).values())
 
     def realised(self, kind: str, alpha: float) -> Rate:
-        """How many whole held-out texts are flagged by the other half's thresholds; it should be alpha or less."""
+        """How many whole held-out texts are flagged by the other half's thresholds; it should be alpha or less.
+
+        Texts whose other half is empty are not counted.
+        """
         null = self.nulls[kind][WHOLE]
         first = halves(np.arange(self.num_heldout), self.seed)
-        hits = 0
+        hits = asked = 0
         for half in (True, False):
             others = {n: one.scores[first[one.texts] == half] for n, one in self._pieces(kind).items()}
-            limits = ByLength.fit({n: scores for n, scores in others.items() if scores.size}, alpha, least=0)
-            asked = first[null.texts] != half
-            hits += int((null.scores[asked] > limits.of(null.num_words[asked])).sum())
-        return Rate.counted(hits, int(null.scores.size))
+            others = {n: scores for n, scores in others.items() if scores.size}
+            if not others:
+                continue
+            limits = ByLength.fit(others, alpha, least=0)
+            ask = first[null.texts] != half
+            asked += int(ask.sum())
+            hits += int((null.scores[ask] > limits.of(null.num_words[ask])).sum())
+        return Rate.counted(hits, asked)
 
     def lines(self, alphas: Sequence[float]) -> list[dict[str, Any]]:
         """One line per kind, alpha and length, for `calibration.parquet`."""

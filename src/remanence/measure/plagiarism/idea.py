@@ -107,7 +107,7 @@ def _decoys(index: PlagiarismIndex, said: Said, num: int) -> NDArray[np.int64]:
     first = index.runs.first_copy
     top = top[top >= 0]
     top = top[first[top] != first[said.own]]
-    top = top[np.unique(first[top], return_index=True)[1]] if top.size else top
+    top = top[np.sort(np.unique(first[top], return_index=True)[1])]  # of exact copies the one that was found first
     groups = near_groups(record_words(index.runs, np.concatenate(([said.own], top))))
     return np.sort(top[groups[1:] != groups[0]][:num])
 
