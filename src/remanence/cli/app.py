@@ -133,6 +133,7 @@ def match(
     detector: Annotated[str, typer.Option(help="calibrated, or pan2015, the published one.")] = "calibrated",
     background: Annotated[str, typer.Option(help="Common words by: corpus, unigram, heldout.")] = "corpus",
     decoys: Annotated[int, typer.Option(help="Records that the own one is ranked among; 0 = no ideas.")] = 99,
+    likeness: Annotated[str, typer.Option(help="For ideas: words, or embed (an extra).")] = "words",
     own_column: Annotated[str, typer.Option(help="Column with the id of the row that a text was asked about.")] = "own",
     seed: Annotated[int, typer.Option(help="Seed of everything drawn at random.")] = 0,
     text_column: Annotated[str | None, typer.Option(help="Column of the text, in all files.")] = None,
@@ -168,6 +169,7 @@ def match(
         detector=detector,
         background=background,
         decoys=decoys,
+        likeness=likeness,
         own_column=own_column,
         seed=seed,
     )

@@ -38,6 +38,7 @@ from remanence.measure.plagiarism.chance import Chance
 from remanence.measure.plagiarism.index import PlagiarismIndex
 from remanence.measure.plagiarism.said import Judged, Said, said_of
 from remanence.text.background import Background, NGrams
+from remanence.text.embed import embedded
 from remanence.text.run_build import corpus_fingerprint
 from remanence.text.words import TOKENIZATION, words_of
 
@@ -187,7 +188,9 @@ def _judge(
 ) -> Judge:
     if settings.detector == "pan2015":
         return lambda part: judged_as_published(index, part)
-    return lambda part: index.match(part, chance, settings.alpha, background, settings.decoys) if part else []
+    alike = embedded if settings.likeness == "embed" else None
+    how = (chance, settings.alpha, background, settings.decoys, alike)
+    return lambda part: index.match(part, *how) if part else []
 
 
 def _perfect(index: PlagiarismIndex, said: Sequence[Said], seed: int, most: int = 500) -> list[Said]:

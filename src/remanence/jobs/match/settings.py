@@ -8,6 +8,7 @@ from typing import Any, Literal
 from remanence.core.errors import RemanenceError
 
 DETECTORS = ("calibrated", "pan2015")
+LIKENESSES = ("words", "embed")
 BACKGROUNDS = ("corpus", "unigram", "heldout")
 
 
@@ -24,6 +25,8 @@ class MatchSettings:
     words, or n-grams of a third of the held-out texts, which then set no threshold."""
     decoys: int = 99
     """Records that the own one is ranked among, for ideas; 0 leaves ideas out."""
+    likeness: Literal["words", "embed"] = "words"
+    """How alike an answer and a record are, for ideas: by shared words, or by sentence embeddings (an extra)."""
     own_column: str = "own"
     """Column of the generated texts with the id of the training record that each was asked about."""
     seed: int = 0
@@ -34,7 +37,7 @@ class MatchSettings:
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
             raise RemanenceError(f"--alpha is a false-alarm rate between 0 and 1, got {self.alpha}.")
-        for name, allowed in (("detector", DETECTORS), ("background", BACKGROUNDS)):
+        for name, allowed in (("detector", DETECTORS), ("background", BACKGROUNDS), ("likeness", LIKENESSES)):
             if getattr(self, name) not in allowed:
                 raise RemanenceError(f"--{name} is one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
         for name, least in (("decoys", 0), ("seed", 0), ("shard_rows", 1)):

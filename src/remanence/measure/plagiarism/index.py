@@ -7,9 +7,9 @@ Built once, in memory or in a folder that is mapped and used again: all word run
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from remanence.core.record import Record
 from remanence.measure.plagiarism.chance import Chance
 from remanence.measure.plagiarism.evidence import MIN_WORDS, Batch, Evidence, evidence_of
+from remanence.measure.plagiarism.idea import Likeness
 from remanence.measure.plagiarism.judge import judged
 from remanence.measure.plagiarism.said import Judged, Said
 from remanence.text.align import Aligner, Passage
@@ -32,7 +33,10 @@ from remanence.text.words import words_of
 SAMPLE = 20_000_000
 """Characters of the corpus, from its beginning, from which the background model is counted."""
 NOTE = "plagiarism-index.json"
-FORMAT = "plagiarism-index-1"
+FORMAT = "plagiarism-index-2"
+NEW = "new"
+"""Texts stand here until it is known whether they are those that were indexed before."""
+PARTS = ("texts", "ids", "runs", "bm25", NEW)
 
 
 class Span(NamedTuple):
@@ -78,19 +82,22 @@ class PlagiarismIndex:
         used again; a changed corpus is noticed and indexed anew. ValueError for a folder that holds something else.
         """
         place = None if folder is None else Path(folder)
-        if place is not None and place.is_dir() and any(place.iterdir()) and not (place / "texts").is_dir():
-            raise ValueError(f"{place} holds something that is not an index: name another folder")
-        texts, ids = _stored(records, place)
-        if place is not None:
-            fingerprint = corpus_fingerprint(texts)
-            if (place / NOTE).is_file() and json.loads((place / NOTE).read_text()).get("fingerprint") == fingerprint:
+        if place is None:
+            texts, ids = _stored(records, None)
+            note = None
+        else:
+            if place.is_dir() and not {path.name for path in place.iterdir()} <= {*PARTS, NOTE, f"{NOTE}.part"}:
+                raise ValueError(f"{place} holds something that is not an index: name another folder")
+            texts, ids = _stored(records, place / NEW)
+            note = {"format": FORMAT, "fingerprint": corpus_fingerprint(texts), "ids": corpus_fingerprint(ids)}
+            if _note(place) == note:
+                shutil.rmtree(place / NEW)
                 return cls.open(place)
-            (place / NOTE).unlink(missing_ok=True)
+            texts, ids = _moved(place)
         runs = RunIndex.build(texts, None if place is None else place / "runs")
-        candidates = _candidates(texts, place)
+        candidates = _candidates(_once(texts, runs), place)
         index = cls(runs, texts, ids, _background(texts), _aligner(texts), candidates)
         if place is not None:
-            note = {"format": FORMAT, "fingerprint": runs.fingerprint, "records": len(texts)}
             part = place / f"{NOTE}.part"
             part.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
             part.replace(place / NOTE)
@@ -100,11 +107,11 @@ class PlagiarismIndex:
     def open(cls, folder: Path | str) -> PlagiarismIndex:
         """A finished index from its folder. ValueError when there is none."""
         place = Path(folder)
-        if not (place / NOTE).is_file():
+        note = _note(place)
+        if note.get("format") != FORMAT:
             raise ValueError(f"{place} holds no finished index: PlagiarismIndex.build(records, folder) makes one")
-        fingerprint = json.loads((place / NOTE).read_text(encoding="utf-8"))["fingerprint"]
         texts, ids = TextStore.open(place / "texts"), TextStore.open(place / "ids")
-        runs = RunIndex.open(place / "runs", fingerprint=fingerprint)
+        runs = RunIndex.open(place / "runs", fingerprint=note["fingerprint"])
         candidates = Candidates.open(place / "bm25")
         return cls(runs, texts, ids, _background(texts), _aligner(texts), candidates)
 
@@ -134,10 +141,12 @@ class PlagiarismIndex:
     def align(self, texts: Sequence[str], k: int = 10, also: NDArray[np.int64] | None = None) -> list[list[Aligned]]:
         """For each text the passages that it may have from its k BM25 candidates, best first.
 
-        `also` [N] names one more record to compare each text with (-1 = none).
+        Exact copies of a record are one candidate. `also` [N] names one more record to compare each text with (-1 =
+        none).
         """
         top = self.candidates.top(texts, k).ids
         if also is not None:
+            also = np.array([-1 if one < 0 else self.runs.first_copy[one] for one in also.tolist()], np.int64)
             top = np.concatenate((top, np.where((top == also[:, None]).any(1), -1, also)[:, None]), axis=1)
         asked, which = np.nonzero(top >= 0)
         records, place = np.unique(top[asked, which], return_inverse=True)
@@ -167,6 +176,7 @@ class PlagiarismIndex:
         alpha: float = 0.01,
         background: Background | None = None,
         decoys: int = 99,
+        likeness: Likeness | None = None,
     ) -> list[Judged]:
         """Whose words are these? Verbatim, paraphrase and idea, for each attempt, in order.
 
@@ -174,9 +184,10 @@ class PlagiarismIndex:
         p-value is at most `alpha`. Without it nothing is known of chance, and a match is flagged when its E-value is at
         most `alpha`, which trusts the background model; paraphrases are not flagged then. `background` replaces what
         the corpus says of common words: `GivenBits` of a base model (then the bits are what fine-tuning added), or an
-        `NGrams` of other held-out text. Ideas are ranked among so many `decoys`; 0 leaves them out.
+        `NGrams` of other held-out text. Ideas are ranked among so many `decoys` (0 leaves them
+        out) by shared words, or by another `likeness`, such as `remanence.text.embed.embedded`.
         """
-        return judged(self, attempts, self.evidence(attempts, chance, background), chance, alpha, decoys)
+        return judged(self, attempts, self.evidence(attempts, chance, background), chance, alpha, decoys, likeness)
 
 
 def batch_of(said: Sequence[Said]) -> Batch:
@@ -185,6 +196,22 @@ def batch_of(said: Sequence[Said]) -> Batch:
     own = np.array([one.own for one in said], np.int64)
     heldout = np.array([one.heldout for one in said], np.int64)
     return Batch(words_of([s.text for s in said]), words_of([s.prompt for s in said]), prompts, own, heldout)
+
+
+def _note(place: Path) -> dict[str, Any]:
+    """What the finished index in a folder is of; nothing when there is none."""
+    return json.loads((place / NOTE).read_text(encoding="utf-8")) if (place / NOTE).is_file() else {}
+
+
+def _moved(place: Path) -> tuple[TextStore, TextStore]:
+    """The new texts and ids in the place of the old ones; an index that a kill leaves here is not taken for whole."""
+    (place / NOTE).unlink(missing_ok=True)
+    for name in ("texts", "ids"):
+        if (place / name).exists():
+            shutil.rmtree(place / name)
+        (place / NEW / name).replace(place / name)
+    (place / NEW).rmdir()
+    return TextStore.open(place / "texts"), TextStore.open(place / "ids")
 
 
 def _stored(records: Iterable[Record | str], place: Path | None) -> tuple[TextStore, TextStore]:
@@ -200,9 +227,12 @@ def _stored(records: Iterable[Record | str], place: Path | None) -> tuple[TextSt
     return texts, TextStore.build(ids, None if place is None else place / "ids")
 
 
-def _candidates(texts: Iterable[str], place: Path | None) -> Candidates:
-    import shutil
+def _once(texts: Iterable[str], runs: RunIndex) -> Iterator[str]:
+    """All texts, but nothing in the place of an exact copy: 32 copies would leave no room for other candidates."""
+    return (text if runs.first_copy[i] == i else "" for i, text in enumerate(texts))
 
+
+def _candidates(texts: Iterable[str], place: Path | None) -> Candidates:
     if place is not None and (place / "bm25").exists():
         shutil.rmtree(place / "bm25")
     return Candidates.build(texts, None if place is None else place / "bm25")
@@ -227,4 +257,7 @@ def _background(texts: Iterable[str]) -> NGrams:
 def _aligner(texts: Iterable[str]) -> Aligner:
     """Every passage counts, however short: its bits decide; runs are told by `spans`, so none is verbatim here."""
     settings: dict[str, Any] = {"passage_chars": 0, "passage_bits": 0.0, "verbatim_chars": 1 << 40}
-    return Aligner.fit(islice(_sample(texts), None), **settings)
+    sample = _sample(texts)
+    if not words_of(sample).keys.size:  # nobody shares a word with such a corpus, so it does not matter what is common
+        sample = ["nothing"]
+    return Aligner.fit(sample, **settings)

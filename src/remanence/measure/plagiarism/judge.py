@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from remanence.core.errors import NotMeasured
 from remanence.measure.plagiarism.chance import Chance, e_limit, remaining
 from remanence.measure.plagiarism.evidence import Evidence
-from remanence.measure.plagiarism.idea import rank_p_value
+from remanence.measure.plagiarism.idea import Likeness, rank_p_value
 from remanence.measure.plagiarism.said import ORIGINS, Judged, Match, Said, Whose
 from remanence.text.background import e_value
 from remanence.text.covered import covered_by_other
@@ -38,6 +38,7 @@ def judged(
     chance: Chance | None,
     alpha: float,
     decoys: int,
+    likeness: Likeness | None = None,
 ) -> list[Judged]:
     """One judgement per text, in order; see `PlagiarismIndex.match`."""
     words = found.batch.words
@@ -58,7 +59,7 @@ def judged(
         retold = (
             [] if reason or copies else _paraphrase(index, one, passages[i], float(looser[i]), chance, num_words[i])
         )
-        idea_p = None if reason or copies or retold else _idea(index, one, decoys)
+        idea_p = None if reason or copies or retold else _idea(index, one, decoys, likeness)
         ideas: list[Match] = []
         if idea_p is not None and idea_p <= alpha:
             ideas = [Match("idea", "own", one.own, 0, len(one.text), -1, -1, int(num_words[i]), None, None, idea_p)]
@@ -147,11 +148,11 @@ def _paraphrase(
     return [Match("paraphrase", whose, best.record, *places, int(words_of([span]).keys.size), passage.bits, None, p)]
 
 
-def _idea(index: PlagiarismIndex, said: Said, decoys: int) -> float | None:
+def _idea(index: PlagiarismIndex, said: Said, decoys: int, likeness: Likeness | None) -> float | None:
     if said.own < 0 or decoys < 1:
         return None
     try:
-        return rank_p_value(index, said, decoys)[0]
+        return rank_p_value(index, said, decoys, likeness)[0]
     except NotMeasured:
         return None
 
