@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from remanence.core.run import Run
-from remanence.report.words import Line
+from remanence.report.words import TEXTS, WHO, Line
 
 
 @dataclass(frozen=True)
 class Audit:
-    """A finished run, read once. Tables that the run does not have are empty."""
+    """A finished run, an audit's or a match's, read once. Tables that the run does not have are empty."""
 
     run: Run
     spec: dict[str, Any]
@@ -23,6 +23,8 @@ class Audit:
     rates: Sequence[Line]
     membership: Sequence[Line]
     ranking: Sequence[Line]
+    origins: Sequence[Line]
+    calibration: Sequence[Line]
 
     @classmethod
     def read(cls, run: Run) -> Audit:
@@ -34,7 +36,24 @@ class Audit:
             rates=_lines(run, "rates"),
             membership=_lines(run, "membership"),
             ranking=sorted(_lines(run, "ranking"), key=lambda line: line["rank"]),
+            origins=_lines(run, "origins"),
+            calibration=_lines(run, "calibration"),
         )
+
+    @property
+    def is_match(self) -> bool:
+        """Texts against texts, without a model."""
+        return self.spec.get("job") == "match"
+
+    @property
+    def who(self) -> dict[str, str]:
+        """What a rate and what it is held against are called."""
+        return TEXTS if self.is_match else WHO
+
+    @property
+    def unit(self) -> str:
+        """What is counted: row or text."""
+        return "text" if self.is_match else "row"
 
     def rates_by(self, by: str, metric: str | None = None) -> list[Line]:
         """The rates broken down by something (or "all"), in their order."""
@@ -42,11 +61,12 @@ class Audit:
         return sorted(found, key=lambda r: (r["order"] is None, r["order"]))
 
     def main_rates(self) -> list[Line]:
-        """The rates that the report opens with: over all rows, and sampled as often as is nearest to 100 times."""
+        """The rates that the report opens with: over all rows, sampled about 100 times, and by kind of match."""
         sampled = self.rates_by("n", "np")
         numbers = [int(r["value"]) for r in sampled if str(r["value"]).isdigit()]
         middle = min(numbers, key=lambda n: abs(math.log(n / 100)), default=None)
-        return [*self.rates_by("all"), *(r for r in sampled if r["value"] == str(middle))]
+        drawn = [r for r in sampled if r["value"] == str(middle)]
+        return [*self.rates_by("all"), *drawn, *self.rates_by("kind", "match")]
 
     def version(self) -> str:
         """The version that made the run, or nothing."""
@@ -60,16 +80,26 @@ class Audit:
         """The training data's short name."""
         return str(_named(self.spec, "data", "train") or "the training rows")
 
-    def attempts(self) -> dict[int, Line]:
-        """The attempts that the ranking points at, by number; the others stay on disk."""
-        wanted = sorted({a for line in self.ranking for a in (line["attempt"], line["base_attempt"]) if a is not None})
+    def generated_name(self) -> str:
+        """The short name of the texts that a match judges."""
+        return str(_named(self.spec, "data", "generated") or "the texts")
+
+    def attempts(self, numbers: Iterable[int | None]) -> dict[int, Line]:
+        """These attempts, by number; the others stay on disk."""
+        wanted = sorted({number for number in numbers if number is not None})
         if not wanted or not self.run.has("attempts.parquet"):
             return {}
         lines = self.run.read_table("attempts").take(pa.array(wanted, pa.int64())).to_pylist()
         return dict(zip(wanted, lines, strict=True))
 
-    def matches(self, attempts: Sequence[int]) -> dict[int, list[Line]]:
-        """The shared spans of these attempts."""
+    def asked(self) -> list[Line]:
+        """Target, group and id of every attempt, in order."""
+        if not self.run.has("attempts.parquet"):
+            return []
+        return list(self.run.read_table("attempts").select(["target", "group", "id"]).to_pylist())
+
+    def matches(self, attempts: Iterable[int]) -> dict[int, list[Line]]:
+        """The shared spans of these attempts, and what the detector found in them."""
         found: dict[int, list[Line]] = {}
         if self.run.has("matches.parquet"):
             wanted = set(attempts)

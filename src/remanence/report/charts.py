@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,9 +48,9 @@ class Figure:
     svg: str
 
 
-def rates_figure(lines: Sequence[Line]) -> Figure | None:
-    """Every rate against floor, base and ceiling."""
-    points = _points(lines, lambda r: _folded(metric_name(r), metric_detail(r)), SERIES[:4])
+def rates_figure(lines: Sequence[Line], who: Mapping[str, str] = WHO) -> Figure | None:
+    """Every rate against floor, base and ceiling, under the names of `who`."""
+    points = _points(lines, lambda r: _folded(metric_name(r), metric_detail(r)), SERIES[:4], who)
     if not points:
         return None
     axis = alt.Axis(
@@ -134,7 +134,9 @@ def auc_figure(lines: Sequence[Line]) -> Figure | None:
     )
 
 
-def _points(lines: Sequence[Line], label: Callable[[Line], Any], series: Sequence[str]) -> list[dict[str, Any]]:
+def _points(
+    lines: Sequence[Line], label: Callable[[Line], Any], series: Sequence[str], names: Mapping[str, str] = WHO
+) -> list[dict[str, Any]]:
     """One dict per point; the words of its tooltip are made here, so that all charts speak alike."""
     found: list[dict[str, Any]] = []
     for line in lines:
@@ -144,7 +146,7 @@ def _points(lines: Sequence[Line], label: Callable[[Line], Any], series: Sequenc
             value = share(line, _PREFIX[who])
             if place is not None and value is not None:
                 found.append({"label": place, "at": at, "who": who, "rate": value.rate, "low": value.low,
-                              "high": value.high, "name": WHO[who], "shown": percent(value.rate),
+                              "high": value.high, "name": names[who], "shown": percent(value.rate),
                               "interval": f"{span(value.low, value.high)} %", "count": count(value)})  # fmt: skip
     return found
 

@@ -5,12 +5,16 @@ Unless the user asked to reveal it, no training text leaves this file, only its 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from remanence.report.audit import Audit
+from remanence.report.origins import TEXT_NAMES
+from remanence.report.passages import Span, cut, pair, source_facts, source_title
 from remanence.report.words import Line, plural
+
+_SAID = {"tuned": "The fine-tuned model's answer, against all training rows",
+         "base": "The base model's answer, against all training rows"}  # fmt: skip
 
 TAIL = 80
 """Words of a hidden prompt whose shape is drawn; of what stands before, only the count is told."""
@@ -24,16 +28,17 @@ _WHY = {
 
 def evidence(audit: Audit, *, reveal: bool) -> list[dict[str, Any] | None]:
     """One object per row of the ranking, in its order; None where nothing was asked."""
-    attempts = audit.attempts()
-    matches = audit.matches(list(attempts))
+    attempts = audit.attempts(n for line in audit.ranking for n in (line["attempt"], line["base_attempt"]))
+    matches = audit.matches(attempts)
 
     def said(number: int | None) -> dict[str, Any] | None:
         attempt = attempts.get(number) if number is not None else None
-        return None if attempt is None else _said(attempt, matches.get(number or 0, []), reveal)
+        return None if attempt is None else _said(attempt, _longest(matches.get(number or 0, [])), reveal)
 
     found: list[dict[str, Any] | None] = []
     for line in audit.ranking:
-        shown = next((attempts[n] for n in (line["attempt"], line["base_attempt"]) if n in attempts), None)
+        numbers = [n for n in (line["attempt"], line["base_attempt"]) if n in attempts]
+        shown = attempts[numbers[0]] if numbers else None
         found.append(
             None
             if shown is None
@@ -43,28 +48,62 @@ def evidence(audit: Audit, *, reveal: bool) -> list[dict[str, Any] | None]:
                 "base": said(line["base_attempt"]),
                 "expected": _text(shown["expected"], reveal),
                 "how": _how(shown),
+                "pairs": [
+                    _side_by_side(_SAID[attempts[n]["target"]], attempts[n], matches[n], reveal)
+                    for n in numbers
+                    if any(m["length"] is None for m in matches.get(n, []))
+                ],
             }
         )
     return found
 
 
+def text_evidence(audit: Audit, numbers: Sequence[int], *, reveal: bool) -> list[dict[str, Any] | None]:
+    """One object per text of a match: what it was asked, what it says, and the passages of training rows beside it."""
+    attempts = audit.attempts(numbers)
+    matches = audit.matches(numbers)
+    origins = {line["attempt"]: line for line in audit.origins}
+    found: list[dict[str, Any] | None] = []
+    for number in numbers:
+        attempt = attempts[number]
+        beside = _side_by_side("The text", attempt, matches.get(number, []), reveal)
+        beside["facts"] = _origin_facts(origins[number])
+        prompt = _text(attempt["prompt"], reveal, tail=TAIL) if attempt["prompt"] else None
+        found.append({"prompt": prompt, "pairs": [beside]})
+    return found
+
+
+def _side_by_side(title: str, attempt: Line, matches: Sequence[Line], reveal: bool) -> dict[str, Any]:
+    beside = pair(attempt, [m for m in matches if m["length"] is None])
+    sources: list[dict[str, Any]] = []
+    for number, (match, spans) in enumerate(beside.sources, start=1):
+        text = match["record_text"]
+        shown = {"size": "", "pieces": []} if text is None else _cut(text, spans, reveal)
+        several = number if beside.starts and text is not None else None
+        sources.append({"title": source_title(match, several), "facts": source_facts(match), **shown})
+    shown = _cut(attempt["answer"] or "", beside.spans, reveal, beside.starts)
+    return {"title": title, **shown, "facts": [], "sources": sources}
+
+
+def _longest(matches: Sequence[Line]) -> list[Line]:
+    """The longest shared spans, in tokens, without what the detector found."""
+    return [m for m in matches if m["length"] is not None]
+
+
 def pieces(text: str, matches: Sequence[Line]) -> list[tuple[str, str]]:
-    """The text cut where a span begins or ends: (kind, piece) with kind plain, own, corpus or copied.
+    """The text cut where a longest span begins or ends: (kind, piece) with kind plain, own, corpus or copied.
 
     A span of the row's own text wins over the same words in another row; `copied` stood in the prompt already.
     """
-    spans = [
-        (max(0, m["char_start"]), min(len(text), m["char_end"]), "copied" if m["in_prompt"] else str(m["whose"]))
+    return cut(text, _spans(matches))
+
+
+def _spans(matches: Sequence[Line]) -> list[Span]:
+    return [
+        Span(m["char_start"], m["char_end"], "copied" if m["in_prompt"] else str(m["whose"]))
         for m in matches
         if m["char_start"] is not None and m["char_end"] is not None
     ]
-    cuts = sorted({0, len(text), *(c for low, high, _ in spans if low < high for c in (low, high))})
-    found: list[tuple[str, str]] = []
-    for low, high in itertools.pairwise(cuts):
-        kinds = {kind for start, end, kind in spans if start <= low and high <= end}
-        kind = next((k for k in ("own", "copied", "corpus") if k in kinds), "plain")
-        found.append((kind, text[low:high]))
-    return found
 
 
 def shape(text: str) -> list[int]:
@@ -78,15 +117,25 @@ def size(text: str) -> str:
 
 
 def _text(text: str | None, reveal: bool, matches: Sequence[Line] = (), tail: int | None = None) -> dict[str, Any]:
-    """Text for the page: pieces of [kind, words] when revealed, of [kind, word lengths] when hidden."""
+    """Text for the page with its longest spans; of a hidden one, the first words may be left out."""
     text = text or ""
-    if reveal:
-        return {"size": size(text), "pieces": [[kind, piece] for kind, piece in pieces(text, matches)]}
-    hidden = [[kind, shape(piece)] for kind, piece in pieces(text, matches)]
-    before = max(0, len(text.split()) - tail) if tail is not None else 0
-    if before:
-        hidden = [["plain", shape(text)[before:]]]
-    return {"size": size(text), "pieces": hidden, "before": before}
+    shown = _cut(text, _spans(matches), reveal)
+    before = 0 if reveal or tail is None else max(0, len(text.split()) - tail)
+    return {**shown, "pieces": [["plain", shape(text)[before:]]], "before": before} if before else shown
+
+
+def _cut(text: str, spans: Sequence[Span], reveal: bool, starts: Mapping[int, int] | None = None) -> dict[str, Any]:
+    """Text for the page: pieces of [kind, words] when revealed, of [kind, word lengths] when hidden.
+
+    A piece that begins where `starts` has a number carries it as its third part.
+    """
+    shown: list[list[Any]] = []
+    place = 0
+    for kind, piece in cut(text, spans):
+        number = (starts or {}).get(place)
+        shown.append([kind, piece if reveal else shape(piece), *([number] if number else [])])
+        place += len(piece)
+    return {"size": size(text), "pieces": shown, **({} if reveal else {"before": 0})}
 
 
 def _said(attempt: Line, matches: Sequence[Line], reveal: bool) -> dict[str, Any]:
@@ -116,6 +165,21 @@ def _facts(attempt: Line, matches: Sequence[Line]) -> list[str]:
         facts.append("A close call: asked again alone in full precision, with the same result.")
     elif attempt["recheck"] == "overturned":
         facts.append("A close call: asked again alone in full precision, and it did not come back.")
+    return facts
+
+
+def _origin_facts(line: Line) -> list[str]:
+    """Sentences about a judged text, without any of its words."""
+    if line["reason"]:
+        return [f"Not measurable: {line['reason']}."]
+    whose = ", ".join(f"{line[origin]:,} {name.lower()}" for origin, name in TEXT_NAMES.items() if line[origin])
+    facts = [f"Words: {whose}."]
+    if line["p_value"] is None and not line["most_bits"]:
+        return []  # the published detector counts no bits
+    told = f"Its best run has {plural(round(line['bits']), 'bit')}"
+    facts.append(f"{told} of the {line['most_bits']:.0f} that it would have if all of its words were one.")
+    if line["p_value"] is not None:
+        facts.append(f"p = {line['p_value']:.2g} against held-out texts of its length.")
     return facts
 
 

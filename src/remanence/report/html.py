@@ -1,7 +1,7 @@
 """The report: one HTML file that starts with the verdict and needs neither network nor model.
 
 Everything is inside the file, and its content-security policy forbids the browser to load anything or to run any
-script but the report's own three, named by their hashes: training text that looks like a script stays text.
+script but the report's own, named by their hashes: training text that looks like a script stays text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -21,17 +21,22 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from remanence.core.run import Run
-from remanence.report import sections
+from remanence.report import origins, sections
 from remanence.report.audit import Audit
 from remanence.report.charts import Figure, rates_figure
-from remanence.report.evidence import evidence
-from remanence.report.words import bound, plural
+from remanence.report.evidence import evidence, text_evidence
+from remanence.report.words import Line, bound, plural
 
 CHUNK = 100
 """Rows of evidence in one block; a block is parsed when one of its rows is opened."""
 
+MOST = 2000
+"""Texts of a match whose evidence is in the file, most surprising first; of the others only the numbers are."""
+
 COLUMNS = ("rank", "id", "comes_back", "shortest_prefix", "longest_run", "strength", "log_p", "queries", "p_value",
            "q_value", "copies", "near", "num_supervised")  # fmt: skip
+
+TEXT_COLUMNS = ("rank", "id", "found", "bits", "p_value", "q_value", "copied", "num_words", "train_id", "whose", "rows")
 
 
 def write_report(run: Run, *, reveal: bool = False) -> Path:
@@ -43,18 +48,15 @@ def write_report(run: Run, *, reveal: bool = False) -> Path:
 def render(audit: Audit, *, reveal: bool = False) -> str:
     """The whole page."""
     all_rates = audit.main_rates()
-    shown, folded = sections.curves(audit)
-    breakdowns = sections.breakdowns(audit)
-    members = sections.membership(audit)
-    first = rates_figure(all_rates)
-    figures = [first, *shown, *folded, *(b["figure"] for b in breakdowns)]
-    figures.append(members.figure if members else None)
-    scripts = [bundle(), _asset("page.js"), _asset("rows.js")]
+    first = rates_figure(all_rates, audit.who)
+    page = _match_page(audit, reveal) if audit.is_match else _audit_page(audit, reveal)
+    figures: list[Figure | None] = [first, *page.pop("figures")]
+    scripts = [bundle(), _asset("page.js"), _asset("cards.js"), _asset("rows.js")]
     assert not any("</script" in script for script in scripts)
     pages = Environment(
         loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return pages.get_template("report.html.j2").render(
+    return pages.get_template("match.html.j2" if audit.is_match else "report.html.j2").render(
         audit=audit,
         reveal=reveal,
         plural=plural,
@@ -62,21 +64,52 @@ def render(audit: Audit, *, reveal: bool = False) -> str:
         headline=sections.headline(audit),
         rates=sections.rate_rows(all_rates),
         rates_figure=first,
-        curves=shown,
-        more_curves=folded,
-        breakdowns=breakdowns,
-        membership=members,
+        shares=origins.shares(audit),
+        calibration=origins.calibration(audit),
+        calibration_line=origins.calibration_line(audit),
         methods=sections.methods(audit),
         settings=sections.settings(audit),
-        num_back=sum(bool(line["comes_back"]) for line in audit.ranking),
         svg=_svg,
         style=Markup(_asset("report.css") + _asset("rows.css")),
         scripts=[Markup(script) for script in scripts],
         hashes=[_hash(script) for script in scripts],
         specs=embedded({f.name: f.spec for f in figures if f is not None}),
-        rows=embedded({name: [_plain(line[name]) for line in audit.ranking] for name in COLUMNS}),
-        evidence=list(_chunks(evidence(audit, reveal=reveal))),
+        **page,
     )
+
+
+def _audit_page(audit: Audit, reveal: bool) -> dict[str, Any]:
+    """What only the report of an audit has."""
+    shown, folded = sections.curves(audit)
+    breakdowns = sections.breakdowns(audit)
+    members = sections.membership(audit)
+    return {
+        "curves": shown,
+        "more_curves": folded,
+        "breakdowns": breakdowns,
+        "membership": members,
+        "figures": [*shown, *folded, *(b["figure"] for b in breakdowns), members.figure if members else None],
+        "num_back": sum(bool(line["comes_back"]) for line in audit.ranking),
+        "rows": _columns(COLUMNS, audit.ranking),
+        "evidence": list(_chunks(evidence(audit, reveal=reveal))),
+    }
+
+
+def _match_page(audit: Audit, reveal: bool) -> dict[str, Any]:
+    """What only the report of a match has."""
+    texts = origins.texts(audit)
+    numbers = [line["attempt"] for line in texts[:MOST]]
+    return {
+        "figures": [],
+        "texts": texts,
+        "most": MOST,
+        "rows": _columns(TEXT_COLUMNS, texts),
+        "evidence": list(_chunks(text_evidence(audit, numbers, reveal=reveal))),
+    }
+
+
+def _columns(names: Sequence[str], lines: Sequence[Line]) -> Markup:
+    return embedded({name: [_plain(line[name]) for line in lines] for name in names})
 
 
 def embedded(value: Any) -> Markup:

@@ -61,21 +61,20 @@ class Cell:
     count: str
 
 
-def strips(headline: Line) -> tuple[list[Strip], str]:
+def strips(shares: Mapping[str, Share | None], names: Mapping[str, str] = WHO) -> tuple[list[Strip], str]:
     """The rate, floor, base and ceiling on one scale, and where that scale ends."""
-    shares = {"tuned": share(headline), **{who: share(headline.get(who)) for who in ("floor", "base", "ceiling")}}
     measured = [s.high for who, s in shares.items() if s is not None and who != "ceiling"]
     ends = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75)
     end = next((e for e in ends if e >= 1.04 * max(measured, default=1)), 1.0)
-    return [_strip(who, s, end) for who, s in shares.items() if s is not None], f"{100 * end:g}\u00a0%"
+    return [_strip(who, names[who], s, end) for who, s in shares.items() if s is not None], f"{100 * end:g}\u00a0%"
 
 
-def _strip(who: str, s: Share, end: float) -> Strip:
+def _strip(who: str, name: str, s: Share, end: float) -> Strip:
     def place(rate: float) -> float:
         return round(100 * min(rate, end) / end, 2)
 
     width = round(place(s.high) - place(s.low), 2)
-    words = (WHO[who], count(s), percent(s.rate), span(s.low, s.high))
+    words = (name, count(s), percent(s.rate), span(s.low, s.high))
     return Strip(who, *words, place(s.low), width, place(s.rate), s.rate > end)
 
 
@@ -182,10 +181,13 @@ def _auc(line: Line) -> Cell | None:
 
 def methods(audit: Audit) -> list[tuple[str, str]]:
     """What each metric and measure in this run means."""
-    metrics = list(dict.fromkeys(str(r["metric"]) for r in audit.rates))
-    measures = list(dict.fromkeys(fold(str(r["measure"])) for r in audit.membership))
-    found = [METRICS[m] for m in metrics if m in METRICS] + [MEASURES[m] for m in measures if m in MEASURES]
-    return [*found, METRICS["strength"]] if audit.ranking and "strength" not in metrics else found
+    metrics = dict.fromkeys(str(r["metric"]) for r in audit.rates)
+    if audit.ranking:
+        metrics["strength"] = None
+    if audit.origins:
+        metrics |= dict.fromkeys(("verbatim", "paraphrase", "idea", "bits"))
+    measures = dict.fromkeys(fold(str(r["measure"])) for r in audit.membership)
+    return [METRICS[m] for m in metrics if m in METRICS] + [MEASURES[m] for m in measures if m in MEASURES]
 
 
 def settings(audit: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -199,10 +201,10 @@ def settings(audit: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
                 words = f"{thing.get('name')}{rows}, fingerprint {thing.get('fingerprint')}"
                 things.append((f"{label}, {which}", words))
     asked = [(key.replace("_", " "), _value(value)) for key, value in (spec.get("settings") or {}).items()]
-    asked.append(("seed", _value(spec.get("seed"))))
+    asked += [(name, _value(spec[name])) for name in ("seed", "tokenization") if name in spec]
     versions = {"remanence": audit.version(), **(spec.get("versions") or {})}
     return [
-        ("Models and data", things),
+        ("Data" if audit.is_match else "Models and data", things),
         ("Settings", asked),
         ("Versions", [(name, _value(value)) for name, value in versions.items()]),
     ]
@@ -211,8 +213,14 @@ def settings(audit: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
 def headline(audit: Audit) -> dict[str, Any]:
     """The big number with its interval, as words."""
     given: Mapping[str, Any] = audit.verdict.get("headline") or {}
+    baselines = ("floor", "base", "ceiling")
+    beside = {who: share(given.get(who)) for who in baselines}
+    kinds = audit.rates_by("kind", "match")
+    if audit.is_match and kinds:
+        given = kinds[0]
+        beside = {who: share(given, f"{who}_") for who in baselines}
     value = share(given)
-    bars, end = strips(given)
+    bars, end = strips({"tuned": value, **beside}, audit.who)
     excess = _difference(given, "excess")
     words = None if value is None else {"number": figure(value.rate), "interval": span(value.low, value.high),
                                         "count": count(value)}  # fmt: skip

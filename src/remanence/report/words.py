@@ -18,8 +18,26 @@ WHO = {
 }
 """What a rate is held against, under the same names and colours throughout."""
 
+TEXTS = {
+    "tuned": "Your texts",
+    "floor": "Held-out texts",
+    "base": "Base model",
+    "ceiling": "Ceiling: copies of training rows",
+}
+"""The same where there are only texts and no model."""
+
 MODELS = {"tuned": "Fine-tuned model", "base": "Base model", "blind": "Blind guess that sees no model"}
 """What tells training rows from held-out ones."""
+
+KINDS = {"verbatim": "Word for word", "paraphrase": "In other words", "idea": "The idea"}
+"""Kind of a match to its name."""
+
+NESTED = {
+    "verbatim": "Repeats rows word for word",
+    "paraphrase": "... or in other words",
+    "idea": "... or the idea",
+}
+"""Rates of matches, each kind with all stronger ones."""
 
 METRICS = {
     "greedy": (
@@ -40,6 +58,29 @@ METRICS = {
     "strength": (
         "Extraction strength",
         "The share of a row that need not be given away before greedy decoding completes all the rest of it.",
+    ),
+    "verbatim": (
+        "Word for word",
+        "Every run of words that a text shares with any training row, runs of one row chained over small gaps. It "
+        "counts when its words are more surprising, in bits, than what all but a stated share of held-out texts of "
+        "that length have in common with the training rows. What stood in the prompt and what held-out texts say too "
+        "is taken out first.",
+    ),
+    "paraphrase": (
+        "In other words",
+        "A passage whose words stand in one passage of a training row in another order or with others between them: "
+        "sentence alignment over the rows that retrieval brings up, with a threshold from held-out texts as well.",
+    ),
+    "idea": (
+        "The idea",
+        "The text is closer to the row it was asked about than to rows with similar prompts. Asked only where nothing "
+        "stronger was found and the row is known; the p-value is the row's rank among those decoys.",
+    ),
+    "bits": (
+        "Bits, E-value, p-value",
+        "Bits say how unlikely the shared words are by a background model of the language. The E-value says how many "
+        "matches as surprising chance brings over the whole corpus. The p-value is the share of held-out texts that "
+        "reach as much, and it alone decides.",
     ),
 }
 """Metric of `rates` to (name, explanation)."""
@@ -139,14 +180,19 @@ def bound(sentence: str) -> str:
 def metric_name(line: Line) -> str:
     """What a line of `rates` is called."""
     metric = str(line["metric"])
+    if metric == "match":
+        return NESTED.get(str(line["value"]), "Repeats a training row")
     return METRICS.get(metric, (metric, ""))[0]
 
 
 def metric_detail(line: Line) -> str:
     """What stands under the name: n, the sampling scheme and p."""
-    value = str(line.get("value") or "")
+    value, detail = str(line.get("value") or ""), str(line.get("detail") or "")
+    if line["metric"] == "match":
+        alpha = detail.removeprefix("alpha=")
+        return f"at {percent(float(alpha))} false alarms" if alpha else ""
     drawn = f"{int(value):,} samples" if line["by"] == "n" and value.isdigit() else "" if value == "all" else value
-    return ", ".join(part for part in (drawn, str(line.get("detail") or "")) if part)
+    return ", ".join(part for part in (drawn, detail) if part)
 
 
 def fold(measure: str) -> str:

@@ -1,0 +1,183 @@
+"""Whose words are these: shares by origin, the thresholds that chance sets, and the texts, most surprising first."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from remanence.measure.plagiarism.said import KINDS as STRENGTH
+from remanence.measure.plagiarism.said import ORIGINS
+from remanence.report.audit import Audit
+from remanence.report.sections import Cell
+from remanence.report.words import KINDS, Line, percent, span
+
+NAMES = {
+    "prompt": "From the prompt",
+    "common": "Common phrase",
+    "own": "Own row",
+    "both": "Own and another",
+    "other": "Other row",
+    "new": "New",
+}
+"""Where a word comes from, in the order of the bar."""
+
+TEXT_NAMES = NAMES | {"own": "Row asked about", "both": "It and another", "other": "Training row"}
+"""The same where most texts were asked about no row."""
+
+SIDES = {
+    "tuned": ("said", "tuned", "train"),
+    "floor": ("said", "tuned", "heldout"),
+    "base": ("said", "base", "train"),
+    "ceiling": ("ceiling", "tuned", "train"),
+}
+"""Who spoke to (side of `origins`, target and group of `attempts`)."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of the bar."""
+
+    origin: str
+    name: str
+    words: int
+    width: float
+    """Per cent of the bar."""
+    share: str
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Whose words a group of texts is made of."""
+
+    who: str
+    name: str
+    num_texts: int
+    num_words: int
+    parts: list[Part]
+
+
+def shares(audit: Audit) -> list[Shares]:
+    """One bar for each who spoke; none where the detector does not tell whose words they are."""
+    if (audit.spec.get("settings") or {}).get("detector") == "pan2015":
+        return []
+    asked = audit.asked()
+    sides = {"tuned": ("said", "given", "generated")} if audit.is_match else SIDES
+    names = TEXT_NAMES if audit.is_match else NAMES
+    found: list[Shares] = []
+    for who, (side, target, group) in sides.items():
+        here = [
+            line
+            for line in audit.origins
+            if line["side"] == side
+            and (asked[line["attempt"]]["target"], asked[line["attempt"]]["group"]) == (target, group)
+        ]
+        total = sum(line["num_words"] for line in here)
+        if not total:
+            continue
+        counts = {origin: sum(line[origin] for line in here) for origin in ORIGINS}
+        parts = [
+            Part(origin, names[origin], words, round(100 * words / total, 3), percent(words / total))
+            for origin, words in counts.items()
+        ]
+        found.append(Shares(who, audit.who[who], len(here), total, parts))
+    return found
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Thresholds in bits by kind, length and false-alarm rate, and the rates that came of them."""
+
+    alphas: list[str]
+    kinds: list[tuple[str, list[Cell | None], list[tuple[str, list[Cell | None]]]]]
+    """(kind, realised rate at each alpha, [(length, threshold at each alpha; None = refused)])."""
+    remarks: list[str]
+
+
+def calibration(audit: Audit) -> Calibration | None:
+    """The section, or None where nothing was held out."""
+    if not audit.calibration:
+        return None
+    asked_for = (audit.spec.get("settings") or {}).get("alpha")
+    alphas = sorted({line["alpha"] for line in audit.calibration})
+    kinds: list[tuple[str, list[Cell | None], list[tuple[str, list[Cell | None]]]]] = []
+    remarks: dict[str, None] = {}
+    for kind in dict.fromkeys(str(line["kind"]) for line in audit.calibration):
+        lines = {(line["num_words"], line["alpha"]): line for line in audit.calibration if line["kind"] == kind}
+        lengths = sorted({num_words for num_words, _ in lines})
+        first = {alpha: next((line for (_, a), line in lines.items() if a == alpha), None) for alpha in alphas}
+        rows: list[tuple[str, list[Cell | None]]] = []
+        for place, length in enumerate(lengths):
+            name = f"{length} words{' or more' if place == len(lengths) - 1 else ''}"
+            rows.append((name, [_threshold(lines.get((length, alpha))) for alpha in alphas]))
+        kinds.append((KINDS.get(kind, kind), [_realised(line) for line in first.values()], rows))
+        remarks |= dict.fromkeys(str(line["reason"]) for line in lines.values() if line["reason"])
+    if any(line["few"] and line["bits"] is not None for line in audit.calibration):
+        remarks["few: fewer than ten held-out pieces lie above this threshold, so it may be off"] = None
+    heads = [f"{100 * alpha:g}\u00a0%{' (asked for)' if alpha == asked_for else ''}" for alpha in alphas]
+    return Calibration(heads, kinds, list(remarks))
+
+
+def calibration_line(audit: Audit) -> str:
+    """One sentence: what was asked for, and what held-out texts really gave. Empty where nothing was held out."""
+    alpha = (audit.spec.get("settings") or {}).get("alpha")
+    told: list[str] = []
+    for kind in ("verbatim", "paraphrase"):
+        line = next((x for x in audit.calibration if x["kind"] == kind and x["alpha"] == alpha), None)
+        rate = _realised(line)
+        if rate is not None:
+            told.append(f"{rate.count} ({rate.rate}, {rate.interval}) as {KINDS[kind].lower()}")
+    if not told or alpha is None:
+        return ""
+    return f"Thresholds are set to flag {100 * alpha:g} % of held-out texts; the other half's flag {', '.join(told)}."
+
+
+def _threshold(line: Line | None) -> Cell | None:
+    if line is None or line["bits"] is None:
+        return None
+    return Cell(f"{line['bits']:.0f} bits", "few" if line["few"] else "", f"{line['num_null']:,} pieces")
+
+
+def _realised(line: Line | None) -> Cell | None:
+    if line is None or not line["realised_n"]:
+        return None
+    hits, n = line["realised_hits"], line["realised_n"]
+    return Cell(percent(hits / n), span(line["realised_low"], line["realised_high"]), f"{hits:,} of {n:,}")
+
+
+def texts(audit: Audit) -> list[dict[str, Any]]:
+    """The judged texts of a match, most surprising first: labelled ones by p-value, then bits; unmeasurable ones last.
+
+    `found` is the kind, "none" or "not measurable"; `copied` the share of words that stand in training rows.
+    """
+    asked = audit.asked()
+    first: dict[int, list[Line]] = {}
+    for line in audit.run.lines("matches") if audit.origins else []:
+        first.setdefault(line["attempt"], []).append(line)
+    told = bool(shares(audit))
+    found: list[dict[str, Any]] = []
+    for line in audit.origins:
+        matches = first.get(line["attempt"], [])
+        best = matches[0] if matches else None
+        num, copied = line["num_words"], line["own"] + line["both"] + line["other"]
+        found.append({
+            "attempt": line["attempt"], "id": asked[line["attempt"]]["id"], "num_words": num,
+            "found": "not measurable" if line["reason"] else line["label"] or "none",
+            "bits": line["bits"] if best is None or best["bits"] is None else best["bits"],
+            "p_value": line["p_value"] if best is None else best["p_value"], "q_value": line["q_value"],
+            "train_id": None if best is None else best["train_id"],
+            "whose": None if best is None else best["whose"],
+            "rows": len({m["train_row"] for m in matches}), "copied": copied / num if told and num else None,
+        })  # fmt: skip
+    if not told:
+        for line in found:
+            line |= {"bits": None, "p_value": None}
+    found.sort(key=_surprise)
+    return [{"rank": rank, **line} for rank, line in enumerate(found, start=1)]
+
+
+def _surprise(line: Line) -> tuple[Any, ...]:
+    p = math.inf if line["p_value"] is None else line["p_value"]
+    strength = STRENGTH.index(line["found"]) if line["found"] in STRENGTH else len(STRENGTH)
+    order = (line["found"] == "not measurable", line["found"] == "none")
+    return (*order, p, -(line["bits"] or 0.0), strength, line["attempt"])

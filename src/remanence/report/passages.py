@@ -1,0 +1,116 @@
+"""Side by side: what was said, with the words lit that stand in a training row, and the passages of those rows.
+
+Words of a run that the prompt has too are marked as copied from there; what is lit on the left is lit on the right.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remanence.measure.plagiarism.evidence import MIN_WORDS
+from remanence.report.words import KINDS, Line, plural
+from remanence.text.covered import covered_by_other
+from remanence.text.words import Words, words_of
+
+RANK = ("own", "both", "other", "copied", "corpus", "passage")
+"""Where marks lie on the same words, the first wins. `passage`: inside a match, and not in the training row."""
+
+RUN = {"verbatim": 2}
+"""Words in a row that both sides must share to be lit; one for what is said in other words."""
+
+_WHOSE = {"own": "the row asked about", "other": "another row", "both": "the row asked about, and others have it too"}
+
+
+class Span(NamedTuple):
+    """Characters `start` to `end` (exclusive) of a text, and how they are marked."""
+
+    start: int
+    end: int
+    mark: str
+
+
+def cut(text: str, spans: Sequence[Span]) -> list[tuple[str, str]]:
+    """The text cut where a span begins or ends: (mark, piece), with the mark `plain` where there is no span."""
+    inside = [Span(max(0, s.start), min(len(text), s.end), s.mark) for s in spans]
+    cuts = sorted({0, len(text), *(c for s in inside if s.start < s.end for c in (s.start, s.end))})
+    found: list[tuple[str, str]] = []
+    for low, high in itertools.pairwise(cuts):
+        marks = {s.mark for s in inside if s.start <= low and high <= s.end}
+        found.append((next((mark for mark in RANK if mark in marks), "plain"), text[low:high]))
+    return found
+
+
+def shared_words(one: str, other: str, least: int, mark: str, shift: int = 0) -> list[Span]:
+    """The stretches of `one` whose words stand in runs of at least `least` words that `other` has too.
+
+    `shift` is added to the places, for a passage of a longer text.
+    """
+    words = words_of([one])
+    covered = covered_by_other(words, words_of([other]), np.zeros(1, np.int64), least)
+    return [Span(low + shift, high + shift, mark) for low, high in _stretches(words, covered)]
+
+
+def _stretches(words: Words, covered: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last character of the covered words that stand next to each other."""
+    change = np.flatnonzero(np.diff(np.concatenate(([0], covered.view(np.int8), [0]))))
+    lows, highs = words.starts[change[::2]].tolist(), words.ends[change[1::2] - 1].tolist()
+    return list(zip(lows, highs, strict=True))
+
+
+class Pair(NamedTuple):
+    """A text and the passages of training rows that it has words of."""
+
+    spans: list[Span]
+    """Of the text."""
+    starts: dict[int, int]
+    """Where a match begins in the text: character to its number, counted from 1; empty where there is one only."""
+    sources: list[tuple[Line, list[Span]]]
+    """Each match in the order of the text, with the spans of its `record_text`."""
+
+
+def pair(attempt: Line, matches: Sequence[Line]) -> Pair:
+    """What the detector found in an attempt, to be drawn side by side; `matches` are its lines with a null `length`."""
+    text, prompt = attempt["answer"] or "", attempt["prompt"] or ""
+    copied = shared_words(text, prompt, MIN_WORDS, "copied") if prompt else []
+    inside = [m for m in matches if m["char_start"] is not None and m["kind"] != "idea"]
+    spans, sources = list(copied), list[tuple[Line, list[Span]]]()
+    for match in sorted(inside, key=lambda m: m["char_start"]):
+        start, end, record = match["char_start"], match["char_end"], match["record_text"] or ""
+        least, whose = RUN.get(match["kind"], 1), str(match["whose"])
+        said = shared_words(text[start:end], record, least, whose, start)
+        spans += [Span(start, end, "passage"), *(s for s in said if not _within(s, copied))]
+        sources.append((match, shared_words(record, text[start:end], least, whose)))
+    several = len(sources) > 1
+    starts = {int(m["char_start"]): n for n, (m, _) in enumerate(sources, start=1)} if several else {}
+    return Pair(spans, starts, sources + [(m, list[Span]()) for m in matches if m["kind"] == "idea"])
+
+
+def _within(span: Span, others: Sequence[Span]) -> bool:
+    return any(o.start <= span.start and span.end <= o.end for o in others)
+
+
+def source_title(match: Line, number: int | None) -> str:
+    """Training row chat-0042, with the number that stands in the text."""
+    return f"{f'{number} · ' if number else ''}Training row {match['train_id']}"
+
+
+def source_facts(match: Line) -> list[str]:
+    """Sentences about a match, without any of its words."""
+    facts = [f"{KINDS[match['kind']]}, from {_WHOSE[match['whose']]}."]
+    if match["bits"] is not None:
+        words = plural(match["words"], "equal word" if match["kind"] == "verbatim" else "word")
+        chance = "" if match["e_value"] is None else f"; chance brings {_small(match['e_value'])} such (E-value)"
+        facts.append(f"{words}, {plural(round(match['bits']), 'bit')}{chance}.")
+    if match["p_value"] is not None:
+        beside = "rows with similar prompts" if match["kind"] == "idea" else "held-out texts of this length"
+        facts.append(f"p = {_small(match['p_value'])}: the share of {beside} that reach as much.")
+    return facts
+
+
+def _small(value: float) -> str:
+    return f"{value:.2g}" if value >= 0.0001 else f"{value:.0e}".replace("e-0", "e-")
