@@ -61,6 +61,7 @@ def match(
     data: Any,
     *,
     heldout: Any = None,
+    base: str | Path | Target | None = None,
     out: str | Path = "remanence-match",
     index: str | Path | None = None,
     resume: bool = False,
@@ -73,7 +74,8 @@ def match(
 
     `generated`: a path, a list of dicts or `Record`s, or a `datasets.Dataset`, in one form: `text`, or `prompt` +
     `completion` (only the completion is judged, and copying from the prompt is not memory), or `messages`. `data` and
-    `heldout` as for `audit`; training rows stream. `index`: folder of the index, made once and used again. `settings`:
+    `heldout` as for `audit`; training rows stream. `index`: folder of the index, made once and used again. `base`: the
+    model before fine-tuning, for `background="base"`. `settings`:
     the fields of `MatchSettings`. Raises `RemanenceError` on bad input.
     """
     chosen = MatchSettings(**settings)
@@ -83,9 +85,10 @@ def match(
     by_path = isinstance(data, str | Path)
     train = FileRecords(Path(data), Columns(**(columns or {}))) if by_path else records_from(data, **cast("Any", named))
     held = None if heldout is None else records_from(heldout, group="heldout", **named)
+    below = open_targets(base, None, AuditSettings())[0] if base is not None else None
     names = {"generated": data_name(generated), "train": data_name(data), "heldout": data_name(heldout)}
     result = run_match(
-        texts, train, held, out, chosen, index_folder=index, names=names, resume=resume, show=show_progress
+        texts, train, held, out, chosen, base=below, index_folder=index, names=names, resume=resume, show=show_progress
     )
     _ = write_report(result.run, reveal=reveal)
     return result

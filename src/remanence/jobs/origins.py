@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from remanence.core.errors import RemanenceError
 from remanence.core.schema import CALIBRATION, MATCHES, ORIGINS
+from remanence.core.target import Target
 from remanence.measure.plagiarism.chance import Chance
 from remanence.measure.plagiarism.index import PlagiarismIndex
-from remanence.measure.plagiarism.said import KINDS, Judged
+from remanence.measure.plagiarism.said import KINDS, Judged, Said
+from remanence.models.huggingface import HuggingFace
+from remanence.models.word_bits import word_bits
 from remanence.stats.calibration import ALPHAS
 from remanence.stats.fdr import q_values
+from remanence.text.background import Background, GivenBits
+from remanence.text.words import words_of
+
+Surprise = Callable[[Sequence[Said]], Background | None]
+"""From texts to what says how surprising their words are; None = the index's own model of the corpus."""
+
+
+def base_surprise(base: Target) -> Surprise:
+    """The base model as the judge of surprise: then a match is worth what fine-tuning had to add."""
+    if not isinstance(base, HuggingFace):
+        raise RemanenceError(f"{base.name} cannot say how surprising words are: it is no Hugging Face model.")
+
+    def surprise(said: Sequence[Said]) -> Background:
+        texts = [one.text for one in said]
+        return GivenBits(word_bits(base, texts, [one.prompt for one in said], words_of(texts)))
+
+    return surprise
 
 
 def origin_line(attempt: int, one: Judged, side: str = "said") -> dict[str, Any]:

@@ -62,6 +62,8 @@ def run_audit(
     """Audit a target that scores (and, unless `generate="none"`, generates) against its training rows."""
     if fail_if is not None:
         check_rule(fail_if, heldout is not None, base is not None)
+    if settings.background == "base" and base is None:
+        raise RemanenceError("--background base needs --base: without a base model it cannot say what surprises it.")
     if not train:
         raise RemanenceError("There are no training rows to audit: the data is empty.")
     targets = {"tuned": model} if base is None else {"tuned": model, "base": base}
@@ -85,7 +87,7 @@ def run_audit(
     found = judge(run, base is not None, [g.group for g in groups], settings)
     if not run.has("attempts.parquet"):
         _attack(run, targets, groups, rendered["train"], found, settings, show=show)
-    matching.match_attempts(run, train, heldout, settings, show=show)
+    matching.match_attempts(run, train, heldout, base, settings, show=show)
     facts = _facts(rendered["train"], data)
     held_facts = None if data.heldout is None else _heldout_facts(rendered["heldout"])
     return conclude(run, data, found, facts, held_facts, settings, fail_if)

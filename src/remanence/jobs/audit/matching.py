@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from remanence.core.progress import track
 from remanence.core.record import Record
 from remanence.core.run import Run
+from remanence.core.target import Target
 from remanence.jobs.audit.rates import Sides, line
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.origins import (
+    Surprise,
+    base_surprise,
     calibration_table,
     flags,
     match_lines,
@@ -41,6 +44,7 @@ def match_attempts(
     run: Run,
     train: Sequence[Record],
     heldout: Sequence[Record] | None,
+    base: Target | None,
     settings: AuditSettings,
     *,
     show: bool,
@@ -51,13 +55,14 @@ def match_attempts(
         return
     large = sum(len(record.plain) for record in train) > LARGE
     index = PlagiarismIndex.build(train, run.folder / "index" if large else None)
-    chance = _chance(index, heldout, settings)
+    surprise = base_surprise(base) if settings.background == "base" and base is not None else _by_corpus
+    chance = _chance(index, heldout, surprise, settings)
     shards = range(0, len(attempts), BATCH)
     with track("whose words are the answers", len(attempts), show=show) as advance:
         for shard, at in enumerate(shards):
             part = attempts[at : at + BATCH]
             if not (run.has(f"origins/{shard:05d}.parquet") and run.has(f"found/{shard:05d}.parquet")):
-                _judge(run, f"{shard:05d}", at, part, index, chance, settings)
+                _judge(run, f"{shard:05d}", at, part, index, chance, surprise, settings)
             advance(len(part))
     lines = [one for shard, _ in enumerate(shards) for one in run.lines(f"origins/{shard:05d}")]
     found = [one for shard, _ in enumerate(shards) for one in run.lines(f"found/{shard:05d}")]
@@ -70,11 +75,17 @@ def match_attempts(
     run.write_table("origins", to_arrow(with_q_values(lines, groups)))
 
 
-def _chance(index: PlagiarismIndex, heldout: Sequence[Record] | None, settings: AuditSettings) -> Chance | None:
+def _by_corpus(said: Sequence[Said]) -> None:
+    return None
+
+
+def _chance(
+    index: PlagiarismIndex, heldout: Sequence[Record] | None, surprise: Surprise, settings: AuditSettings
+) -> Chance | None:
     texts = [said_of(record, heldout=i) for i, record in enumerate(heldout or ())]
     if not words_of([one.text for one in texts]).keys.size:
         return None
-    return Chance.of(index, texts, seed=settings.seed)
+    return Chance.of(index, texts, seed=settings.seed, background=surprise(texts))
 
 
 def _judge(
@@ -84,6 +95,7 @@ def _judge(
     part: Sequence[dict[str, Any]],
     index: PlagiarismIndex,
     chance: Chance | None,
+    surprise: Surprise,
     settings: AuditSettings,
 ) -> None:
     said = [_said(attempt, attempt["answer"]) for attempt in part]
@@ -91,10 +103,10 @@ def _judge(
     best = [_said(part[i], part[i]["expected"]) for i in own]
     lines: list[dict[str, Any]] = []
     matches: list[dict[str, Any]] = []
-    for i, one in enumerate(index.match(said, chance, settings.alpha)):
+    for i, one in enumerate(index.match(said, chance, settings.alpha, surprise(said))):
         lines.append(origin_line(first + i, one))
         matches += match_lines(first + i, one, index)
-    for i, one in zip(own, index.match(best, chance, settings.alpha, decoys=0), strict=True):
+    for i, one in zip(own, index.match(best, chance, settings.alpha, surprise(best), 0), strict=True):
         lines.append(origin_line(first + i, one, "ceiling"))
     run.write_table(f"found/{name}", matches_to_arrow(matches))
     run.write_table(f"origins/{name}", to_arrow(lines))

@@ -26,6 +26,7 @@ LIKELIHOOD: dict[str, type[TableMeasure]] = {
 CHOICES = {
     "loss_on": ("auto", "all", "completion", "assistant"),
     "generate": ("auto", "all", "none"),
+    "background": ("corpus", "base"),
     "dtype": ("float32", "bfloat16", "float16"),
 }
 LEAST = {"new_tokens": 1, "max_length": 1, "attempts": 0, "seed": 0, "batch_tokens": 1, "shard_rows": 1}
@@ -59,6 +60,9 @@ class AuditSettings:
     """With generate=auto, at most so many rows per group are put to the model, worst first."""
     alpha: float = 0.01
     """Share of held-out texts that may be flagged as copied; sets the thresholds of the detector."""
+    background: Literal["corpus", "base"] = "corpus"
+    """What says how surprising a word is to the detector: n-grams of the training rows (the row that matches left out),
+    or the base model: then a match is worth what fine-tuning had to add."""
     seed: int = 0
     """Seed of everything drawn at random."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -21,11 +21,14 @@ from remanence.core.read import data_fingerprint
 from remanence.core.record import Record
 from remanence.core.run import Run, refuse_taken
 from remanence.core.schema import ATTEMPTS
+from remanence.core.target import Target
 from remanence.jobs.audit.rates import to_arrow as rates_to_arrow
 from remanence.jobs.match.published import judged_as_published
 from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.match.verdict import rate_lines, verdict
 from remanence.jobs.origins import (
+    Surprise,
+    base_surprise,
     calibration_table,
     match_lines,
     matches_to_arrow,
@@ -61,6 +64,7 @@ def run_match(
     out: Path | str,
     settings: MatchSettings,
     *,
+    base: Target | None = None,
     index_folder: Path | str | None = None,
     names: dict[str, Any] | None = None,
     resume: bool = False,
@@ -76,7 +80,7 @@ def run_match(
     told = _told(train)
     if not told["rows"]:
         raise RemanenceError("There are no training rows to compare with: the file is empty.")
-    run = Run.begin(out, _spec(texts, told, heldout, settings, names or {}), resume=resume)
+    run = Run.begin(out, _spec(texts, told, heldout, base, settings, names or {}), resume=resume)
     place = run.folder / "index" if index_folder is None else Path(index_folder)
     with track("indexing the training rows", 1, show=show) as advance:
         try:
@@ -86,8 +90,8 @@ def run_match(
         advance(1)
     number = {name: i for i, name in enumerate(index.ids)}
     said = [_said(record, number, settings.own_column) for record in texts]
-    chance, background = _chance(index, held, settings)
-    judge = _judge(index, chance, background, settings)
+    chance, surprise = _chance(index, held, base, settings)
+    judge = _judge(index, chance, surprise, settings)
     shards = range(0, len(said), settings.shard_rows)
     with track("whose words are the texts", len(said), show=show) as advance:
         for shard, at in enumerate(shards):
@@ -131,6 +135,7 @@ def _spec(
     texts: Sequence[Record],
     train: dict[str, Any],
     heldout: Sequence[Record] | None,
+    base: Target | None,
     settings: MatchSettings,
     names: dict[str, Any],
 ) -> dict[str, Any]:
@@ -145,6 +150,7 @@ def _spec(
         "settings": settings.spec(),
         "seed": settings.seed,
         "data": {"generated": told("generated", texts), "train": train, "heldout": held},
+        "models": {"base": None if base is None else {"name": base.name, "fingerprint": base.fingerprint}},
         "tokenization": TOKENIZATION,
         "versions": versions(),
     }
@@ -165,9 +171,9 @@ def _said(record: Record, number: dict[str, int], column: str) -> Said:
 
 
 def _chance(
-    index: PlagiarismIndex, held: list[Record], settings: MatchSettings
-) -> tuple[Chance | None, Background | None]:
-    """What held-out texts reach, and the background model that was asked for (None = the index's own)."""
+    index: PlagiarismIndex, held: list[Record], base: Target | None, settings: MatchSettings
+) -> tuple[Chance | None, Surprise]:
+    """What held-out texts reach, and what says how surprising words are."""
     background: Background | None = None
     if settings.background == "unigram":
         background = NGrams.fit(words_of(list(islice(index.texts, 100_000))), order=1)
@@ -178,19 +184,25 @@ def _chance(
         spared = np.random.default_rng(settings.seed).permutation(len(texts))[: len(texts) // 3].tolist()
         background = NGrams.fit(words_of([texts[i].text for i in spared]))
         texts = [one if i not in set(spared) else Said("", heldout=i) for i, one in enumerate(texts)]
+    surprise: Surprise = lambda said: background  # noqa: E731
+    if settings.background == "base":
+        if base is None:
+            raise RemanenceError("--background base needs --base, the model before fine-tuning.")
+        surprise = base_surprise(base)
     if settings.detector != "calibrated" or not any(one.text for one in texts):
-        return None, background
-    return Chance.of(index, texts, seed=settings.seed, background=background), background
+        return None, surprise
+    return Chance.of(index, texts, seed=settings.seed, background=surprise(texts)), surprise
 
 
-def _judge(
-    index: PlagiarismIndex, chance: Chance | None, background: Background | None, settings: MatchSettings
-) -> Judge:
+def _judge(index: PlagiarismIndex, chance: Chance | None, surprise: Surprise, settings: MatchSettings) -> Judge:
     if settings.detector == "pan2015":
         return lambda part: judged_as_published(index, part)
     alike = embedded if settings.likeness == "embed" else None
-    how = (chance, settings.alpha, background, settings.decoys, alike)
-    return lambda part: index.match(part, *how) if part else []
+
+    def judge(part: Sequence[Said]) -> list[Judged]:
+        return index.match(part, chance, settings.alpha, surprise(part), settings.decoys, alike) if part else []
+
+    return judge
 
 
 def _perfect(index: PlagiarismIndex, said: Sequence[Said], seed: int, most: int = 500) -> list[Said]:

@@ -9,7 +9,7 @@ from remanence.core.errors import RemanenceError
 
 DETECTORS = ("calibrated", "pan2015")
 LIKENESSES = ("words", "embed")
-BACKGROUNDS = ("corpus", "unigram", "heldout")
+BACKGROUNDS = ("corpus", "unigram", "heldout", "base")
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,10 @@ class MatchSettings:
     """Share of held-out texts that may be flagged as copied."""
     detector: Literal["calibrated", "pan2015"] = "calibrated"
     """calibrated, or pan2015: the published detector with the limits of Zeng et al. 2024, for comparison."""
-    background: Literal["corpus", "unigram", "heldout"] = "corpus"
+    background: Literal["corpus", "unigram", "heldout", "base"] = "corpus"
     """What says how surprising a word is: n-grams of the training corpus (the record that matches left out), its single
-    words, or n-grams of a third of the held-out texts, which then set no threshold."""
+    words, n-grams of a third of the held-out texts (which then set no threshold), or a base model: then a match is
+    worth what fine-tuning had to add."""
     decoys: int = 99
     """Records that the own one is ranked among, for ideas; 0 leaves ideas out."""
     likeness: Literal["words", "embed"] = "words"
