@@ -2,8 +2,8 @@
 
 Held-out texts go through the identical pipeline, whole and in pieces of the lengths that matter. Those of which half
 stands in one training record are quotations, not chance: they are counted and left out. A text is held against pieces
-of at least its own length. The realised false-alarm rate is measured crosswise: one half of the held-out texts sets
-the threshold, the other half is asked, then the other way round.
+of about its own length or more. The realised false-alarm rate is measured crosswise: one half of the held-out texts
+sets the threshold, the other half is asked, then the other way round.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ ALIGNED = 600
 """At most so many of each length go through the slower alignment."""
 LEAST = 1.0
 """Nulls that must lie above a threshold; with fewer than ten the run says that it rests on few."""
+FEW, NEARLY = 200, 2 / 3
+"""Fewer pieces of a length than this are filled up with pieces nearly as long."""
 WHOLE = 0
 """The length under which whole held-out texts (cut after the longest length) stand."""
 
@@ -102,8 +104,10 @@ class Chance:
         for length in (WHOLE, *lengths):
             of: Ints = np.arange(len(heldout))
             cut, of = (whole, of) if length == WHOLE else windows(whole, length)
+            shorter = max((n for n in lengths if n < length), default=0)
             usable = np.flatnonzero(~quoting[of] & (np.diff(cut.offsets) > 0))
-            if not usable.size:  # all of them quote: then nothing is known of chance, and every threshold is refused
+            usable = usable[_long_enough(np.diff(cut.offsets)[usable], shorter)]
+            if not usable.size:  # nothing is known of chance at this length, and its threshold is refused
                 for kind in nulls.values():
                     kind[length] = Null(np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
                 continue
@@ -197,6 +201,19 @@ def remaining(text: str, words: Words, number: int, masked: NDArray[np.bool_], *
     if not piece or not here:
         return "".join(chars)
     return "".join(chars[words.starts[here[0]] : words.ends[here[-1]]])
+
+
+def _long_enough(num_words: NDArray[np.integer[Any]], shorter: int) -> NDArray[np.bool_]:
+    """[P] may a piece speak for texts of more than `shorter` words? If it has more itself.
+
+    Where only few have, the longest that have nearly as many may too. A short text agrees with less, so without this
+    texts of 50 words are flagged in vain 29 times in a hundred instead of once where held-out texts have 12 words.
+    """
+    long = num_words > shorter
+    if long.sum() < FEW:
+        longest = np.argsort(-num_words, kind="stable")[:FEW]
+        long[longest] = num_words[longest] > NEARLY * shorter
+    return long
 
 
 def _places(words: Words, part: Words, of: Ints) -> Ints:
