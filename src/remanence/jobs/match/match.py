@@ -77,9 +77,8 @@ def run_match(
     held = _with_words(heldout)
     out = Path(out)
     refuse_taken(out, resume=resume)
-    told = _told(train)
-    if not told["rows"]:
-        raise RemanenceError("There are no training rows to compare with: the file is empty.")
+    _refuse(held, base, settings)
+    told = _told(train, texts, settings.own_column)
     run = Run.begin(out, _spec(texts, told, heldout, base, settings, names or {}), resume=resume)
     place = run.folder / "index" if index_folder is None else Path(index_folder)
     with track("indexing the training rows", 1, show=show) as advance:
@@ -90,7 +89,10 @@ def run_match(
         advance(1)
     number = {name: i for i, name in enumerate(index.ids)}
     said = [_said(record, number, settings.own_column) for record in texts]
-    chance, surprise = _chance(index, held, base, settings)
+    null, surprise = _null(index, held, base, settings)
+    chance = None
+    if settings.detector == "calibrated" and any(one.text for one in null):
+        chance = Chance.of(index, null, seed=settings.seed, background=surprise(null))
     judge = _judge(index, chance, surprise, settings)
     shards = range(0, len(said), settings.shard_rows)
     with track("whose words are the texts", len(said), show=show) as advance:
@@ -108,27 +110,45 @@ def run_match(
     lines = with_q_values(_gathered(run, "origins", len(shards)), ["said"] * len(said))
     run.write_table("origins", to_arrow(lines))
     best = judge(_perfect(index, said, settings.seed))
-    floor = [] if not held else judge([said_of(record, heldout=i) for i, record in enumerate(held)])
-    if chance is not None:  # quotations of training rows are no floor
-        floor = [one for one, out_of in zip(floor, chance.quoting, strict=True) if not out_of]
+    quoting = np.zeros(len(null), np.bool_) if chance is None else chance.quoting  # quotations are no floor
+    floor = judge([one for one, quotes in zip(null, quoting, strict=True) if one.text and not quotes])
     rates = rate_lines(lines, [origin_line(0, o) for o in floor] if held else None, [origin_line(0, o) for o in best])
     run.write_table("rates", rates_to_arrow(rates))
-    told = verdict(lines, run.lines("matches"), rates, chance, index, settings)
+    asked = any(one.own >= 0 for one in said)
+    told = verdict(lines, run.lines("matches"), rates, chance, index, settings, asked=asked)
     run.write_json("verdict.json", told)
     return Matched(run, told)
 
 
-def _told(train: Iterable[Record]) -> dict[str, Any]:
-    """Count and digest of the training rows, in one pass over them."""
+def _refuse(held: Sequence[Record], base: Target | None, settings: MatchSettings) -> None:
+    """What the settings need and is not there, before anything is begun."""
+    if settings.background == "heldout" and len(held) < 3:
+        raise RemanenceError("--background heldout needs --heldout with at least 3 texts.")
+    if settings.background == "base" and base is None:
+        raise RemanenceError("--background base needs --base, the model before fine-tuning.")
+
+
+def _told(train: Iterable[Record], texts: Sequence[Record], own_column: str) -> dict[str, Any]:
+    """Count and digest of the training rows, in one pass over them; every row that a text asks for must be there."""
+    asked = {own: one.id for one in texts if (own := _asked(one, own_column)) is not None}
     count = 0
 
     def plain() -> Iterator[str]:
         nonlocal count
         for record in train:
             count += 1
+            asked.pop(record.id, None)
             yield record.plain
 
-    return {"fingerprint": corpus_fingerprint(plain()), "rows": count}
+    told = {"fingerprint": corpus_fingerprint(plain()), "rows": count}
+    if not count:
+        raise RemanenceError("There are no training rows to compare with: the file is empty.")
+    for own, text in asked.items():
+        raise RemanenceError(
+            f"Generated text {text} says it was asked about training row {own!r}, and no row has that id: "
+            "check --own-column, or the ids of the training rows."
+        )
+    return told
 
 
 def _spec(
@@ -161,37 +181,35 @@ def _with_words(heldout: Sequence[Record] | None) -> list[Record]:
 
 
 def _said(record: Record, number: dict[str, int], column: str) -> Said:
+    asked = _asked(record, column)
+    return said_of(record, own=-1 if asked is None else number[asked])
+
+
+def _asked(record: Record, column: str) -> str | None:
+    """Id of the training row that a text was asked about; an empty cell of a CSV file says nothing."""
     asked = record.meta.get(column)
-    if asked is not None and str(asked) not in number:
-        raise RemanenceError(
-            f"Generated text {record.id} says it was asked about training row {asked!r}, and no row has that id: "
-            "check --own-column, or the ids of the training rows."
-        )
-    return said_of(record, own=-1 if asked is None else number[str(asked)])
+    return None if asked is None or asked == "" else str(asked)
 
 
-def _chance(
+def _null(
     index: PlagiarismIndex, held: list[Record], base: Target | None, settings: MatchSettings
-) -> tuple[Chance | None, Surprise]:
-    """What held-out texts reach, and what says how surprising words are."""
+) -> tuple[list[Said], Surprise]:
+    """The held-out texts, and what says how surprising words are.
+
+    Texts that a background model was fitted on say nothing any more: they are empty.
+    """
+    texts = [said_of(record, heldout=i) for i, record in enumerate(held)]
     background: Background | None = None
+    if settings.background == "base":
+        assert base is not None
+        return texts, base_surprise(base)
     if settings.background == "unigram":
         background = NGrams.fit(words_of(list(islice(index.texts, 100_000))), order=1)
-    texts = [said_of(record, heldout=i) for i, record in enumerate(held)]
     if settings.background == "heldout":
-        if len(texts) < 3:
-            raise RemanenceError("--background heldout needs --heldout with at least 3 texts.")
-        spared = np.random.default_rng(settings.seed).permutation(len(texts))[: len(texts) // 3].tolist()
-        background = NGrams.fit(words_of([texts[i].text for i in spared]))
-        texts = [one if i not in set(spared) else Said("", heldout=i) for i, one in enumerate(texts)]
-    surprise: Surprise = lambda said: background  # noqa: E731
-    if settings.background == "base":
-        if base is None:
-            raise RemanenceError("--background base needs --base, the model before fine-tuning.")
-        surprise = base_surprise(base)
-    if settings.detector != "calibrated" or not any(one.text for one in texts):
-        return None, surprise
-    return Chance.of(index, texts, seed=settings.seed, background=surprise(texts)), surprise
+        spared = set(np.random.default_rng(settings.seed).permutation(len(texts))[: len(texts) // 3].tolist())
+        background = NGrams.fit(words_of([texts[i].text for i in sorted(spared)]))
+        texts = [Said("", heldout=i) if i in spared else one for i, one in enumerate(texts)]
+    return texts, lambda said: background
 
 
 def _judge(index: PlagiarismIndex, chance: Chance | None, surprise: Surprise, settings: MatchSettings) -> Judge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from remanence.jobs.audit.rates import line_of
 from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.origins import flags
-from remanence.measure.plagiarism.chance import Chance
+from remanence.measure.plagiarism.chance import Chance, e_limit
 from remanence.measure.plagiarism.index import PlagiarismIndex
 from remanence.measure.plagiarism.said import KINDS, ORIGINS
 from remanence.stats.rates import compare
@@ -25,6 +26,12 @@ _SHARES = {
     "both": "are that row's and another's",
     "other": "are a training row's",
     "new": "are new, or not to be told from chance",
+}
+
+
+_WHY = {
+    "it has no words": "they have no words",
+    "too few held-out texts set a threshold for texts of its length": "too few held-out texts are as long as they are",
 }
 
 
@@ -48,8 +55,10 @@ def verdict(
     chance: Chance | None,
     index: PlagiarismIndex,
     settings: MatchSettings,
+    *,
+    asked: bool,
 ) -> dict[str, Any]:
-    """`verdict.json`."""
+    """`verdict.json`; `asked`: of some text it is known which training row it was asked about."""
     shares = {name: sum(line[name] for line in lines) for name in ORIGINS}
     headline = {name: rates[0][name] for name in ("hits", "n", "rate", "low", "high", "excess", "excess_low")}
     rows = {match["train_row"] for match in matches}
@@ -57,8 +66,8 @@ def verdict(
         "sentences": [_first(len(lines), rates, len(rows)), _second(shares)],
         "headline": {"metric": "match", **headline, "kinds": {r["value"]: r["hits"] for r in rates}},
         "origins": shares,
-        "cannot_claim": _cannot_claim(chance, settings),
-        "notes": _notes(lines, chance, index, settings),
+        "cannot_claim": _cannot_claim(chance, index, settings),
+        "notes": _notes(lines, chance, index, settings, asked=asked),
         "fail_if": None,
     }
 
@@ -87,7 +96,11 @@ def _second(shares: dict[str, int]) -> str:
     return f"Of {total:,} words, {', '.join(told)}."
 
 
-def _cannot_claim(chance: Chance | None, settings: MatchSettings) -> list[str]:
+def _enough(index: PlagiarismIndex, settings: MatchSettings) -> float:
+    return float(e_limit(settings.alpha, np.array([100]), index.runs.num_words)[0])
+
+
+def _cannot_claim(chance: Chance | None, index: PlagiarismIndex, settings: MatchSettings) -> list[str]:
     if settings.detector == "pan2015":
         return [
             "This is the published detector: it has no false-alarm rate, copying from the prompt counts, and texts "
@@ -98,7 +111,8 @@ def _cannot_claim(chance: Chance | None, settings: MatchSettings) -> list[str]:
             "No held-out texts were given, so what chance looks like is not known and there is no floor: many of these "
             "matches may be chance. They have an E-value of at most --alpha by the background model alone, which stock "
             "phrases beat (on eleven real sets one held-out text in a hundred has 29 to 224 bits in common with the "
-            "corpus; here 34 suffice). Add --heldout with texts of the same kind that were not trained on."
+            f"corpus; here {_enough(index, settings):.0f} suffice for a text of 100 words). Add --heldout with texts "
+            "of the same kind that were not trained on."
         ]
     return [
         f"At {100 * settings.alpha:g} % there is no threshold for {why}."
@@ -106,21 +120,22 @@ def _cannot_claim(chance: Chance | None, settings: MatchSettings) -> list[str]:
     ]
 
 
-def _notes(lines: Lines, chance: Chance | None, index: PlagiarismIndex, settings: MatchSettings) -> list[str]:
+def _notes(
+    lines: Lines, chance: Chance | None, index: PlagiarismIndex, settings: MatchSettings, *, asked: bool
+) -> list[str]:
     notes: list[str] = []
     silent = [line["reason"] for line in lines if line["reason"]]
     if silent:
-        notes.append(
-            f"{len(silent):,} texts are not measurable, because chance alone could explain all of their words; they "
-            "are in no rate."
-        )
-    if chance is not None:
-        rate = chance.realised("verbatim", settings.alpha)
+        told = Counter(_WHY.get(reason, "chance alone could explain all of their words") for reason in silent)
+        why = "; ".join(f"{count:,} because {reason}" for reason, count in told.items())
+        notes.append(f"{len(silent):,} texts are not measurable and in no rate: {why}.")
+    if chance is not None and (rate := chance.realised("verbatim", settings.alpha)).n:
         notes.append(
             f"Thresholds are set to flag {100 * settings.alpha:g} % of held-out texts; {rate.hits:,} of {rate.n:,} "
             f"({100 * rate.rate:.1f} %, {100 * rate.low:.1f} to {100 * rate.high:.1f}) are flagged by the thresholds "
             "of the other half."
         )
+    if chance is not None:
         if chance.num_quoting:
             notes.append(
                 f"{chance.num_quoting:,} of {chance.num_heldout:,} held-out texts quote a training row (half of their "
@@ -128,7 +143,7 @@ def _notes(lines: Lines, chance: Chance | None, index: PlagiarismIndex, settings
             )
         if chance.few("verbatim", settings.alpha):
             notes.append("A threshold rests on fewer than ten held-out pieces above it, so it may be off.")
-    if not any(line["idea_p"] is not None for line in lines) and settings.detector == "calibrated":
+    if not asked and settings.detector == "calibrated":
         notes.append(
             f"No text says in a column {settings.own_column!r} which training row it was asked about, so ideas were "
             "not looked for."
