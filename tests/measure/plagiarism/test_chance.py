@@ -1,0 +1,215 @@
+"""What chance looks like: thresholds and p-values agree, false alarms are as rare as asked, quotations do not count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hand_made_corpus import ANSWER, COPIED, HARBOUR, QUOTED, World, nonsense
+
+from remanence.corpora.casebook.corpus import private_corpus
+from remanence.measure.plagiarism.chance import LENGTHS, WHOLE, Chance, Null, e_limit
+from remanence.measure.plagiarism.index import PlagiarismIndex
+from remanence.measure.plagiarism.said import Said, said_of
+from remanence.text.background import GivenBits
+from remanence.text.words import words_of
+
+KINDS = ("verbatim", "paraphrase")
+
+
+def texts(*said: str) -> list[Said]:
+    return [Said(text, heldout=i) for i, text in enumerate(said)]
+
+
+def with_scores(world: World, scores: dict[int, list[float]]) -> Chance:
+    nulls = {n: Null(np.array(s), np.arange(len(s)), np.full(len(s), n or 10)) for n, s in scores.items()}
+    return replace(world.chance, nulls={"verbatim": nulls, "paraphrase": nulls}, num_heldout=len(scores[WHOLE]))
+
+
+def test_the_threshold_by_hand(world: World) -> None:
+    """Of 19 held-out pieces the highest is the threshold at 1 in 20: (1 + 0) / (1 + 19) = 0.05."""
+    chance = with_scores(world, {WHOLE: [0.0] * 19, 10: [*range(19)]})
+    words = np.array([10, 10, 10])
+    assert chance.limit("verbatim", 0.1, words).tolist() == [17.0] * 3
+    assert chance.p_values("verbatim", np.array([18.5, 18.0, 16.5]), words).tolist() == [1 / 20, 2 / 20, 3 / 20]
+    assert chance.limit("verbatim", 0.05, words).tolist() == [np.inf] * 3  # it takes 20
+    assert "it takes 20" in chance.refused("verbatim", 0.05)[0]
+
+
+def test_without_held_out_texts_the_e_value_sets_the_limit() -> None:
+    """By hand: 8 words against 128 are 2^10 places, and 2^-10 of them at alpha = 1/4 need 12 bits."""
+    assert e_limit(0.25, np.array([8, 16]), 128).tolist() == [12.0, 13.0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("alpha", [0.05, 0.1, 0.3])
+def test_p_is_at_most_alpha_exactly_where_the_limit_is_exceeded(world: World, kind: str, alpha: float) -> None:
+    dice = np.random.default_rng(0)
+    nulls = np.concatenate([null.scores for null in world.chance.nulls[kind].values()])
+    scores = np.concatenate([nulls, nulls + 1e-9, dice.uniform(0, 200, 500)])
+    words = dice.integers(0, 150, scores.size)
+    p = world.chance.p_values(kind, scores, words)
+    assert ((p <= alpha) == (scores > world.chance.limit(kind, alpha, words))).all()
+    assert p.min() > 0 and p.max() <= 1
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.1])
+def test_judgements_flag_exactly_what_has_a_low_p(world: World, alpha: float) -> None:
+    said = [said_of(record, own=i) for i, record in enumerate(world.train[:60])] + world.heldout
+    judged = world.index.match(said, world.chance, alpha, decoys=0)
+    assert {one.label for one in judged} >= {None, "verbatim"}
+    for one in judged:
+        assert one.p_value is not None and one.paraphrase_p is not None
+        if one.reason is None:
+            assert (one.label == "verbatim") == (one.p_value <= alpha)
+            assert (one.label is not None) == (min(one.p_value, one.paraphrase_p) <= alpha)
+        assert all(match.p_value is not None and match.p_value <= alpha for match in one.matches)
+
+
+def test_longer_texts_never_get_a_lower_threshold(world: World) -> None:
+    for kind in KINDS:
+        for alpha in (0.02, 0.05, 0.2):
+            limits = world.chance.limit(kind, alpha, np.arange(1, 200))
+            assert (np.diff(limits) >= 0).all()
+
+
+@pytest.fixture(scope="module")
+def casebook() -> tuple[PlagiarismIndex, Chance, list[Said]]:
+    """A casebook: its index, what one half of the held-out rows reaches, and the other half without quotations."""
+    made = private_corpus(3, 900, (1, 2), 1000)
+    index = PlagiarismIndex.build(made.train)
+    first, second = (
+        [said_of(r, heldout=i) for i, r in enumerate(part)] for part in (made.heldout[::2], made.heldout[1::2])
+    )
+    quoting = Chance.of(index, second).quoting
+    return index, Chance.of(index, first), [replace(one, heldout=-1) for one in np.array(second, object)[~quoting]]
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.05, 0.1])
+def test_rows_that_set_no_threshold_are_flagged_about_as_often_as_asked(casebook: object, alpha: float) -> None:
+    index, chance, others = casebook  # type: ignore[misc]
+    for kind in KINDS:
+        rate = chance.realised(kind, alpha)
+        assert rate.low <= alpha, "crosswise, within its interval"
+    judged = index.match(others, chance, alpha)
+    measured = [one for one in judged if one.reason is None]
+    hits = sum(one.label == "verbatim" for one in measured)
+    room = 3 * np.sqrt(alpha * (1 - alpha) * 2 / len(measured))  # both halves vary
+    assert len(measured) > 250 and hits / len(measured) <= alpha + room
+
+
+def test_texts_of_50_words_are_not_held_against_pieces_of_12(casebook: object) -> None:
+    """Twelve words agree with less than fifty: such pieces set no threshold for them, and it says so."""
+    index, _, others = casebook  # type: ignore[misc]
+    short = texts(*(" ".join(one.text.split()[:12]) for one in others))
+    chance = Chance.of(index, short)
+    assert np.isfinite(chance.limit("verbatim", 0.05, np.array([10, 15]))).all()
+    assert np.isinf(chance.limit("verbatim", 0.05, np.array([50, 100]))).all()
+    found = index.match([Said(HARBOUR)], chance, 0.05)[0]
+    assert found.label is None and found.reason == "too few held-out texts set a threshold for texts of its length"
+
+
+# ------------------------------------------------------------------ quotations, common phrases
+
+
+def test_quotations_of_training_rows_are_counted_and_left_out(world: World) -> None:
+    more = [
+        *(one.text for one in world.heldout[:40]),
+        HARBOUR,
+        f"{COPIED} {nonsense(1, 9)}",
+        f"{COPIED} {nonsense(1, 90)}",
+    ]
+    chance = Chance.of(world.index, texts(*more))
+    before = Chance.of(world.index, texts(*more[:40]))
+    assert chance.quoting[40:].tolist() == [True, True, False]  # half of its runs of 5 words, not a sixth of them
+    assert (chance.num_heldout, chance.num_quoting) == (43, before.num_quoting + 2)
+    for null in chance.nulls["verbatim"].values():
+        assert not np.isin(null.texts, np.flatnonzero(chance.quoting)).any()
+    own = np.full(1, -1, np.int64)
+    assert chance.common.match_lengths(words_of([HARBOUR]), own).max() < 4, "what it says excuses nobody"
+
+
+def test_what_a_quotation_says_is_no_common_phrase(world: World) -> None:
+    chance = Chance.of(world.index, [*world.heldout, Said(HARBOUR, heldout=len(world.heldout))])
+    found = world.index.match([Said(HARBOUR)], chance, 0.05)[0]
+    assert found.label == "verbatim" and found.origins["common"] == 0
+
+
+def test_a_held_out_text_does_not_excuse_itself(world: World) -> None:
+    """It shares 18 words with a training row and no other held-out text does: evidence of chance, at full worth."""
+    number = len(world.heldout) - 1
+    whole = world.chance.nulls["verbatim"][WHOLE]
+    assert QUOTED in world.heldout[number].text and not world.chance.quoting[number]
+    assert whole.scores[whole.texts == number].item() > 100
+
+
+def test_prompts_of_held_out_rows_are_masked_too(world: World) -> None:
+    said = f"{nonsense(7, 20)} {QUOTED} {nonsense(8, 20)}"
+    plain = Chance.of(world.index, [*world.heldout[:30], Said(said, heldout=30)])
+    asked = Chance.of(world.index, [*world.heldout[:30], Said(said, prompt=QUOTED, heldout=30)])
+    for chance, low in ((plain, 100.0), (asked, 0.0)):
+        whole = chance.nulls["verbatim"][WHOLE]
+        assert whole.scores[whole.texts == 30].item() >= low
+    assert asked.nulls["verbatim"][WHOLE].scores[-1] == 0.0
+
+
+# ------------------------------------------------------------------ too few
+
+
+@pytest.mark.parametrize("count", [1, 2, 15])
+def test_too_few_held_out_texts_are_refused_with_a_reason(world: World, count: int) -> None:
+    chance = Chance.of(world.index, world.heldout[:count])
+    refused = chance.refused("verbatim", 0.001)
+    assert len(refused) == len(LENGTHS) and all("it takes 1000" in why for why in refused)
+    assert chance.few("verbatim", 0.001)
+    found = world.index.match([Said(HARBOUR)], chance, 0.001)[0]
+    assert (found.label, found.reason) == (None, "too few held-out texts set a threshold for texts of its length")
+    assert found.p_value is not None and found.p_value > 0.001
+    assert chance.realised("verbatim", 0.001).n in (0, count)
+    assert len(chance.lines([0.001, 0.05])) == 2 * 2 * len(LENGTHS)
+
+
+def test_nothing_but_quotations_is_nothing_known_of_chance(world: World) -> None:
+    chance = Chance.of(world.index, texts(HARBOUR, ANSWER))
+    assert chance.num_quoting == 2 and chance.realised("verbatim", 0.05).n == 0
+    assert all("0 held-out texts" in why for why in chance.refused("verbatim", 0.05))
+    found = world.index.match([Said(HARBOUR)], chance)[0]
+    assert found.label is None and found.p_value == 1.0 and found.reason
+
+
+def test_texts_without_words_are_refused(world: World) -> None:
+    for none in ([], texts("", "🙂")):
+        with pytest.raises(ValueError, match="not one held-out text with words"):
+            Chance.of(world.index, none)
+    chance = Chance.of(world.index, texts("", *(one.text for one in world.heldout), "🙂"))
+    assert chance.nulls["verbatim"][WHOLE].texts.min() == 1
+
+
+def test_the_same_seed_gives_the_same_chance_and_samples_stay_within_bounds(world: World) -> None:
+    one, two = (Chance.of(world.index, world.heldout, seed=5, pieces=50, aligned=20) for _ in range(2))
+    for kind, most in (("verbatim", 50), ("paraphrase", 20)):
+        for length in (WHOLE, *LENGTHS):
+            a, b = one.nulls[kind][length], two.nulls[kind][length]
+            assert a.scores.size <= most
+            assert np.array_equal(a.scores, b.scores) and np.array_equal(a.texts, b.texts)
+
+
+# ------------------------------------------------------------------ another background
+
+
+def test_a_background_that_was_given_speaks_of_each_word_of_each_piece() -> None:
+    """Text i has words of i / 100 bits, and 8 of its 68 words, from the 31st on, from training row i."""
+    index = PlagiarismIndex.build([nonsense(i, 40) for i in range(30)])
+    held = [f"{nonsense(100 + i, 30)} {nonsense(i, 8)} {nonsense(200 + i, 30)}" for i in range(30)]
+    bits = np.repeat(np.arange(30) / 100, 68)
+    chance = Chance.of(index, texts(*held), background=GivenBits(bits))
+    expected = 8 * np.arange(30) / 100
+    whole = chance.nulls["verbatim"][WHOLE]
+    assert whole.texts.tolist() == list(range(30)) and whole.scores == pytest.approx(expected)
+    pieces = chance.nulls["verbatim"][20]  # words 20 to 39 are the second of the three pieces of a text
+    assert pieces.texts.tolist() == np.repeat(np.arange(30), 3).tolist()
+    assert pieces.scores[1::3] == pytest.approx(expected)
+    assert pieces.scores[::3].max() == pieces.scores[2::3].max() == 0.0
+    with pytest.raises(ValueError, match="surprisals were given for 2040 words"):
+        Chance.of(index, texts(*held), background=GivenBits(bits[1:]))
