@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from remanence.report.audit import Audit
-from remanence.report.origins import TEXT_NAMES
-from remanence.report.passages import Span, cut, pair, source_facts, source_title
+from remanence.report.passages import Span, count_words, cut, pair, source_facts, source_title
 from remanence.report.words import Line, plural
 
 _SAID = {"tuned": "The fine-tuned model's answer, against all training rows",
          "base": "The base model's answer, against all training rows"}  # fmt: skip
+
+_WORDS = {"prompt": "from the prompt", "common": "of common phrases", "own": "of the row asked about",
+          "both": "of that row and another", "other": "of training rows", "new": "new"}  # fmt: skip
 
 TAIL = 80
 """Words of a hidden prompt whose shape is drawn; of what stands before, only the count is told."""
@@ -78,11 +80,15 @@ def _side_by_side(title: str, attempt: Line, matches: Sequence[Line], reveal: bo
     sources: list[dict[str, Any]] = []
     for number, (match, spans) in enumerate(beside.sources, start=1):
         text = match["record_text"]
-        shown = {"size": "", "pieces": []} if text is None else _cut(text, spans, reveal)
+        shown = {"size": "", "pieces": []} if text is None else _counted(text, spans, reveal)
         several = number if beside.starts and text is not None else None
-        sources.append({"title": source_title(match, several), "facts": source_facts(match), **shown})
-    shown = _cut(attempt["answer"] or "", beside.spans, reveal, beside.starts)
+        sources.append({"title": source_title(match, several), "facts": source_facts(match, attempt["group"]), **shown})
+    shown = _counted(attempt["answer"] or "", beside.spans, reveal, beside.starts)
     return {"title": title, **shown, "facts": [], "sources": sources}
+
+
+def _counted(text: str, spans: Sequence[Span], reveal: bool, starts: Mapping[int, int] | None = None) -> dict[str, Any]:
+    return {**_cut(text, spans, reveal, starts), "size": size(text, count_words(text))}
 
 
 def _longest(matches: Sequence[Line]) -> list[Line]:
@@ -111,9 +117,9 @@ def shape(text: str) -> list[int]:
     return [len(word) for word in text.split()]
 
 
-def size(text: str) -> str:
-    """12 words, 61 characters."""
-    return f"{plural(len(text.split()), 'word')}, {plural(len(text), 'character')}"
+def size(text: str, num_words: int | None = None) -> str:
+    """12 words, 61 characters. Words are what stands between spaces, unless they were counted otherwise."""
+    return f"{plural(len(text.split()) if num_words is None else num_words, 'word')}, {plural(len(text), 'character')}"
 
 
 def _text(text: str | None, reveal: bool, matches: Sequence[Line] = (), tail: int | None = None) -> dict[str, Any]:
@@ -170,16 +176,18 @@ def _facts(attempt: Line, matches: Sequence[Line]) -> list[str]:
 
 def _origin_facts(line: Line) -> list[str]:
     """Sentences about a judged text, without any of its words."""
+    if not line["most_bits"] and not line["reason"]:
+        return []  # the published detector tells nothing of words and bits
     if line["reason"]:
         return [f"Not measurable: {line['reason']}."]
-    whose = ", ".join(f"{line[origin]:,} {name.lower()}" for origin, name in TEXT_NAMES.items() if line[origin])
-    facts = [f"Words: {whose}."]
-    if line["p_value"] is None and not line["most_bits"]:
-        return []  # the published detector counts no bits
-    told = f"Its best run has {plural(round(line['bits']), 'bit')}"
-    facts.append(f"{told} of the {line['most_bits']:.0f} that it would have if all of its words were one.")
-    if line["p_value"] is not None:
-        facts.append(f"p = {line['p_value']:.2g} against held-out texts of its length.")
+    facts = ["Words: " + ", ".join(f"{line[name]:,} {told}" for name, told in _WORDS.items() if line[name]) + "."]
+    if line["label"] == "paraphrase":
+        facts.append("What is said in other words is counted as new, because it is nobody's run of words.")
+    if line["label"] is None:
+        told = f"Its best run has {plural(round(line['bits']), 'bit')}"
+        facts.append(f"{told}; all of its words in one run of a training row would have {line['most_bits']:.0f}.")
+        if line["p_value"] is not None:
+            facts.append(f"p = {line['p_value']:.2g}: the share of held-out texts of its length that reach as much.")
     return facts
 
 

@@ -13,17 +13,14 @@ from remanence.report.sections import Cell
 from remanence.report.words import KINDS, Line, percent, span
 
 NAMES = {
-    "prompt": "From the prompt",
-    "common": "Common phrase",
-    "own": "Own row",
-    "both": "Own and another",
-    "other": "Other row",
-    "new": "New",
+    "prompt": ("From the prompt", "runs of four or more words that stand there: copied, not remembered"),
+    "common": ("Common phrase", "held-out texts say it too"),
+    "own": ("Row asked about", "more of that training row than chance allows"),
+    "both": ("It and another", "that row and another one have it"),
+    "other": ("Another row", "of a training row that was not asked about"),
+    "new": ("New", "or said in other words, or not to be told from chance"),
 }
-"""Where a word comes from, in the order of the bar."""
-
-TEXT_NAMES = NAMES | {"own": "Row asked about", "both": "It and another", "other": "Training row"}
-"""The same where most texts were asked about no row."""
+"""Where a word comes from, in the order of the bar, and what that means."""
 
 SIDES = {
     "tuned": ("said", "tuned", "train"),
@@ -32,6 +29,9 @@ SIDES = {
     "ceiling": ("ceiling", "tuned", "train"),
 }
 """Who spoke to (side of `origins`, target and group of `attempts`)."""
+
+
+SHORT = {"floor": "Floor", "base": "Base model", "ceiling": "Ceiling"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Part:
     width: float
     """Per cent of the bar."""
     share: str
+    about: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Shares:
 
     who: str
     name: str
+    short: str
     num_texts: int
     num_words: int
     parts: list[Part]
@@ -62,8 +64,12 @@ def shares(audit: Audit) -> list[Shares]:
     if (audit.spec.get("settings") or {}).get("detector") == "pan2015":
         return []
     asked = audit.asked()
-    sides = {"tuned": ("said", "given", "generated")} if audit.is_match else SIDES
-    names = TEXT_NAMES if audit.is_match else NAMES
+    sides, names = SIDES, NAMES
+    if audit.is_match:
+        sides = {"tuned": ("said", "given", "generated")}
+        if not any(line["own"] or line["both"] or line["idea_p"] is not None for line in audit.origins):
+            names = {name: told for name, told in NAMES.items() if name not in {"own", "both"}}
+            names["other"] = ("Training row", "more of one than chance allows")  # no text was asked about any row
     found: list[Shares] = []
     for who, (side, target, group) in sides.items():
         here = [
@@ -77,10 +83,18 @@ def shares(audit: Audit) -> list[Shares]:
             continue
         counts = {origin: sum(line[origin] for line in here) for origin in ORIGINS}
         parts = [
-            Part(origin, names[origin], words, round(100 * words / total, 3), percent(words / total))
-            for origin, words in counts.items()
+            Part(
+                origin,
+                name,
+                counts[origin],
+                round(100 * counts[origin] / total, 3),
+                percent(counts[origin] / total),
+                about,
+            )
+            for origin, (name, about) in names.items()
         ]
-        found.append(Shares(who, audit.who[who], len(here), total, parts))
+        short = f"Your {audit.unit}s" if who == "tuned" else SHORT[who]
+        found.append(Shares(who, audit.who[who], short, len(here), total, parts))
     return found
 
 
@@ -101,21 +115,24 @@ def calibration(audit: Audit) -> Calibration | None:
     asked_for = (audit.spec.get("settings") or {}).get("alpha")
     alphas = sorted({line["alpha"] for line in audit.calibration})
     kinds: list[tuple[str, list[Cell | None], list[tuple[str, list[Cell | None]]]]] = []
-    remarks: dict[str, None] = {}
+    remarks: list[str] = []
     for kind in dict.fromkeys(str(line["kind"]) for line in audit.calibration):
         lines = {(line["num_words"], line["alpha"]): line for line in audit.calibration if line["kind"] == kind}
         lengths = sorted({num_words for num_words, _ in lines})
         first = {alpha: next((line for (_, a), line in lines.items() if a == alpha), None) for alpha in alphas}
         rows: list[tuple[str, list[Cell | None]]] = []
         for place, length in enumerate(lengths):
-            name = f"{length} words{' or more' if place == len(lengths) - 1 else ''}"
+            name = f"at {length} words{' or more' if place == len(lengths) - 1 else ''}"
             rows.append((name, [_threshold(lines.get((length, alpha))) for alpha in alphas]))
         kinds.append((KINDS.get(kind, kind), [_realised(line) for line in first.values()], rows))
-        remarks |= dict.fromkeys(str(line["reason"]) for line in lines.values() if line["reason"])
+    refused = [line for line in audit.calibration if line["reason"]]
+    for alpha in alphas:  # of the refusals, the one that comes nearest
+        nearest = max((x for x in refused if x["alpha"] == alpha), key=lambda x: x["num_null"], default=None)
+        remarks += [f"refused: {nearest['reason']}"] if nearest else []
     if any(line["few"] and line["bits"] is not None for line in audit.calibration):
-        remarks["few: fewer than ten held-out pieces lie above this threshold, so it may be off"] = None
+        remarks.append("few: fewer than ten held-out pieces lie above this threshold, so it may be off")
     heads = [f"{100 * alpha:g}\u00a0%{' (asked for)' if alpha == asked_for else ''}" for alpha in alphas]
-    return Calibration(heads, kinds, list(remarks))
+    return Calibration(heads, kinds, remarks)
 
 
 def calibration_line(audit: Audit) -> str:
@@ -135,7 +152,7 @@ def calibration_line(audit: Audit) -> str:
 def _threshold(line: Line | None) -> Cell | None:
     if line is None or line["bits"] is None:
         return None
-    return Cell(f"{line['bits']:.0f} bits", "few" if line["few"] else "", f"{line['num_null']:,} pieces")
+    return Cell(f"{line['bits']:.0f} bits", "", f"{line['num_null']:,} pieces{', few' if line['few'] else ''}")
 
 
 def _realised(line: Line | None) -> Cell | None:
@@ -152,19 +169,20 @@ def texts(audit: Audit) -> list[dict[str, Any]]:
     """
     asked = audit.asked()
     first: dict[int, list[Line]] = {}
-    for line in audit.run.lines("matches") if audit.origins else []:
+    for line in audit.run.read_table("matches").drop_columns(["record_text"]).to_pylist() if audit.origins else []:
         first.setdefault(line["attempt"], []).append(line)
     told = bool(shares(audit))
     found: list[dict[str, Any]] = []
     for line in audit.origins:
         matches = first.get(line["attempt"], [])
         best = matches[0] if matches else None
+        stands_out = line["q_value"] if line["label"] in {"verbatim", None} else None  # it speaks of verbatim bits
         num, copied = line["num_words"], line["own"] + line["both"] + line["other"]
         found.append({
             "attempt": line["attempt"], "id": asked[line["attempt"]]["id"], "num_words": num,
             "found": "not measurable" if line["reason"] else line["label"] or "none",
             "bits": line["bits"] if best is None or best["bits"] is None else best["bits"],
-            "p_value": line["p_value"] if best is None else best["p_value"], "q_value": line["q_value"],
+            "p_value": line["p_value"] if best is None else best["p_value"], "q_value": stands_out,
             "train_id": None if best is None else best["train_id"],
             "whose": None if best is None else best["whose"],
             "rows": len({m["train_row"] for m in matches}), "copied": copied / num if told and num else None,

@@ -23,7 +23,7 @@ RANK = ("own", "both", "other", "copied", "corpus", "passage")
 RUN = {"verbatim": 2}
 """Words in a row that both sides must share to be lit; one for what is said in other words."""
 
-_WHOSE = {"own": "the row asked about", "other": "another row", "both": "the row asked about, and others have it too"}
+_WHOSE = {"own": ", from the row asked about", "both": ", from the row asked about, and others have it too"}
 
 
 class Span(NamedTuple):
@@ -41,7 +41,10 @@ def cut(text: str, spans: Sequence[Span]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for low, high in itertools.pairwise(cuts):
         marks = {s.mark for s in inside if s.start <= low and high <= s.end}
-        found.append((next((mark for mark in RANK if mark in marks), "plain"), text[low:high]))
+        mark = next((mark for mark in RANK if mark in marks), "plain")
+        if mark == "passage" and not any(char.isalnum() for char in text[low:high]):
+            mark = "plain"  # punctuation between shared words
+        found.append((mark, text[low:high]))
     return found
 
 
@@ -60,6 +63,11 @@ def _stretches(words: Words, covered: NDArray[np.bool_]) -> list[tuple[int, int]
     change = np.flatnonzero(np.diff(np.concatenate(([0], covered.view(np.int8), [0]))))
     lows, highs = words.starts[change[::2]].tolist(), words.ends[change[1::2] - 1].tolist()
     return list(zip(lows, highs, strict=True))
+
+
+def count_words(text: str) -> int:
+    """Words as the detector counts them."""
+    return int(words_of([text]).keys.size)
 
 
 class Pair(NamedTuple):
@@ -99,9 +107,10 @@ def source_title(match: Line, number: int | None) -> str:
     return f"{f'{number} · ' if number else ''}Training row {match['train_id']}"
 
 
-def source_facts(match: Line) -> list[str]:
-    """Sentences about a match, without any of its words."""
-    facts = [f"{KINDS[match['kind']]}, from {_WHOSE[match['whose']]}."]
+def source_facts(match: Line, group: str) -> list[str]:
+    """Sentences about a match of an attempt at a row of this group, without any of its words."""
+    whose = _WHOSE.get(match["whose"], ", not from the row asked about" if group == "train" else "")
+    facts = [f"{KINDS[match['kind']]}{whose}."]
     if match["bits"] is not None:
         words = plural(match["words"], "equal word" if match["kind"] == "verbatim" else "word")
         chance = "" if match["e_value"] is None else f"; chance brings {_small(match['e_value'])} such (E-value)"

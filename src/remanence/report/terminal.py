@@ -1,4 +1,4 @@
-"""The verdict for a terminal or a mail: two sentences, the rates with what they are held against, the worst rows."""
+"""The verdict for a terminal or a mail: two sentences, the rates and what they are held against, the worst by id."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from rich.text import Text
 
 from remanence.core.run import Run
 from remanence.report.audit import Audit
+from remanence.report.origins import Shares, calibration_line, shares, texts
 from remanence.report.sections import Cell, rate_rows
-from remanence.report.words import plural, visible
+from remanence.report.words import KINDS, plural, visible
 
 AGAINST = {"floor": "floor", "base": "base", "excess": "above floor"}
 """What a rate is held against; a column appears where it was given."""
 
 TOP = 5
-"""Rows named under the rates."""
+"""Rows or texts named under the rates."""
+
+ORIGINS = {"prompt": "prompt", "common": "common", "own": "own row", "both": "both", "other": "other", "new": "new"}
+WHOSE = {"own": "(the row asked about)", "both": "(the row asked about, and another)"}
 
 
 def verdict_text(run: Run) -> RenderableType:
@@ -29,10 +33,16 @@ def verdict_text(run: Run) -> RenderableType:
     parts: list[RenderableType] = [Text(visible(s), style="bold" if not i else "") for i, s in enumerate(sentences)]
     if audit.main_rates():
         parts += ["", _rates(audit)]
+    told = [] if audit.is_match else shares(audit)  # of a match, the second sentence tells them
+    if told:
+        parts += ["", _shares(told)]
+    if audit.is_match:
+        parts += _surprising(audit)
     worst = [line for line in audit.ranking if line["comes_back"]][:TOP]
     if worst:
         parts += ["", Text("Worst rows", style="bold"), _worst(audit)]
-    remarks = [*(audit.verdict.get("cannot_claim") or []), *(audit.verdict.get("notes") or [])]
+    remarks = [calibration_line(audit)] if told and audit.calibration else []
+    remarks = [*(audit.verdict.get("cannot_claim") or []), *(audit.verdict.get("notes") or []), *remarks]
     if remarks:
         parts += ["", _listed(remarks)]
     gate = audit.verdict.get("fail_if")
@@ -55,7 +65,7 @@ def _rates(audit: Audit) -> Table:
     against = [key for key in AGAINST if any(row[key] for row in rows)]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
     table.add_column("Measured")
-    for name in ("rows", "rate", "95 % interval", *(AGAINST[key] for key in against)):
+    for name in (f"{audit.unit}s", "rate", "95 % interval", *(AGAINST[key] for key in against)):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         name = Text(row["name"])
@@ -65,6 +75,37 @@ def _rates(audit: Audit) -> Table:
         known = (tuned.count, tuned.rate, tuned.interval) if tuned else ("", "not measured", "")
         table.add_row(name, *known, *(row[key].rate if row[key] else "–" for key in against))
     return table
+
+
+def _shares(told: Sequence[Shares]) -> Table:
+    """Whose words the answers are made of: a line for each who spoke."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table.add_column("Whose words are the answers", no_wrap=True)
+    for name in ("words", *ORIGINS.values()):
+        table.add_column(name, justify="right", no_wrap=True)
+    for line in told:
+        share = {part.origin: part.share for part in line.parts}
+        table.add_row(line.name, f"{line.num_words:,}", *(share[origin] for origin in ORIGINS))
+    return table
+
+
+def _surprising(audit: Audit) -> list[RenderableType]:
+    """The texts of a match that chance explains least, by id, and the training rows that they are from."""
+    found = [line for line in texts(audit) if line["train_id"] is not None][:TOP]
+    if not found:
+        return []
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(justify="right")
+    table.add_column(overflow="ellipsis", max_width=24, no_wrap=True)
+    table.add_column()
+    table.add_column(overflow="ellipsis", max_width=24, no_wrap=True)
+    table.add_column()
+    for line in found:
+        bits = "" if line["bits"] is None else f", {plural(round(line['bits']), 'bit')}"
+        kind, whose = KINDS[line["found"]].lower(), WHOSE.get(line["whose"], "")
+        row = Text(visible(line["train_id"]))
+        table.add_row(str(line["rank"]), Text(visible(line["id"])), f"{kind}{bits}, from", row, whose)
+    return ["", Text("Most surprising texts", style="bold"), table]
 
 
 def _listed(sentences: Sequence[str]) -> Table:

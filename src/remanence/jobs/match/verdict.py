@@ -63,7 +63,7 @@ def verdict(
     headline = {name: rates[0][name] for name in ("hits", "n", "rate", "low", "high", "excess", "excess_low")}
     rows = {match["train_row"] for match in matches}
     return {
-        "sentences": [_first(len(lines), rates, len(rows)), _second(shares)],
+        "sentences": [_first(len(lines), rates, len(rows)), _second(shares, settings)],
         "headline": {"metric": "match", **headline, "kinds": {r["value"]: r["hits"] for r in rates}},
         "origins": shares,
         "cannot_claim": _cannot_claim(chance, index, settings),
@@ -88,8 +88,10 @@ def _first(num: int, rates: Lines, num_rows: int) -> str:
     return f"{said}."
 
 
-def _second(shares: dict[str, int]) -> str:
+def _second(shares: dict[str, int], settings: MatchSettings) -> str:
     total = sum(shares.values())
+    if settings.detector == "pan2015":
+        return f"Whose each of the {total:,} words is, the published detector does not say."
     if not total:
         return "The texts have no words."
     told = [f"{100 * n / total:.1f} % {_SHARES[name]}" for name, n in shares.items() if n]

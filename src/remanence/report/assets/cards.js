@@ -143,7 +143,7 @@
     const line = make("div", card.querySelector(".bars") ? "more hidden-text" : "more");
     const row = rows.comes_back ? "the rest of this row" : "the training row it was asked about";
     const names = {
-      own: `shared with ${row}`, both: "shared with that row and another", other: "shared with another training row",
+      own: `shared with ${row}`, both: "shared with that row and another", other: `shared with ${rows.comes_back ? "another" : "a"} training row`,
       corpus: "shared with another training row", passage: "in the match, but not in the row",
       copied: "stood in the prompt already",
     };
