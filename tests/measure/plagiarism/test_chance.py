@@ -28,13 +28,18 @@ def with_scores(world: World, scores: dict[int, list[float]]) -> Chance:
 
 
 def test_the_threshold_by_hand(world: World) -> None:
-    """Of 19 held-out pieces the highest is the threshold at 1 in 20: (1 + 0) / (1 + 19) = 0.05."""
+    """Of 19 held-out pieces the highest is the threshold at 1 in 20: (1 + 0) / (1 + 19) = 0.05.
+
+    Verbatim matches have four fifths of alpha, paraphrases one fifth.
+    """
     chance = with_scores(world, {WHOLE: [0.0] * 19, 10: [*range(19)]})
     words = np.array([10, 10, 10])
-    assert chance.limit("verbatim", 0.1, words).tolist() == [17.0] * 3
-    assert chance.p_values("verbatim", np.array([18.5, 18.0, 16.5]), words).tolist() == [1 / 20, 2 / 20, 3 / 20]
-    assert chance.limit("verbatim", 0.05, words).tolist() == [np.inf] * 3  # it takes 20
-    assert "it takes 20" in chance.refused("verbatim", 0.05)[0]
+    assert chance.limit("verbatim", 0.125, words).tolist() == [17.0] * 3
+    assert chance.limit("paraphrase", 0.5, words).tolist() == [17.0] * 3
+    p = chance.p_values("verbatim", np.array([18.5, 18.0, 16.5]), words)
+    np.testing.assert_allclose(p, [1 / 16, 2 / 16, 3 / 16])
+    assert chance.limit("verbatim", 0.0625, words).tolist() == [np.inf] * 3  # it takes 20
+    assert "it takes 20" in chance.refused("verbatim", 0.0625)[0]
 
 
 def test_without_held_out_texts_the_e_value_sets_the_limit() -> None:

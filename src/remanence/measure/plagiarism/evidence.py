@@ -91,8 +91,25 @@ def evidence_of(
     bits[from_prompt | shared] = 0.0
     records, corpus, seeds = seeds_of_batch(index, batch, bits)
     most = run_bits(bits, words.offsets[:-1], np.diff(words.offsets))
-    found = chains(words, bits, corpus, seeds)
+    found = _chains(index, batch, bits, records, corpus, seeds)
     return Evidence(batch, from_prompt, shared, phrase, bits, records, corpus, found, most)
+
+
+def _chains(
+    index: PlagiarismIndex, batch: Batch, bits: NDArray[np.float64], records: Ints, corpus: Words, seeds: Seeds
+) -> Chains:
+    """The chains of the records that share most, and of the own one, which ten others that share as much must not
+    push out."""
+    of = np.searchsorted(corpus.offsets, seeds.corpus_starts, side="right") - 1
+    own = batch.own[seeds.texts]
+    mine = np.flatnonzero((own >= 0) & (records[of] == index.runs.first_copy[own]))
+    parts: list[Chains] = []
+    for which in (mine, np.setdiff1d(np.arange(own.size), mine)):
+        part = chains(batch.words, bits, corpus, Seeds(*(column[which] for column in seeds)))
+        parts.append(part._replace(seeds=which[part.seeds]))
+    found = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    order = np.lexsort((-found[2], found[0]))
+    return Chains(*(column[order] for column in found))
 
 
 def seeds_of_batch(index: PlagiarismIndex, batch: Batch, bits: NDArray[np.float64]) -> tuple[Ints, Words, Seeds]:
