@@ -9,7 +9,7 @@ import pytest
 from hand_made_corpus import ANSWER, COPIED, HARBOUR, QUOTED, World, nonsense
 
 from remanence.corpora.casebook.corpus import private_corpus
-from remanence.measure.plagiarism.chance import LENGTHS, WHOLE, Chance, Null, e_limit
+from remanence.measure.plagiarism.chance import LENGTHS, WEIGHTS, WHOLE, Chance, Null, e_limit, lengths_for
 from remanence.measure.plagiarism.index import PlagiarismIndex
 from remanence.measure.plagiarism.said import Said, said_of
 from remanence.text.background import GivenBits
@@ -28,18 +28,17 @@ def with_scores(world: World, scores: dict[int, list[float]]) -> Chance:
 
 
 def test_the_threshold_by_hand(world: World) -> None:
-    """Of 19 held-out pieces the highest is the threshold at 1 in 20: (1 + 0) / (1 + 19) = 0.05.
-
-    Verbatim matches have four fifths of alpha, paraphrases one fifth.
-    """
+    """Of 19 held-out pieces the second highest is the threshold at 1 in 10: p = (1 + 1) / (1 + 19), of which the kind
+    has its share of alpha."""
     chance = with_scores(world, {WHOLE: [0.0] * 19, 10: [*range(19)]})
     words = np.array([10, 10, 10])
-    assert chance.limit("verbatim", 0.125, words).tolist() == [17.0] * 3
-    assert chance.limit("paraphrase", 0.5, words).tolist() == [17.0] * 3
-    p = chance.p_values("verbatim", np.array([18.5, 18.0, 16.5]), words)
-    np.testing.assert_allclose(p, [1 / 16, 2 / 16, 3 / 16])
-    assert chance.limit("verbatim", 0.0625, words).tolist() == [np.inf] * 3  # it takes 20
-    assert "it takes 20" in chance.refused("verbatim", 0.0625)[0]
+    for kind, share in WEIGHTS.items():
+        assert chance.limit(kind, 0.1 / share, words).tolist() == [17.0] * 3
+        p = chance.p_values(kind, np.array([18.5, 18.0, 16.5]), words)
+        assert p == pytest.approx(np.array([1, 2, 3]) / 20 / share)
+    assert sum(WEIGHTS.values()) == pytest.approx(1)
+    assert chance.limit("verbatim", 0.05, words).tolist() == [np.inf] * 3
+    assert "19 held-out texts cannot calibrate" in chance.refused("verbatim", 0.05)[0]
 
 
 def test_without_held_out_texts_the_e_value_sets_the_limit() -> None:
@@ -76,7 +75,19 @@ def test_longer_texts_never_get_a_lower_threshold(world: World) -> None:
     for kind in KINDS:
         for alpha in (0.02, 0.05, 0.2):
             limits = world.chance.limit(kind, alpha, np.arange(1, 200))
-            assert (np.diff(limits) >= 0).all()
+            assert (limits[1:] >= limits[:-1]).all()
+
+
+def test_lengths_grow_by_a_quarter_and_only_those_that_occur_are_taken() -> None:
+    assert lengths_for(np.array([3, 10, 55, 60])) == (10, 64)
+    assert lengths_for(np.array([101, 12])) == (13, 125)
+    assert lengths_for(np.array([], np.int64)) == lengths_for(np.array([0])) == (10,)
+
+
+def test_a_length_of_its_own_is_not_held_against_short_pieces_either(world: World) -> None:
+    """Where only long texts are judged there is only one length, and held-out texts of ten words say nothing of it."""
+    chance = Chance.of(world.index, texts(*(" ".join(one.text.split()[:10]) for one in world.heldout)), (64,))
+    assert chance.limit("verbatim", 0.05, np.array([60])).tolist() == [np.inf]
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +177,7 @@ def test_prompts_of_held_out_rows_are_masked_too(world: World) -> None:
 def test_too_few_held_out_texts_are_refused_with_a_reason(world: World, count: int) -> None:
     chance = Chance.of(world.index, world.heldout[:count])
     refused = chance.refused("verbatim", 0.001)
-    assert len(refused) == len(LENGTHS) and all("it takes 1000" in why for why in refused)
+    assert len(refused) == len(LENGTHS) and all("it takes 1250" in why for why in refused)
     assert chance.few("verbatim", 0.001)
     found = world.index.match([Said(HARBOUR)], chance, 0.001)[0]
     assert (found.label, found.reason) == (None, "too few held-out texts set a threshold for texts of its length")

@@ -29,7 +29,7 @@ from remanence.jobs.origins import (
     to_arrow,
     with_q_values,
 )
-from remanence.measure.plagiarism.chance import Chance
+from remanence.measure.plagiarism.chance import Chance, lengths_for
 from remanence.measure.plagiarism.index import PlagiarismIndex
 from remanence.measure.plagiarism.said import KINDS, Said, said_of
 from remanence.text.words import words_of
@@ -56,7 +56,8 @@ def match_attempts(
     large = sum(len(record.plain) for record in train) > LARGE
     index = PlagiarismIndex.build(train, run.folder / "index" if large else None)
     surprise = base_surprise(base) if settings.background == "base" and base is not None else _by_corpus
-    chance = _chance(index, heldout, surprise, settings)
+    counts = np.diff(words_of([attempt["answer"] for attempt in attempts]).offsets)
+    chance = _chance(index, heldout, surprise, lengths_for(counts), settings)
     shards = range(0, len(attempts), BATCH)
     with track("whose words are the answers", len(attempts), show=show) as advance:
         for shard, at in enumerate(shards):
@@ -80,12 +81,16 @@ def _by_corpus(said: Sequence[Said]) -> None:
 
 
 def _chance(
-    index: PlagiarismIndex, heldout: Sequence[Record] | None, surprise: Surprise, settings: AuditSettings
+    index: PlagiarismIndex,
+    heldout: Sequence[Record] | None,
+    surprise: Surprise,
+    lengths: tuple[int, ...],
+    settings: AuditSettings,
 ) -> Chance | None:
     texts = [said_of(record, heldout=i) for i, record in enumerate(heldout or ())]
     if not words_of([one.text for one in texts]).keys.size:
         return None
-    return Chance.of(index, texts, seed=settings.seed, background=surprise(texts))
+    return Chance.of(index, texts, lengths, settings.seed, background=surprise(texts))
 
 
 def _judge(

@@ -7,13 +7,14 @@ and used again as long as the corpus is the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from remanence.core.errors import RemanenceError
 from remanence.core.progress import track
@@ -37,7 +38,7 @@ from remanence.jobs.origins import (
     with_q_values,
 )
 from remanence.jobs.versions import versions
-from remanence.measure.plagiarism.chance import Chance
+from remanence.measure.plagiarism.chance import Chance, lengths_for
 from remanence.measure.plagiarism.index import PlagiarismIndex
 from remanence.measure.plagiarism.said import Judged, Said, said_of
 from remanence.text.background import Background, NGrams
@@ -89,10 +90,11 @@ def run_match(
         advance(1)
     number = {name: i for i, name in enumerate(index.ids)}
     said = [_said(record, number, settings.own_column) for record in texts]
+    counts = np.diff(words_of([one.text for one in said]).offsets)
     null, surprise = _null(index, held, base, settings)
     chance = None
     if settings.detector == "calibrated" and any(one.text for one in null):
-        chance = Chance.of(index, null, seed=settings.seed, background=surprise(null))
+        chance = Chance.of(index, null, lengths_for(counts), settings.seed, background=surprise(null))
     judge = _judge(index, chance, surprise, settings)
     shards = range(0, len(said), settings.shard_rows)
     with track("whose words are the texts", len(said), show=show) as advance:
@@ -109,9 +111,11 @@ def run_match(
     run.write_table("calibration", calibration_table(chance, settings.alpha))
     lines = with_q_values(_gathered(run, "origins", len(shards)), ["said"] * len(said))
     run.write_table("origins", to_arrow(lines))
-    best = judge(_perfect(index, said, settings.seed))
+    dice = np.random.default_rng(settings.seed)
+    best = judge(_perfect(index, counts, dice))
     quoting = np.zeros(len(null), np.bool_) if chance is None else chance.quoting  # quotations are no floor
-    floor = judge([one for one, quotes in zip(null, quoting, strict=True) if one.text and not quotes])
+    innocent = [one for one, quotes in zip(null, quoting, strict=True) if one.text and not quotes]
+    floor = judge([replace(one, text=_opening(one.text, int(dice.choice(counts)))) for one in innocent])
     rates = rate_lines(lines, [origin_line(0, o) for o in floor] if held else None, [origin_line(0, o) for o in best])
     run.write_table("rates", rates_to_arrow(rates))
     asked = any(one.own >= 0 for one in said)
@@ -223,11 +227,17 @@ def _judge(index: PlagiarismIndex, chance: Chance | None, surprise: Surprise, se
     return judge
 
 
-def _perfect(index: PlagiarismIndex, said: Sequence[Said], seed: int, most: int = 500) -> list[Said]:
+def _opening(text: str, count: int) -> str:
+    """The first words of a held-out text: the floor has texts of the same lengths as those that are judged."""
+    ends = words_of([text]).ends[:count]
+    return text[: int(ends[-1])] if ends.size else ""
+
+
+def _perfect(
+    index: PlagiarismIndex, counts: NDArray[np.int64], dice: np.random.Generator, most: int = 500
+) -> list[Said]:
     """The ceiling: texts of the same numbers of words that are pure copies of training rows drawn at random."""
-    dice = np.random.default_rng(seed)
-    counts = np.diff(words_of([one.text for one in said]).offsets)
-    chosen = np.sort(dice.permutation(len(said))[:most])
+    chosen = np.sort(dice.permutation(counts.size)[:most])
     copies: list[Said] = []
     for row, count in zip(
         dice.integers(0, len(index.texts), chosen.size).tolist(), counts[chosen].tolist(), strict=True

@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 Scores = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-LENGTHS = (10, 20, 50, 100)
-"""Pieces of so many words; a longer text is held against those of the last length."""
+LENGTHS = (10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100)
+"""Pieces of so many words, a quarter longer each; a longer text is held against those of the last length."""
+STEP = 1.25
+WEIGHTS = {"verbatim": 0.8, "paraphrase": 0.2}
+"""How the kinds share alpha, so that a held-out text is flagged as either with probability alpha at most."""
 PIECES = 4_000
 """At most so many of each length."""
 ALIGNED = 600
@@ -104,7 +107,7 @@ class Chance:
         for length in (WHOLE, *lengths):
             of: Ints = np.arange(len(heldout))
             cut, of = (whole, of) if length == WHOLE else windows(whole, length)
-            shorter = max((n for n in lengths if n < length), default=0)
+            shorter = length / STEP if length > LENGTHS[0] else 0.0
             usable = np.flatnonzero(~quoting[of] & (np.diff(cut.offsets) > 0))
             usable = usable[_long_enough(np.diff(cut.offsets)[usable], shorter)]
             if not usable.size:  # nothing is known of chance at this length, and its threshold is refused
@@ -129,12 +132,12 @@ class Chance:
         return self._limits(kind, alpha).of(num_words)
 
     def p_values(self, kind: str, scores: Scores, num_words: NDArray[np.integer[Any]]) -> Scores:
-        """[N] share of the held-out pieces that reach as much; at most alpha exactly where `limit` is exceeded.
+        """[N] share of the held-out pieces that reach as much, over the kind's weight; lower = more memorized.
 
-        Lower = more memorized.
+        At most alpha exactly where `limit` is exceeded.
         """
         nulls = {length: null.scores for length, null in self._pieces(kind).items()}
-        return p_values_by_length(scores, num_words, nulls)
+        return np.minimum(1.0, p_values_by_length(scores, num_words, nulls) / WEIGHTS[kind])
 
     def refused(self, kind: str, alpha: float) -> list[str]:
         """Why lengths have no threshold at this alpha."""
@@ -144,7 +147,7 @@ class Chance:
 
     def few(self, kind: str, alpha: float) -> bool:
         """Whether a threshold rests on fewer than ten held-out pieces above it."""
-        return any(null.scores.size * alpha < 10 for null in self._pieces(kind).values())
+        return any(null.scores.size * alpha * WEIGHTS[kind] < 10 for null in self._pieces(kind).values())
 
     def realised(self, kind: str, alpha: float) -> Rate:
         """How many whole held-out texts are flagged by the other half's thresholds; it should be alpha or less.
@@ -159,7 +162,7 @@ class Chance:
             others = {n: scores for n, scores in others.items() if scores.size}
             if not others:
                 continue
-            limits = ByLength.fit(others, alpha, least=0)
+            limits = ByLength.fit(others, alpha * WEIGHTS[kind], least=0)
             ask = first[null.texts] != half
             asked += int(ask.sum())
             hits += int((null.scores[ask] > limits.of(null.num_words[ask])).sum())
@@ -174,7 +177,11 @@ class Chance:
                 limits = self._limits(kind, alpha)
                 for length, one in zip(limits.lengths, limits.thresholds, strict=True):
                     line = {"kind": kind, "alpha": alpha, "num_words": length, "num_null": one.num_null}
-                    line |= {"bits": one.score, "reason": one.reason or None, "few": one.num_null * alpha < 10}
+                    line |= {
+                        "bits": one.score,
+                        "reason": one.reason or None,
+                        "few": one.num_null * alpha * WEIGHTS[kind] < 10,
+                    }
                     line |= {"realised_hits": rate.hits, "realised_n": rate.n}
                     found.append(line | {"realised_low": rate.low, "realised_high": rate.high})
         return found
@@ -183,7 +190,18 @@ class Chance:
         return {length: null for length, null in self.nulls[kind].items() if length != WHOLE}
 
     def _limits(self, kind: str, alpha: float) -> ByLength:
-        return ByLength.fit({n: null.scores for n, null in self._pieces(kind).items()}, alpha, LEAST)
+        pieces = {n: null.scores for n, null in self._pieces(kind).items()}
+        return ByLength.fit(pieces, alpha * WEIGHTS[kind], LEAST)
+
+
+def lengths_for(num_words: NDArray[np.integer[Any]]) -> tuple[int, ...]:
+    """The lengths, a quarter longer each from 10 words on, that texts [N] of so many words are held against."""
+    longest = int(num_words.max()) if num_words.size else 0
+    grid: list[int] = list(LENGTHS)
+    while grid[-1] < longest:
+        grid.append(round(STEP * grid[-1]))
+    which = np.unique(np.searchsorted(grid, num_words)).tolist()
+    return tuple(grid[i] for i in which) or LENGTHS[:1]
 
 
 def e_limit(alpha: float, num_words: NDArray[np.integer[Any]], num_corpus: int) -> Scores:
@@ -203,7 +221,7 @@ def remaining(text: str, words: Words, number: int, masked: NDArray[np.bool_], *
     return "".join(chars[words.starts[here[0]] : words.ends[here[-1]]])
 
 
-def _long_enough(num_words: NDArray[np.integer[Any]], shorter: int) -> NDArray[np.bool_]:
+def _long_enough(num_words: NDArray[np.integer[Any]], shorter: float) -> NDArray[np.bool_]:
     """[P] may a piece speak for texts of more than `shorter` words? If it has more itself.
 
     Where only few have, the longest that have nearly as many may too. A short text agrees with less, so without this
