@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import MISSING, fields
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 
+from remanence.attack.prefix import Prefix
 from remanence.core.catalogue import Entry, entries
 from remanence.core.finding import Finding
 from remanence.core.record import Record
@@ -47,17 +49,22 @@ ODD = [
 
 SYSTEMS = [e for e in entries() if e.verb in {"Measure", "Attack"}]
 MEASURES = [e for e in SYSTEMS if e.verb == "Measure" and e.needs.startswith("Scores")]
+ASKERS = [e for e in SYSTEMS if e.verb == "Measure" and e.needs == "Generates"]
 ATTACKS = [e for e in SYSTEMS if e.verb == "Attack" and e.needs == "Generates"]
 
 every = pytest.mark.parametrize("entry", SYSTEMS, ids=lambda e: e.name)
 every_measure = pytest.mark.parametrize("entry", MEASURES, ids=lambda e: e.name)
+every_asker = pytest.mark.parametrize("entry", ASKERS, ids=lambda e: e.name)
 every_attack = pytest.mark.parametrize("entry", ATTACKS, ids=lambda e: e.name)
 
 
 def system(entry: Entry) -> Any:
-    """The system with its defaults."""
+    """The system with its defaults; one that judges what an attack brings gets the plainest attack."""
     module = import_module(f"remanence.{entry.wing.replace('/', '.')}.{entry.name}")
-    return getattr(module, entry.cls)()
+    cls = getattr(module, entry.cls)
+    needed = {field.name for field in fields(cls) if field.default is MISSING and field.default_factory is MISSING}
+    assert needed <= {"attack"}, "a system has defaults"
+    return cls(attack=Prefix(tokens=16, new_tokens=40)) if needed else cls()
 
 
 def findings(entry: Entry, records: Sequence[Record], told: Sequence[Record] = TOLD) -> list[Finding]:
@@ -80,7 +87,7 @@ def attempts(entry: Entry, records: Sequence[Record]) -> dict[str, list[tuple[by
 
 
 def test_there_is_something_to_hold_to_it():
-    assert len(MEASURES) >= 8 and len(ATTACKS) >= 1
+    assert len(MEASURES) >= 8 and len(ATTACKS) >= 1 and len(ASKERS) >= 3
 
 
 @every
@@ -146,6 +153,24 @@ def test_odd_rows_get_a_score_or_a_sentence(entry: Entry):
         assert found["empty"][0] is None and found["empty completion"][0] is None
         assert found["emoji"][0] is not None and found["right to left"][0] is not None
         assert found["long"][0] is not None
+
+
+@every_asker
+def test_a_measure_of_what_is_said_ranks_told_rows_first_and_is_silent_with_a_reason(entry: Entry):
+    """By its nature it depends on company: a row is held against all others."""
+    told = [Record(f"told {i}", text=r.plain * 2) for i, r in enumerate(TOLD)]
+    others = [Record(f"other {i}", text=r.plain * 2) for i, r in enumerate(OTHERS)]
+    records = [*told, *ODD, *others]
+    found = findings(entry, records, told)
+    assert [f.record_id for f in found] == [r.id for r in records]
+    assert {f.measure for f in found} == {entry.name} and findings(entry, []) == []
+    assert by_record(found) == by_record(findings(entry, records, told))
+    for f in found:
+        assert (f.score is None) == (f.reason is not None)
+        assert f.score is None or not math.isnan(f.score)
+        assert f.reason is None or (f.reason[0] != " " and not f.reason.endswith(".")), "a clause that ends a sentence"
+    score = {f.record_id: -math.inf if f.score is None else f.score for f in found}
+    assert min(score[r.id] for r in told) > max(score[r.id] for r in others)
 
 
 @every_attack

@@ -90,7 +90,7 @@ def rank_p_value(
         raise NotMeasured("it says nothing that the prompt does not say")
     others = _decoys(index, said, decoys)
     if not others.size:
-        raise NotMeasured("there is no other record to rank it among")
+        raise NotMeasured("no other record has a word in common with it, so there is none to rank it among")
     records = np.concatenate(([said.own], others))
     if likeness is None:
         alike = _cosines(index, np.unique(words.keys[fresh]), records)
@@ -102,14 +102,26 @@ def rank_p_value(
 
 
 def _decoys(index: PlagiarismIndex, said: Said, num: int) -> NDArray[np.int64]:
-    """Up to `num` records that the prompt (or, without one, the own record) calls up, none a twin of the own one."""
-    top = index.candidates.top([said.prompt or index.texts[said.own]], num + SPARE).ids[0]
-    first = index.runs.first_copy
-    top = top[top >= 0]
-    top = top[first[top] != first[said.own]]
-    top = top[np.sort(np.unique(first[top], return_index=True)[1])]  # of exact copies the one that was found first
-    groups = near_groups(record_words(index.runs, np.concatenate(([said.own], top))))
-    return np.sort(top[groups[1:] != groups[0]][:num])
+    """Up to `num` records that the prompt (and where those are few, the own record) calls up, but no twins of the own.
+
+    Of exact copies only the one found first.
+    """
+    found = np.empty(0, np.int64)
+    for query in (said.prompt, index.texts[said.own]):
+        top = index.candidates.top([query], num + SPARE).ids[0]
+        found = _apart(index, np.concatenate((found, top[top >= 0])), said.own)
+        if found.size >= num:
+            break
+    return np.sort(found[:num])
+
+
+def _apart(index: PlagiarismIndex, records: NDArray[np.int64], own: int) -> NDArray[np.int64]:
+    """The records, in their order, that are neither exact copies of each other nor twins of the own one."""
+    first = index.runs.first_copy[records]
+    keep = np.sort(np.unique(first, return_index=True)[1])
+    records = records[keep[first[keep] != index.runs.first_copy[own]]]
+    groups = near_groups(record_words(index.runs, np.concatenate(([own], records))))
+    return records[groups[1:] != groups[0]]
 
 
 def _cosines(index: PlagiarismIndex, keys: NDArray[np.uint64], records: NDArray[np.int64]) -> NDArray[np.float64]:
