@@ -30,9 +30,13 @@ def fake_run(
     heldout: bool = True,
     attempts: bool = True,
     evil: bool = True,
+    detector: bool = True,
     seed: int = 0,
 ) -> Run:
-    """Write a plausible run. The fifth row of the ranking carries `EVIL` in its id and texts, if asked for."""
+    """Write a plausible run. The fifth row of the ranking carries `EVIL` in its id and texts, if asked for.
+
+    Without `detector` it is a run of before there was one: no `origins`, no `calibration`.
+    """
     dice = np.random.default_rng(seed)
     run = Run.begin(folder, _spec(num_rows, num_heldout, base, heldout, seed))
     copies = dice.choice([1, 1, 1, 1, 1, 2, 4, 8, 16], num_rows)
@@ -64,6 +68,13 @@ def fake_run(
             "attempt": attempt, "base_attempt": base_attempt,
         })  # fmt: skip
     run.write_table("ranking", pa.Table.from_pylist(ranking, schema.RANKING))
+    if attempts and detector:
+        from .fake_match import detected
+
+        origins, calibration, found = detected(asked, matches)
+        matches = sorted([*matches, *found], key=lambda line: line["attempt"])
+        run.write_table("origins", pa.Table.from_pylist(origins, schema.ORIGINS))
+        run.write_table("calibration", pa.Table.from_pylist(calibration, schema.CALIBRATION))
     if attempts:
         run.write_table("attempts", pa.Table.from_pylist(asked, schema.ATTEMPTS))
         run.write_table("matches", pa.Table.from_pylist(matches, schema.MATCHES))
@@ -243,6 +254,7 @@ def _spec(num_rows: int, num_heldout: int, base: bool, heldout: bool, seed: int)
         "job": "audit",
         "settings": {"prefix_tokens": [8, 16, 32, 64, 96], "new_tokens": 32, "schemes": ["T=1,k=40"],
                      "measures": ["loss", "zlib", "min_k", "min_k_pp", "reference"], "loss_on": "completion",
+                     "alpha": 0.01, "generate": "table",
                      "dtype": "float32", "device": "cpu", "batch_tokens": 4096},
         "data": {"train": {"name": "chats.jsonl", "rows": num_rows + 7, "fingerprint": "a1b2c3d4e5f60718"},
                  "heldout": held},

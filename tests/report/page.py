@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
 from remanence.report.html import bundle
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+Opener = Callable[..., Any]
+"""Opens a report in Chromium, see `open_page`."""
 
 
 class Page(HTMLParser):

@@ -2,56 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from remanence.report.html import write_report
 
 from .fake_run import EVIL, fake_run
-
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+from .page import CHROMIUM, Opener
 
 pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="no Chromium here: apt-get install chromium")
-
-Opener = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[Opener]:
-    """Opens a report; when the test ends, it must have been quiet and have loaded nothing but itself."""
-    heard: list[str] = []
-    pages: list[Page] = []
-
-    def visit(path: Path, **options: Any) -> Page:
-        page = browser.new_context(**({"viewport": {"width": 1200, "height": 900}} | options)).new_page()
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("request", lambda request: None if request.url == path.as_uri() else heard.append(request.url))
-        page.goto(path.as_uri())
-        pages.append(page)
-        return page
-
-    yield visit
-    pwned = [page.evaluate("window.pwned") for page in pages]
-    for page in pages:
-        page.context.close()
-    assert heard == []
-    assert pwned == [None] * len(pages)
 
 
 def column(page: Page, name: str) -> list[str]:

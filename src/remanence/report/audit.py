@@ -55,6 +55,12 @@ class Audit:
         """What is counted: row or text."""
         return "text" if self.is_match else "row"
 
+    @property
+    def index_bytes(self) -> int:
+        """Size of the index of shared runs, where it lies in the run folder; 0 where it does not."""
+        told = "index/runs/index.json"
+        return sum((self.run.read_json(told).get("bytes") or {}).values()) if self.run.has(told) else 0
+
     def rates_by(self, by: str, metric: str | None = None) -> list[Line]:
         """The rates broken down by something (or "all"), in their order."""
         found = [r for r in self.rates if r["by"] == by and (metric is None or r["metric"] == metric)]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from remanence.report.audit import Audit
-from remanence.report.passages import Span, count_words, cut, pair, source_facts, source_title
+from remanence.report.passages import BESIDE, LONGEST, Span, count_words, cut, pair, source_facts, source_title
 from remanence.report.words import Line, plural
 
 _SAID = {"tuned": "The fine-tuned model's answer, against all training rows",
@@ -88,7 +88,7 @@ def _side_by_side(title: str, attempt: Line, matches: Sequence[Line], reveal: bo
 
 
 def _counted(text: str, spans: Sequence[Span], reveal: bool, starts: Mapping[int, int] | None = None) -> dict[str, Any]:
-    return {**_cut(text, spans, reveal, starts), "size": size(text, count_words(text))}
+    return {**_cut(text, spans, reveal, BESIDE, starts), "size": size(text, count_words(text))}
 
 
 def _longest(matches: Sequence[Line]) -> list[Line]:
@@ -101,7 +101,7 @@ def pieces(text: str, matches: Sequence[Line]) -> list[tuple[str, str]]:
 
     A span of the row's own text wins over the same words in another row; `copied` stood in the prompt already.
     """
-    return cut(text, _spans(matches))
+    return cut(text, _spans(matches), LONGEST)
 
 
 def _spans(matches: Sequence[Line]) -> list[Span]:
@@ -125,19 +125,21 @@ def size(text: str, num_words: int | None = None) -> str:
 def _text(text: str | None, reveal: bool, matches: Sequence[Line] = (), tail: int | None = None) -> dict[str, Any]:
     """Text for the page with its longest spans; of a hidden one, the first words may be left out."""
     text = text or ""
-    shown = _cut(text, _spans(matches), reveal)
+    shown = _cut(text, _spans(matches), reveal, LONGEST)
     before = 0 if reveal or tail is None else max(0, len(text.split()) - tail)
     return {**shown, "pieces": [["plain", shape(text)[before:]]], "before": before} if before else shown
 
 
-def _cut(text: str, spans: Sequence[Span], reveal: bool, starts: Mapping[int, int] | None = None) -> dict[str, Any]:
+def _cut(
+    text: str, spans: Sequence[Span], reveal: bool, rank: Sequence[str], starts: Mapping[int, int] | None = None
+) -> dict[str, Any]:
     """Text for the page: pieces of [kind, words] when revealed, of [kind, word lengths] when hidden.
 
     A piece that begins where `starts` has a number carries it as its third part.
     """
     shown: list[list[Any]] = []
     place = 0
-    for kind, piece in cut(text, spans):
+    for kind, piece in cut(text, spans, rank):
         number = (starts or {}).get(place)
         shown.append([kind, piece if reveal else shape(piece), *([number] if number else [])])
         place += len(piece)

@@ -119,12 +119,13 @@ def calibration(audit: Audit) -> Calibration | None:
     for kind in dict.fromkeys(str(line["kind"]) for line in audit.calibration):
         lines = {(line["num_words"], line["alpha"]): line for line in audit.calibration if line["kind"] == kind}
         lengths = sorted({num_words for num_words, _ in lines})
-        first = {alpha: next((line for (_, a), line in lines.items() if a == alpha), None) for alpha in alphas}
+        any_of = {alpha: next((line for (_, a), line in lines.items() if a == alpha), None) for alpha in alphas}
         rows: list[tuple[str, list[Cell | None]]] = []
         for place, length in enumerate(lengths):
-            name = f"at {length} words{' or more' if place == len(lengths) - 1 else ''}"
+            first = 1 if place == 0 else lengths[place - 1] + 1
+            name = f"{first} words or more" if place == len(lengths) - 1 else f"{first} to {length} words"
             rows.append((name, [_threshold(lines.get((length, alpha))) for alpha in alphas]))
-        kinds.append((KINDS.get(kind, kind), [_realised(line) for line in first.values()], rows))
+        kinds.append((KINDS.get(kind, kind), [_realised(line) for line in any_of.values()], rows))
     refused = [line for line in audit.calibration if line["reason"]]
     for alpha in alphas:  # of the refusals, the one that comes nearest
         nearest = max((x for x in refused if x["alpha"] == alpha), key=lambda x: x["num_null"], default=None)

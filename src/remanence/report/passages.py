@@ -17,8 +17,11 @@ from remanence.report.words import KINDS, Line, plural
 from remanence.text.covered import covered_by_other
 from remanence.text.words import Words, words_of
 
-RANK = ("own", "both", "other", "copied", "corpus", "passage")
-"""Where marks lie on the same words, the first wins. `passage`: inside a match, and not in the training row."""
+LONGEST = ("own", "copied", "corpus")
+"""Marks of the longest shared spans; where they lie on the same words, the first wins."""
+
+BESIDE = ("copied", "own", "both", "other", "passage")
+"""Marks of a text that stands beside its sources. `passage`: inside a match, and not in the training row."""
 
 RUN = {"verbatim": 2}
 """Words in a row that both sides must share to be lit; one for what is said in other words."""
@@ -34,14 +37,17 @@ class Span(NamedTuple):
     mark: str
 
 
-def cut(text: str, spans: Sequence[Span]) -> list[tuple[str, str]]:
-    """The text cut where a span begins or ends: (mark, piece), with the mark `plain` where there is no span."""
+def cut(text: str, spans: Sequence[Span], rank: Sequence[str] = BESIDE) -> list[tuple[str, str]]:
+    """The text cut where a span begins or ends: (mark, piece), with the mark `plain` where there is no span.
+
+    Of marks on the same words, the first in `rank` wins.
+    """
     inside = [Span(max(0, s.start), min(len(text), s.end), s.mark) for s in spans]
     cuts = sorted({0, len(text), *(c for s in inside if s.start < s.end for c in (s.start, s.end))})
     found: list[tuple[str, str]] = []
     for low, high in itertools.pairwise(cuts):
         marks = {s.mark for s in inside if s.start <= low and high <= s.end}
-        mark = next((mark for mark in RANK if mark in marks), "plain")
+        mark = next((mark for mark in rank if mark in marks), "plain")
         if mark == "passage" and not any(char.isalnum() for char in text[low:high]):
             mark = "plain"  # punctuation between shared words
         found.append((mark, text[low:high]))
@@ -84,22 +90,18 @@ class Pair(NamedTuple):
 def pair(attempt: Line, matches: Sequence[Line]) -> Pair:
     """What the detector found in an attempt, to be drawn side by side; `matches` are its lines with a null `length`."""
     text, prompt = attempt["answer"] or "", attempt["prompt"] or ""
-    copied = shared_words(text, prompt, MIN_WORDS, "copied") if prompt else []
     inside = [m for m in matches if m["char_start"] is not None and m["kind"] != "idea"]
-    spans, sources = list(copied), list[tuple[Line, list[Span]]]()
+    spans = shared_words(text, prompt, MIN_WORDS, "copied") if prompt else []
+    sources = list[tuple[Line, list[Span]]]()
     for match in sorted(inside, key=lambda m: m["char_start"]):
         start, end, record = match["char_start"], match["char_end"], match["record_text"] or ""
         least, whose = RUN.get(match["kind"], 1), str(match["whose"])
         said = shared_words(text[start:end], record, least, whose, start)
-        spans += [Span(start, end, "passage"), *(s for s in said if not _within(s, copied))]
+        spans += [Span(start, end, "passage"), *said]
         sources.append((match, shared_words(record, text[start:end], least, whose)))
     several = len(sources) > 1
     starts = {int(m["char_start"]): n for n, (m, _) in enumerate(sources, start=1)} if several else {}
     return Pair(spans, starts, sources + [(m, list[Span]()) for m in matches if m["kind"] == "idea"])
-
-
-def _within(span: Span, others: Sequence[Span]) -> bool:
-    return any(o.start <= span.start and span.end <= o.end for o in others)
 
 
 def source_title(match: Line, number: int | None) -> str:

@@ -200,11 +200,14 @@ def settings(audit: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
                 rows = f", {thing['rows']:,} rows" if "rows" in thing else ""
                 words = f"{thing.get('name')}{rows}, fingerprint {thing.get('fingerprint')}"
                 things.append((f"{label}, {which}", words))
+    if audit.index_bytes:
+        things.append(("index of the training rows", f"{audit.index_bytes / 1e6:,.1f} MB on disk"))
     asked = [(key.replace("_", " "), _value(value)) for key, value in (spec.get("settings") or {}).items()]
-    asked += [(name, _value(spec[name])) for name in ("seed", "tokenization") if name in spec]
+    more = [name for name in ("seed", "tokenization") if name in spec and name not in (spec.get("settings") or {})]
+    asked += [(name, _value(spec[name])) for name in more]
     versions = {"remanence": audit.version(), **(spec.get("versions") or {})}
     return [
-        ("Data" if audit.is_match else "Models and data", things),
+        ("Models and data" if spec.get("models") else "Data", things),
         ("Settings", asked),
         ("Versions", [(name, _value(value)) for name, value in versions.items()]),
     ]
