@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from remanence.core.errors import RemanenceError
 from remanence.core.progress import track
 from remanence.core.read import data_fingerprint
 from remanence.core.record import Record
-from remanence.core.run import Run, refuse_taken
+from remanence.core.run import Run, fingerprint, refuse_taken
 from remanence.core.schema import ATTEMPTS
 from remanence.core.target import Target
 from remanence.jobs.audit.rates import to_arrow as rates_to_arrow
@@ -40,6 +41,7 @@ from remanence.jobs.origins import (
 from remanence.jobs.versions import versions
 from remanence.measure.plagiarism.chance import Chance, lengths_for
 from remanence.measure.plagiarism.index import PlagiarismIndex
+from remanence.measure.plagiarism.ready import get_ready
 from remanence.measure.plagiarism.said import Judged, Said, said_of
 from remanence.text.background import Background, NGrams
 from remanence.text.embed import embedded
@@ -82,6 +84,9 @@ def run_match(
     told = _told(train, texts, settings.own_column)
     run = Run.begin(out, _spec(texts, told, heldout, base, settings, names or {}), resume=resume)
     place = run.folder / "index" if index_folder is None else Path(index_folder)
+    with track("getting the detector ready", 1, show=show) as advance:
+        get_ready()  # compiles on first use: told apart, or the index would seem to hang
+        advance(1)
     with track("indexing the training rows", 1, show=show) as advance:
         try:
             index = PlagiarismIndex.build(train, place)
@@ -133,18 +138,20 @@ def _refuse(held: Sequence[Record], base: Target | None, settings: MatchSettings
 
 
 def _told(train: Iterable[Record], texts: Sequence[Record], own_column: str) -> dict[str, Any]:
-    """Count and digest of the training rows, in one pass over them; every row that a text asks for must be there."""
+    """Count and digests of the training rows, in one pass over them; every row that a text asks for must be there."""
     asked = {own: one.id for one in texts if (own := _asked(one, own_column)) is not None}
-    count = 0
+    count, ids = 0, blake2b(digest_size=8)
 
     def plain() -> Iterator[str]:
         nonlocal count
         for record in train:
             count += 1
+            ids.update(fingerprint(record.id.encode()).encode())
             asked.pop(record.id, None)
             yield record.plain
 
-    told = {"fingerprint": corpus_fingerprint(plain()), "rows": count}
+    texts_of = corpus_fingerprint(plain())
+    told = {"rows": count, "fingerprint": texts_of, "ids": ids.hexdigest()}
     if not count:
         raise RemanenceError("There are no training rows to compare with: the file is empty.")
     for own, text in asked.items():
@@ -166,14 +173,16 @@ def _spec(
     def told(group: str, records: Sequence[Record]) -> dict[str, Any]:
         return {"name": names.get(group, group), "rows": len(records), "fingerprint": data_fingerprint(records)}
 
-    train = {"name": names.get("train", "train"), "rows": train["rows"], "fingerprint": train["fingerprint"]}
+    asked = [_asked(record, settings.own_column) or "" for record in texts]
+    said = told("generated", texts) | {"asked": fingerprint(*(own.encode() for own in asked)) if any(asked) else None}
+    train = {"name": names.get("train", "train"), **train}
     held = None if heldout is None else told("heldout", heldout)
     return {
         "schema": 1,
         "job": "match",
         "settings": settings.spec(),
         "seed": settings.seed,
-        "data": {"generated": told("generated", texts), "train": train, "heldout": held},
+        "data": {"generated": said, "train": train, "heldout": held},
         "models": {"base": None if base is None else {"name": base.name, "fingerprint": base.fingerprint}},
         "tokenization": TOKENIZATION,
         "versions": versions(),
