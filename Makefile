@@ -36,6 +36,8 @@ browser: ## Debian's Chromium, for the report's browser test; without it that te
 	@echo "installing remanence and its locked dependencies into .venv (torch is large: minutes)"
 	$(PIP) torch
 	$(PIP) --editable .
+	@echo "compiling the detector, once (about a minute)"
+	@$(BIN)/python -m remanence.measure.plagiarism.ready
 	@touch $@
 
 .venv/installed-dev: .venv/installed

@@ -31,6 +31,7 @@ from remanence.jobs.origins import (
 )
 from remanence.measure.plagiarism.chance import Chance, lengths_for
 from remanence.measure.plagiarism.index import PlagiarismIndex
+from remanence.measure.plagiarism.ready import get_ready
 from remanence.measure.plagiarism.said import KINDS, Said, said_of
 from remanence.text.words import words_of
 
@@ -53,6 +54,9 @@ def match_attempts(
     attempts = run.lines("attempts")
     if run.has("origins.parquet") or not attempts:
         return
+    with track("getting the detector ready", 1, show=show) as advance:
+        get_ready()  # compiles on first use
+        advance(1)
     large = sum(len(record.plain) for record in train) > LARGE
     index = PlagiarismIndex.build(train, run.folder / "index" if large else None)
     surprise = base_surprise(base) if settings.background == "base" and base is not None else _by_corpus
