@@ -21,19 +21,20 @@ def real_match(folder: Path, *, heldout: bool = True, **settings: Any) -> Run:
 
     Fifty rows are indexed; without `heldout` nothing is known of chance.
     """
-    corpus = private_corpus(3, 50, (1,), 120)
+    corpus = private_corpus(3, 50, (1,), 320)
     long = [row for row in corpus.train if len((row.completion or "").split()) >= 20]
     train = [*corpus.train, Record(EVIL, text=f"{long[0].completion} {EVIL_TEXT}")]
-    new = [row for row in corpus.heldout[100:] if len((row.completion or "").split()) >= 10]
+    new = [row for row in corpus.heldout[300:] if len((row.completion or "").split()) >= 10]
+    halves = [" ".join((row.completion or "").split()[:22]) for row in long[4:6]]
     texts = [
         *(Record(f"copy-{i}", prompt=row.prompt, completion=row.completion, meta={"own": row.id})
           for i, row in enumerate(long[1:4])),
-        Record("two-rows", text=f"{long[4].completion} Nobody at all said whatever came next. {long[5].completion}"),
+        Record("two-rows", text=f"{halves[0]} Nobody at all said that. {halves[1]}"),
         *(Record(f"new-{i}", prompt=row.prompt, completion=row.completion) for i, row in enumerate(new[:3])),
         Record("short", text="yes"),
         Record(EVIL, text=f"{EVIL_TEXT} {long[0].completion}"),
     ]  # fmt: skip
-    held = corpus.heldout[:100] if heldout else None
+    held = corpus.heldout[:300] if heldout else None
     run_match(texts, train, held, folder, MatchSettings(alpha=0.05, **settings), show=False)
     return Run.open(folder)
 

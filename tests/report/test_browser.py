@@ -84,10 +84,19 @@ def test_a_row_opens_on_both_answers_with_the_span_lit_up(open_page: Opener, rev
     assert page.locator("#ranking .card").count() == 1
 
 
+def test_the_answer_stands_beside_the_training_row_it_is_from(open_page: Opener, revealed: Path) -> None:
+    card = open_page(revealed).locator("#ranking .card").first
+    said, source = card.locator(".side").all()
+    assert "Training row chat-" in source.inner_text() and "equal words" in source.inner_text()
+    assert said.locator("mark.own").all_inner_texts() == source.locator("mark.own").all_inner_texts() != []
+
+
 def test_hidden_evidence_is_bars(open_page: Opener, hidden: Path) -> None:
     card = open_page(hidden).locator("#ranking .card").first
     assert card.locator(".bars i").count() > 10
-    assert card.locator(".bars").all_inner_texts() == [""] * 4
+    assert card.locator(".bars").all_inner_texts() == [""] * 6, (
+        "prompt, two answers, what stands there, and the detector's pair"
+    )
     assert "words" in (card.locator(".bars").first.get_attribute("aria-label") or "")
 
 

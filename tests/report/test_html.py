@@ -14,6 +14,7 @@ import pytest
 from remanence.core import schema
 from remanence.core.run import Run
 from remanence.report.html import embedded, write_report
+from remanence.report.words import NESTED
 
 from .fake_run import EVIL, EVIL_TEXT, fake_run, training_texts
 from .page import Page, without_vega
@@ -53,6 +54,43 @@ def test_what_is_told_of_an_answer(run: Run, hidden: Path) -> None:
     assert first["tuned"]["facts"][0] == "All 32 tokens are the row's own."
     assert "Longest span shared with training row chat-other: 5 tokens" in first["base"]["facts"][-1]
     assert first["how"].startswith("16 tokens of the row given, 32 tokens asked for, greedy")
+
+
+def test_an_answer_stands_beside_the_training_row_it_is_from(run: Run, revealed: Path) -> None:
+    first = Page(revealed.read_text("utf-8")).evidence()[0]
+    attempt = run.lines("attempts")[run.lines("ranking")[0]["attempt"]]
+    (pair,) = first["pairs"]
+    assert pair["title"] == "The fine-tuned model's answer, against all training rows"
+    (source,) = pair["sources"]
+    assert source["title"] == f"Training row {attempt['id']}"
+    assert "".join(piece for _, piece in source["pieces"]) == attempt["answer"]
+    assert {kind for kind, _ in source["pieces"]} <= {"own", "plain"}
+    assert source["facts"][1].endswith("bits; chance brings 1e-20 such (E-value).")
+
+
+def test_whose_words_the_answers_are(hidden: Path) -> None:
+    text = hidden.read_text("utf-8")
+    section = text[text.index('<section id="origins">') : text.index('<section id="rows">')]
+    assert section.count('class="stack"') == 3, "your rows, the base model, and the ceiling"
+    assert "shares of those answers and not of all rows" in section
+    assert "the other half&#39;s flag 2 of 200" in section and "refused" in section
+
+
+def test_rates_of_matches_stand_among_the_rates(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run", num_rows=30)
+    line = {**run.lines("rates")[0], "metric": "match", "by": "kind", "detail": "alpha=0.01"}
+    kinds = [{**line, "value": kind, "order": order} for order, kind in enumerate(("verbatim", "paraphrase", "idea"))]
+    run.write_table("rates", pa.Table.from_pylist([*run.lines("rates"), *kinds], schema.RATES))
+    text = write_report(run).read_text("utf-8")
+    names = [text.index(f'<th scope="row">{name}<small>at 1.0\u00a0% false alarms') for name in NESTED.values()]
+    assert names == sorted(names)
+
+
+def test_a_run_from_before_the_detector_still_opens(tmp_path: Path) -> None:
+    text = write_report(fake_run(tmp_path / "run", num_rows=30, detector=False), reveal=True).read_text("utf-8")
+    assert "Whose words" not in text
+    pairs = [row["pairs"] for row in Page(text).evidence() if row]
+    assert pairs and not any(pairs)
 
 
 def test_revealed_text_is_whole(run: Run, revealed: Path) -> None:

@@ -11,6 +11,7 @@ from remanence.core import schema
 from remanence.core.run import Run
 from remanence.report.terminal import verdict_plain
 
+from .fake_match import secrets
 from .fake_run import EVIL, fake_run, training_texts
 
 
@@ -30,6 +31,28 @@ def test_the_worst_rows_are_named_not_quoted(run: Run) -> None:
     text = verdict_plain(run)
     assert "chat-00277" in text
     assert not [secret for secret in training_texts(run) if secret[:30] in text and not secret.startswith(EVIL)]
+
+
+def test_whose_words_the_answers_are_in_a_small_table(run: Run, tmp_path: Path) -> None:
+    text = verdict_plain(run)
+    head = next(line for line in text.splitlines() if line.startswith("Whose words"))
+    assert head.split()[-7:] == ["words", "prompt", "common", "own", "row", "both", "other", "new"][1:]
+    base = next(line for line in text.splitlines() if line.startswith("Base model, your rows"))
+    assert re.split(r" {2,}", base)[2:] == ["8.3 %", "16.7 %", "0 %", "0 %", "0 %", "75.0 %"]
+    assert "the other half's flag 2 of 200" in text
+    assert "Whose words" not in verdict_plain(fake_run(tmp_path / "old", num_rows=30, detector=False))
+
+
+def test_a_match_names_its_most_surprising_texts(match: Run) -> None:
+    text = verdict_plain(match)
+    assert text.startswith(" ".join(match.read_json("verdict.json")["sentences"][0].split()[:5]))
+    assert max(len(line) for line in text.splitlines()) <= 96
+    (rate,) = [line for line in text.splitlines() if line.startswith("Repeats rows word for word")]
+    assert re.search(r" 5 of \d +\d\d.\d % ", rate)
+    named = text[text.index("Most surprising texts") :].splitlines()[1:6]
+    assert sum("(asked about it)" in line for line in named) == 3
+    assert any(re.search(r"two-rows +word for word, \d+ bits, from +train-\d+$", line) for line in named)
+    assert not [secret for secret in secrets(match) if secret[:30] in text and len(secret) > 20]
 
 
 def test_what_was_not_given_has_no_column(tmp_path: Path) -> None:

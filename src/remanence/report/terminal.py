@@ -23,7 +23,7 @@ TOP = 5
 """Rows or texts named under the rates."""
 
 ORIGINS = {"prompt": "prompt", "common": "common", "own": "own row", "both": "both", "other": "other", "new": "new"}
-WHOSE = {"own": "(the row asked about)", "both": "(the row asked about, and another)"}
+WHOSE = {"own": "(asked about it)", "both": "(and from others)"}
 
 
 def verdict_text(run: Run) -> RenderableType:
@@ -96,9 +96,9 @@ def _surprising(audit: Audit) -> list[RenderableType]:
         return []
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(justify="right")
-    table.add_column(overflow="ellipsis", max_width=24, no_wrap=True)
+    table.add_column(overflow="ellipsis", max_width=20, no_wrap=True)
     table.add_column()
-    table.add_column(overflow="ellipsis", max_width=24, no_wrap=True)
+    table.add_column(overflow="ellipsis", max_width=20, no_wrap=True)
     table.add_column()
     for line in found:
         bits = "" if line["bits"] is None else f", {plural(round(line['bits']), 'bit')}"
