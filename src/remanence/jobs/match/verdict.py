@@ -130,7 +130,8 @@ def _notes(
     if silent:
         told = Counter(_WHY.get(reason, "chance alone could explain all of their words") for reason in silent)
         why = "; ".join(f"{count:,} because {reason}" for reason, count in told.items())
-        notes.append(f"{len(silent):,} texts are not measurable and in no rate: {why}.")
+        are = "text is" if len(silent) == 1 else "texts are"
+        notes.append(f"{len(silent):,} {are} not measurable and in no rate: {why}.")
     if chance is not None and (rate := chance.realised("verbatim", settings.alpha)).n:
         notes.append(
             f"Thresholds are set to flag {100 * settings.alpha:g} % of held-out texts; {rate.hits:,} of {rate.n:,} "
