@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+
+from remanence.core.run import Run
+from remanence.report.html import write_report
 
 from .fake_run import EVIL, EVIL_TEXT
 from .page import CHROMIUM, Opener
@@ -86,3 +90,16 @@ def test_on_paper_it_is_whole(open_page: Opener, match_revealed: Path) -> None:
     page.emulate_media(media="print")
     assert page.locator(".stack").is_visible() and not page.locator(".tools").is_visible()
     assert len(page.pdf()) > 30_000
+
+
+def test_texts_past_the_most_surprising_have_numbers_only(
+    open_page: Opener, match: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("remanence.report.html.MOST", 2)
+    shutil.copytree(match.folder, tmp_path / "run")
+    page = open_page(write_report(Run.open(tmp_path / "run"), reveal=True))
+    assert "Passages are in this file for the first 2 only." in page.locator("#rows .about").inner_text()
+    rows = page.locator("#ranking tr.row")
+    rows.nth(2).click()
+    card = rows.nth(2).locator("+ tr .card")
+    assert "they stand in matches.parquet" in card.inner_text() and card.locator(".side").count() == 0
