@@ -32,6 +32,9 @@ class Mutant(NamedTuple):
 
 SUFFIX = oracles.check_suffixes_begin_where_the_prompt_ends
 TPR = oracles.check_tpr_is_taken_at_the_fpr_of_held_out_rows
+WHOSE = oracles.check_whose_words_are_told_to_the_character
+CHANCE = oracles.check_held_out_texts_set_the_threshold_by_hand
+IDEA = oracles.check_ideas_are_ranked_among_decoys_by_hand
 
 MUTANTS = [
     # Suffix slice off by one
@@ -203,6 +206,108 @@ MUTANTS = [
         "while at < end and mass - np.exp(-D[at] / T) < goal:",
         oracles.check_top_p_keeps_the_crossing_token,
     ),
+    # Whose words
+    Mutant(
+        "a match ends one character early",
+        "measure.plagiarism.judge",
+        "int(words.ends[high - 1]))",
+        "int(words.ends[high - 1]) - 1)",
+        WHOSE,
+    ),
+    Mutant(
+        "a match ends one word late in the record",
+        "measure.plagiarism.judge",
+        "int(found.corpus.ends[chains.corpus_ends[c] - 1])",
+        "int(found.corpus.ends[chains.corpus_ends[c] - 2])",
+        WHOSE,
+    ),
+    Mutant(
+        "copying the prompt counts",
+        "measure.plagiarism.evidence",
+        "bits[from_prompt | shared] = 0.0",
+        "bits[shared] = 0.0",
+        WHOSE,
+    ),
+    Mutant(
+        "phrases of held-out texts count",
+        "measure.plagiarism.evidence",
+        "bits[from_prompt | shared] = 0.0",
+        "bits[from_prompt] = 0.0",
+        WHOSE,
+    ),
+    Mutant(
+        "the own record is not among the places",
+        "measure.plagiarism.evidence",
+        "runs_in(index.runs, words, batch.own, MIN_WORDS)",
+        "runs_in(index.runs, words, np.minimum(batch.own, -1), MIN_WORDS)",
+        WHOSE,
+    ),
+    Mutant(
+        "others that share as much push the own record out",
+        "measure.plagiarism.evidence",
+        "(own >= 0) & (records",
+        "(own > 1 << 40) & (records",
+        WHOSE,
+    ),
+    Mutant(
+        "a held-out text excuses itself",
+        "measure.plagiarism.evidence",
+        "common.match_lengths(words, batch.heldout)",
+        "common.match_lengths(words)",
+        CHANCE,
+    ),
+    Mutant(
+        "p counts what is below",
+        "measure.plagiarism.chance",
+        "np.minimum(1.0, p_values_by_length(scores, num_words, nulls) / WEIGHTS[kind])",
+        "np.minimum(1.0, (1 - p_values_by_length(scores, num_words, nulls)) / WEIGHTS[kind])",
+        CHANCE,
+    ),
+    Mutant(
+        "p forgets that two kinds are asked",
+        "measure.plagiarism.chance",
+        "p_values_by_length(scores, num_words, nulls) / WEIGHTS[kind]",
+        "p_values_by_length(scores, num_words, nulls)",
+        CHANCE,
+    ),
+    Mutant(
+        "quotations set thresholds",
+        "measure.plagiarism.chance",
+        "~quoting[of] & (np.diff",
+        "(of >= 0) & (np.diff",
+        CHANCE,
+    ),
+    Mutant(
+        "texts are asked by their own half's thresholds",
+        "measure.plagiarism.chance",
+        "ask = first[null.texts] != half",
+        "ask = first[null.texts] == half",
+        CHANCE,
+    ),
+    Mutant(
+        "long texts are held against short pieces",
+        "measure.plagiarism.chance",
+        "num_words[longest] > NEARLY * shorter",
+        "num_words[longest] >= 0",
+        CHANCE,
+    ),
+    Mutant(
+        "ties with decoys are won", "measure.plagiarism.idea", "(alike[1:] >= alike[0])", "(alike[1:] > alike[0])", IDEA
+    ),
+    Mutant(
+        "words of the prompt make an idea",
+        "measure.plagiarism.idea",
+        "fresh = ~np.isin(words.keys, given.keys)",
+        "fresh = np.ones(words.keys.size, np.bool_)",
+        IDEA,
+    ),
+    Mutant(
+        "twins of the own record are decoys",
+        "measure.plagiarism.idea",
+        "groups[1:] != groups[0]",
+        "groups[1:] >= 0",
+        IDEA,
+    ),
 ]
 
 
@@ -218,7 +323,7 @@ def plant(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
         old = vars(real).get(name)
         if inspect.isclass(made) and made.__module__ == real.__name__:
             for method, body in vars(made).items():
-                if inspect.isfunction(body) or isinstance(body, property):
+                if inspect.isfunction(body) or isinstance(body, property | classmethod):
                     monkeypatch.setattr(old, method, body)
         elif callable(made) and getattr(made, "__module__", None) == real.__name__:
             for other in [m for key, m in sys.modules.items() if key.startswith("remanence.")]:
