@@ -26,6 +26,7 @@ from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import check_rule, gate, verdict
 from remanence.jobs.versions import versions
 from remanence.text.spans import SpanIndex
+from remanence.text.words import TOKENIZATION
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,7 @@ def _spec(
         "seed": settings.seed,
         "data": {group: told(group) for group in ("train", "heldout")},
         "models": {role: None if role not in targets else _model(targets[role]) for role in ("tuned", "base")},
+        "tokenization": TOKENIZATION,
         "versions": versions(),
     }
 
