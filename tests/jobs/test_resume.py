@@ -33,6 +33,8 @@ PLACES = (
     "matches/tuned-train-00000.parquet:done",
     "attempts/base-train-00001.parquet:begun",
     "matches.parquet:done",
+    "found/00000.parquet:done",
+    "origins.parquet:begun",
     "verdict.json:begun",
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hand_made_corpus import (
@@ -292,3 +294,53 @@ def test_a_corpus_without_words_and_one_without_rows_share_nothing() -> None:
     for records in ([], ["", "🙂"]):
         (found,) = PlagiarismIndex.build(records).match([Said(HARBOUR)])
         assert found.label is None and shares(found) == {"new": 45}
+
+
+# ------------------------------------------------------------------ anything at all
+
+
+def test_whatever_is_said_the_figures_hold_together(world: World) -> None:
+    """Pieces of rows, prompts, held-out texts, inventions and rubbish in any mixture."""
+    dice = random.Random(0)
+    pieces = [
+        HARBOUR,
+        SHARED,
+        ANSWER,
+        BOILERPLATE,
+        COPIED,
+        CHINESE,
+        HEBREW,
+        EMOJI,
+        QUOTED,
+        "\0\ud83d",
+        "e\u0301ﬁ\u200d ßİ",
+    ]
+    pieces += [one.text for one in world.heldout[:20]] + [record.plain for record in world.train[:20]]
+
+    def mixture() -> str:
+        said: list[str] = []
+        for _ in range(dice.randint(0, 5)):
+            piece = dice.choice(pieces)
+            low = dice.randrange(len(piece) + 1)
+            said += [piece[low : low + dice.randint(0, 150)], dice.choice([" ", "\n", "", ". "])]
+        return "".join(said)
+
+    said = [Said(mixture(), mixture(), dice.randint(-1, len(world.train) - 1)) for _ in range(300)]
+    for chance in (world.chance, None):
+        for one, found in zip(said, world.index.match(said, chance, ALPHA), strict=True):
+            shares(found)
+            assert found.num_words == words_of([one.text]).keys.size
+            assert (found.label is None) == (not found.matches) and not (found.reason and found.matches)
+            assert 0 <= found.bits <= found.most_bits + 1e-9
+            for match in found.matches:
+                assert 0 <= match.start < match.end <= len(one.text)
+                assert (match.whose == "other") or one.own >= 0
+                if match.kind == "idea":
+                    continue
+                here, there = world.passages(one.text, match)
+                assert here and there and match.num_words > 0
+                if match.kind == "verbatim":
+                    here_keys, there_keys = words_of([here]).keys, words_of([there]).keys
+                    assert here_keys[0] == there_keys[0] and here_keys[-1] == there_keys[-1]
+                    assert match.num_words <= min(here_keys.size, there_keys.size)
+                    assert match.bits is not None and match.bits <= found.bits
