@@ -121,3 +121,14 @@ def test_the_rows_own_completions_rank_low(world: World) -> None:
         except NotMeasured:
             continue
     assert np.mean(np.array(p) <= 0.05) > 0.8
+
+
+def test_a_held_out_row_is_ranked_by_its_own_text() -> None:
+    # The answer retells a row that is not in the corpus: 1 of 1 + 3, as if it were. With another row's word nobody is
+    # less alike than the own row (0, as two decoys are): 4 of 4.
+    index = PlagiarismIndex.build(["alpha beta gamma", "alpha delta epsilon", "alpha zeta eta"])
+    asked = Said("theta iota", prompt="alpha", own_text="alpha theta iota kappa")
+    assert rank_p_value(index, asked) == (1 / 4, 3)
+    assert rank_p_value(index, Said("delta", prompt="alpha", own_text="alpha theta iota kappa"))[0] == 1
+    found = index.match([Said("theta iota " * 30, prompt="alpha", own_text="alpha theta iota kappa")], None, 0.5)[0]
+    assert (found.label, found.matches) == ("idea", ())

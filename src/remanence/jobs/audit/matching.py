@@ -67,7 +67,7 @@ def match_attempts(
         for shard, at in enumerate(shards):
             part = attempts[at : at + BATCH]
             if not (run.has(f"origins/{shard:05d}.parquet") and run.has(f"found/{shard:05d}.parquet")):
-                _judge(run, f"{shard:05d}", at, part, index, chance, surprise, settings)
+                _judge(run, f"{shard:05d}", at, part, index, chance, surprise, heldout or (), settings)
             advance(len(part))
     lines = [one for shard, _ in enumerate(shards) for one in run.lines(f"origins/{shard:05d}")]
     found = [one for shard, _ in enumerate(shards) for one in run.lines(f"found/{shard:05d}")]
@@ -105,11 +105,12 @@ def _judge(
     index: PlagiarismIndex,
     chance: Chance | None,
     surprise: Surprise,
+    heldout: Sequence[Record],
     settings: AuditSettings,
 ) -> None:
-    said = [_said(attempt, attempt["answer"]) for attempt in part]
+    said = [_said(attempt, attempt["answer"], heldout) for attempt in part]
     own = [i for i, a in enumerate(part) if (a["target"], a["group"]) == ("tuned", "train")]
-    best = [_said(part[i], part[i]["expected"]) for i in own]
+    best = [_said(part[i], part[i]["expected"], heldout) for i in own]
     lines: list[dict[str, Any]] = []
     matches: list[dict[str, Any]] = []
     for i, one in enumerate(index.match(said, chance, settings.alpha, surprise(said))):
@@ -121,9 +122,11 @@ def _judge(
     run.write_table(f"origins/{name}", to_arrow(lines))
 
 
-def _said(attempt: dict[str, Any], text: str) -> Said:
-    trained = attempt["group"] == "train"
-    return Said(text, attempt["prompt"], attempt["row"] if trained else -1, -1 if trained else attempt["row"])
+def _said(attempt: dict[str, Any], text: str, heldout: Sequence[Record]) -> Said:
+    if attempt["group"] == "train":
+        return Said(text, attempt["prompt"], attempt["row"])
+    row = attempt["row"]
+    return Said(text, attempt["prompt"], own_text=heldout[row].plain, heldout=row)
 
 
 def match_rates(run: Run, keep: dict[int, bool], settings: AuditSettings) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ from remanence.measure.plagiarism.said import Said
 from remanence.text.background import near_groups
 from remanence.text.prepared import Background
 from remanence.text.run_records import record_words
-from remanence.text.words import words_of
+from remanence.text.words import Words, words_of
 
 if TYPE_CHECKING:
     from remanence.measure.plagiarism.index import PlagiarismIndex
@@ -82,58 +82,72 @@ def rank_p_value(
     Raises `NotMeasured` when it is not known which record was asked about, when the answer has no word that is not in
     the prompt, or when the corpus has no decoys.
     """
-    if said.own < 0:
+    if said.own < 0 and not said.own_text:
         raise NotMeasured("it is not known which record it was asked about")
+    own_text = said.own_text or index.texts[said.own]
     words, given = words_of([said.text]), words_of([said.prompt])
     fresh = ~np.isin(words.keys, given.keys)
     if not fresh.any():
         raise NotMeasured("it says nothing that the prompt does not say")
-    others = _decoys(index, said, decoys)
+    others = _decoys(index, said, own_text, decoys)
     if not others.size:
         raise NotMeasured("no other record has a word in common with it, so there is none to rank it among")
-    records = np.concatenate(([said.own], others))
     if likeness is None:
-        alike = _cosines(index, np.unique(words.keys[fresh]), records)
+        alike = _cosines(index, np.unique(words.keys[fresh]), _with(index, own_text, others))
     else:
         told = " ".join(said.text[s:e] for s, e in zip(words.starts[fresh], words.ends[fresh], strict=True))
-        alike = likeness(told, [index.texts[int(r)] for r in records])
+        alike = likeness(told, [own_text, *(index.texts[int(r)] for r in others)])
     p = (1 + int((alike[1:] >= alike[0]).sum())) / (1 + others.size)
     return p, int(others.size)
 
 
-def _decoys(index: PlagiarismIndex, said: Said, num: int) -> NDArray[np.int64]:
+def _decoys(index: PlagiarismIndex, said: Said, own_text: str, num: int) -> NDArray[np.int64]:
     """Up to `num` records that the prompt (and where those are few, the own record) calls up, but no twins of the own.
 
     Of exact copies only the one found first.
     """
     found = np.empty(0, np.int64)
-    for query in (said.prompt, index.texts[said.own]):
+    for query in (said.prompt, own_text):
         top = index.candidates.top([query], num + SPARE).ids[0]
-        found = _apart(index, np.concatenate((found, top[top >= 0])), said.own)
+        found = _apart(index, np.concatenate((found, top[top >= 0])), said.own, own_text)
         if found.size >= num:
             break
     return np.sort(found[:num])
 
 
-def _apart(index: PlagiarismIndex, records: NDArray[np.int64], own: int) -> NDArray[np.int64]:
+def _apart(index: PlagiarismIndex, records: NDArray[np.int64], own: int, own_text: str) -> NDArray[np.int64]:
     """The records, in their order, that are neither exact copies of each other nor twins of the own one."""
     first = index.runs.first_copy[records]
     keep = np.sort(np.unique(first, return_index=True)[1])
-    records = records[keep[first[keep] != index.runs.first_copy[own]]]
-    groups = near_groups(record_words(index.runs, np.concatenate(([own], records))))
+    if own >= 0:
+        keep = keep[first[keep] != index.runs.first_copy[own]]
+    records = records[keep]
+    groups = near_groups(_with(index, own_text, records))
     return records[groups[1:] != groups[0]]
 
 
-def _cosines(index: PlagiarismIndex, keys: NDArray[np.uint64], records: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[R] cosine of the different words of the answer and of each record, weighed by log(N / sentences with them)."""
-    words = record_words(index.runs, records)
+def _with(index: PlagiarismIndex, own_text: str, records: NDArray[np.int64]) -> Words:
+    """The words of the own row, and after them those of the records."""
+    own, others = words_of([own_text]), record_words(index.runs, records)
+    offsets = np.concatenate((own.offsets, own.keys.size + others.offsets[1:]))
+    return Words(
+        np.concatenate((own.keys, others.keys)),
+        np.concatenate((own.starts, others.starts)),
+        np.concatenate((own.ends, others.ends)),
+        offsets,
+    )
+
+
+def _cosines(index: PlagiarismIndex, keys: NDArray[np.uint64], words: Words) -> NDArray[np.float64]:
+    """[R] cosine of the different words of the answer and of each row, weighed by log(N / sentences with them)."""
+    size = words.offsets.size - 1
     rarity = _rarity(index.aligner.background, words.keys)
-    owner = np.repeat(np.arange(records.size), np.diff(words.offsets))
+    owner = np.repeat(np.arange(size), np.diff(words.offsets))
     pairs = np.unique(np.stack((owner.astype(np.uint64), words.keys), axis=1), axis=0, return_index=True)[1]
-    squares = np.bincount(owner[pairs], rarity[pairs] ** 2, records.size)
+    squares = np.bincount(owner[pairs], rarity[pairs] ** 2, size)
     shared = np.isin(words.keys[pairs], keys)
-    dots = np.bincount(owner[pairs][shared], rarity[pairs][shared] ** 2, records.size)
-    return np.divide(dots, np.sqrt(squares), out=np.zeros(records.size), where=squares > 0)
+    dots = np.bincount(owner[pairs][shared], rarity[pairs][shared] ** 2, size)
+    return np.divide(dots, np.sqrt(squares), out=np.zeros(size), where=squares > 0)
 
 
 def _rarity(background: Background, keys: NDArray[np.uint64]) -> Any:

@@ -61,12 +61,13 @@ def judged(
         )
         idea_p = None if reason or copies or retold else _idea(index, one, decoys, likeness)
         ideas: list[Match] = []
-        if idea_p is not None and idea_p <= alpha:
+        retells = idea_p is not None and idea_p <= alpha
+        if retells and one.own >= 0:
             ideas = [Match("idea", "own", one.own, 0, len(one.text), -1, -1, int(num_words[i]), None, None, idea_p)]
         matches = (*copies, *retold, *ideas)
         lines.append(
             Judged(
-                label=matches[0].kind if matches else None,
+                label=matches[0].kind if matches else "idea" if retells else None,
                 num_words=int(num_words[i]),
                 origins=_origins(index, found, i, matches),
                 bits=float(bits[i]),
@@ -149,7 +150,7 @@ def _paraphrase(
 
 
 def _idea(index: PlagiarismIndex, said: Said, decoys: int, likeness: Likeness | None) -> float | None:
-    if said.own < 0 or decoys < 1:
+    if decoys < 1 or (said.own < 0 and not said.own_text):
         return None
     try:
         return rank_p_value(index, said, decoys, likeness)[0]

@@ -30,6 +30,8 @@ class Said:
     """Number of the training record that it was asked about; -1 = none, or not known."""
     heldout: int = -1
     """Number among the held-out texts, for a text that is one of them: it does not excuse itself as a common phrase."""
+    own_text: str = ""
+    """The row it was asked about, where that is no training record: a held-out row, for the floor of ideas."""
 
 
 def said_of(record: Record, own: int = -1, heldout: int = -1) -> Said:
