@@ -13,7 +13,7 @@ from remanence.measure.extraction.discoverable import Discoverable
 
 WIDTH, NEW_TOKENS = 256, 50
 PREFIXES = tuple(range(25, 201, 25))
-ROWS = (8, 1, 32)
+ROWS = (8, 4, 1)
 """Batch sizes; the first is the one that the target speaks of."""
 
 

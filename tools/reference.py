@@ -143,9 +143,7 @@ def manual() -> list[Path]:
     """The pages that are checked: all but what is measured and written elsewhere (replications, benchmarks)."""
     measured = ("benchmarks", "detector-")
     docs = [
-        p
-        for p in (ROOT / "docs").rglob("*.md")
-        if not p.name.startswith(measured) and p.parent.name != "replications"
+        p for p in (ROOT / "docs").rglob("*.md") if not p.name.startswith(measured) and p.parent.name != "replications"
     ]
     tops = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
     return [p for p in (*tops, *sorted(docs)) if p.is_file()]
