@@ -65,7 +65,7 @@ class Evidence(NamedTuple):
     chains: Chains
     """`records` are places in `records`."""
     most: NDArray[np.float64]
-    """[N] bits if all of a text were one run."""
+    """[N] bits if all of a text were one run; 0 for a text too short for a run."""
 
     @property
     def best(self) -> NDArray[np.float64]:
@@ -90,7 +90,8 @@ def evidence_of(
     bits = credited(index.background.left_out_bits(words) if bits_WD is None else bits_WD)
     bits[from_prompt | shared] = 0.0
     records, corpus, seeds = seeds_of_batch(index, batch, bits)
-    most = run_bits(bits, words.offsets[:-1], np.diff(words.offsets))
+    num_words = np.diff(words.offsets)
+    most = np.where(num_words < MIN_WORDS, 0.0, run_bits(bits, words.offsets[:-1], num_words))
     found = _chains(index, batch, bits, records, corpus, seeds)
     return Evidence(batch, from_prompt, shared, phrase, bits, records, corpus, found, most)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from remanence.core.errors import NotMeasured
 from remanence.measure.plagiarism.chance import Chance, e_limit, remaining
-from remanence.measure.plagiarism.evidence import Evidence
+from remanence.measure.plagiarism.evidence import MIN_WORDS, Evidence
 from remanence.measure.plagiarism.idea import Likeness, rank_p_value
 from remanence.measure.plagiarism.said import ORIGINS, Judged, Match, Said, Whose
 from remanence.text.background import e_value
@@ -92,6 +92,8 @@ def _limit(kind: str, index: PlagiarismIndex, chance: Chance | None, alpha: floa
 def _reason(num_words: int, most: float, limit: float) -> str:
     if not num_words:
         return "it has no words"
+    if num_words < MIN_WORDS:
+        return f"it has fewer than {MIN_WORDS} words, and shorter runs are nobody's"
     if np.isinf(limit):
         return "too few held-out texts set a threshold for texts of its length"
     return f"it carries {most:.0f} bits beyond prompt and common phrases, and chance alone reaches {limit:.0f}"
