@@ -251,7 +251,7 @@ def test_ideas_need_to_know_the_row_that_was_asked_about_and_can_be_left_out(wor
         ("", "it has no words"),
         ("🙂🙃 ... !", "it has no words"),
         ("painted boats", "it has fewer than 4 words"),
-        ("painted boats in rain", "it carries "),
+        ("and it was the", "it carries "),
         (BOILERPLATE, "it carries 0 bits"),
     ],
 )
