@@ -91,7 +91,7 @@ MATCHES = _schema(
     e_value=_FLOAT,  # matches as surprising that chance brings over the whole corpus; verbatim matches only
     p_value=_FLOAT,  # share of held-out texts of that length (for an idea: of decoys) that reach as much
     record_char_start=_INT,  # span in the text of the training row; null for an idea and for a longest span
-    record_char_end=_INT,
+    record_char_end=_INT,  # its end, exclusive
     record_text=_TEXT,  # that span of the training row
 )
 """Where an attempt coincides with training text: the longest shared spans in tokens, and what the detector flagged.
@@ -103,7 +103,7 @@ ORIGINS = _schema(
     attempt=_INT,  # line of `attempts`
     side=_TEXT,  # said (by the model), or ceiling (the row's own continuation, through the same judge)
     label=_TEXT,  # strongest kind that passes the threshold: verbatim, paraphrase, idea; null = none
-    num_words=_INT,
+    num_words=_INT,  # words of the text; the next six add up to them
     prompt=_INT,  # words that stand in runs of 4 or more words of the prompt
     common=_INT,  # words of runs that held-out texts use too
     own=_INT,  # words flagged as the own record's
@@ -115,7 +115,7 @@ ORIGINS = _schema(
     p_value=_FLOAT,  # of `bits` against held-out texts of that length; null without held-out texts
     q_value=_FLOAT,  # Benjamini-Hochberg over the attempts of the same model and group
     paraphrase_bits=_FLOAT,  # of the best aligned passage
-    paraphrase_p=_FLOAT,
+    paraphrase_p=_FLOAT,  # of those against held-out texts of that length
     idea_p=_FLOAT,  # rank of the own record among decoys; null where something stronger was found
     reason=_TEXT,  # why it is not measurable; never a zero
 )
@@ -130,7 +130,7 @@ CALIBRATION = _schema(
     reason=_TEXT,
     few=_BOOL,  # fewer than ten pieces lie above it
     realised_hits=_INT,  # whole held-out texts flagged by the other half's thresholds (all lengths together)
-    realised_n=_INT,
+    realised_n=_INT,  # whole held-out texts asked
     realised_low=_FLOAT,
     realised_high=_FLOAT,
 )

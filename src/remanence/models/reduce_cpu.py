@@ -38,8 +38,8 @@ def columns_of(L: Values, y: Values, columns: Sequence[str]) -> dict[str, Values
     found: dict[str, Values] = {}
     with np.errstate(divide="ignore", invalid="ignore"):
         if not {"logprob", "mean", "std"}.isdisjoint(columns):
-            top, z, first, second = sums_of(L)
-            found["logprob"], found["mean"] = own - top - np.log(z), -first - np.log(z)
+            top, rest, first, second = sums_of(L)
+            found["logprob"], found["mean"] = own - top - np.log1p(rest), -first - np.log1p(rest)
             found["std"] = np.sqrt(np.maximum(second - first * first, 0.0))
         if schemes or not {"rank", "gap"}.isdisjoint(columns):
             top, best_other, rank, floor = _scan(L, y)

@@ -28,17 +28,30 @@ LN2_HIGH, LN2_LOW = F(0.693359375), F(-2.12194440e-4)
 
 @numba.njit(nogil=True, cache=True)
 def sums_of(L: NDArray[Any]) -> Any:  # pyright: ignore  # pragma: no cover
-    """For logits L [N, V]: top [N], z = sum exp(-d) [N], mean d [N], mean d^2 [N]; z is NaN where L is broken."""
+    """For logits L [N, V]: top [N], rest = sum of exp(-d) over all but the top token [N], mean d [N], mean d^2 [N].
+
+    The top token's 1 is left out of the sum, so that log(1 + rest) is right where rest is tiny. NaN where L is broken.
+    """
     n, v = L.shape
-    top, z, first, second = np.empty(n, np.float32), np.empty(n), np.empty(n), np.empty(n)
+    top, rest, first, second = np.empty(n, np.float32), np.empty(n), np.empty(n), np.empty(n)
     for i in range(n):
-        top[i] = _top(L[i])
-        s0, s1, s2 = 0.0, 0.0, 0.0
+        row = L[i]
+        top[i] = _top(row)
+        s0, s1, s2 = 0.0 if np.isfinite(top[i]) else np.nan, 0.0, 0.0
+        found = False
         for at in range(0, v, BLOCK):
-            b0, b1, b2 = _sums(L[i, at : at + BLOCK], top[i])
+            end = min(at + BLOCK, v)
+            b0, b1, b2 = _sums(row[at:end], top[i])
+            if not found and b0 >= F(0.5):
+                place = at
+                while place < end and row[place] != top[i]:
+                    place += 1
+                if place < end:
+                    found = True
+                    b0 = _sums(row[at:place], top[i])[0] + _sums(row[place + 1 : end], top[i])[0]
             s0, s1, s2 = s0 + b0, s1 + b1, s2 + b2
-        z[i], first[i], second[i] = s0, s1 / s0, s2 / s0
-    return top, z, first, second
+        rest[i], first[i], second[i] = s0, s1 / (1.0 + s0), s2 / (1.0 + s0)
+    return top, rest, first, second
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz", "nnan"})
