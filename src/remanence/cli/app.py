@@ -82,13 +82,6 @@ def audit(
     _check_format(format)
     from remanence.jobs.api import audit as run
 
-    columns = {
-        "text": text_column,
-        "prompt": prompt_column,
-        "completion": completion_column,
-        "messages": messages_column,
-        "id": id_column,
-    }
     chosen: dict[str, Any] = {} if scheme is None else {"schemes": tuple(scheme)}
     result = run(
         model,
@@ -100,7 +93,7 @@ def audit(
         resume=resume,
         reveal=reveal,
         trust_remote_code=trust_remote_code,
-        columns={k: v for k, v in columns.items() if v is not None},
+        columns=_columns(text_column, prompt_column, completion_column, messages_column, id_column),
         prefixes=_numbers(prefixes, "--prefixes"),
         new_tokens=new_tokens,
         measures=_names(measures),
@@ -152,13 +145,6 @@ def match(
     _check_format(format)
     from remanence.jobs.api import match as run
 
-    columns = {
-        "text": text_column,
-        "prompt": prompt_column,
-        "completion": completion_column,
-        "messages": messages_column,
-        "id": id_column,
-    }
     result = run(
         generated,
         training,
@@ -167,7 +153,7 @@ def match(
         index=index,
         resume=resume,
         reveal=reveal,
-        columns={k: v for k, v in columns.items() if v is not None},
+        columns=_columns(text_column, prompt_column, completion_column, messages_column, id_column),
         alpha=alpha,
         detector=detector,
         background=background,
@@ -294,6 +280,14 @@ def replicate(
                 continue
             word = {True: "holds here", False: "does not hold here", None: "cannot be decided here"}[verdict.holds]
             typer.echo(f"seed {seed}: {word}. {verdict.text}")
+
+
+def _columns(
+    text: str | None, prompt: str | None, completion: str | None, messages: str | None, id: str
+) -> dict[str, str]:
+    """The columns that were named."""
+    named = {"text": text, "prompt": prompt, "completion": completion, "messages": messages, "id": id}
+    return {key: column for key, column in named.items() if column is not None}
 
 
 def _say(run: Any, format: str) -> None:

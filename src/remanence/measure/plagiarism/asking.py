@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from remanence.core.finding import Finding
 from remanence.core.record import Record
 from remanence.core.target import Generates
-from remanence.core.verbs import Attack
+from remanence.core.verbs import Attack, Findings
 from remanence.measure.plagiarism.index import PlagiarismIndex
-from remanence.measure.plagiarism.said import Said
+from remanence.measure.plagiarism.said import Judged, Said
 
 
 def ask(
@@ -29,3 +30,22 @@ def ask(
         own = number.get(attempt.prompt.record_id, -1)
         said.append(Said(attempt.answer.text, target.decode(given), own))
     return index, said, [place.get(record.id) for record in records]
+
+
+def findings_of(
+    name: str,
+    records: Sequence[Record],
+    number: Sequence[int | None],
+    judged: Sequence[Judged],
+    told: Callable[[Judged], tuple[float, dict[str, object]]],
+) -> Findings:
+    """One finding per record: the score and evidence that `told` makes of its judgement, or why there is none."""
+    found: list[Finding] = []
+    for record, i in zip(records, number, strict=True):
+        reason = "the attack could not ask about it" if i is None else judged[i].reason
+        if i is None or reason:
+            found.append(Finding(record.id, name, None, reason=reason))
+            continue
+        score, evidence = told(judged[i])
+        found.append(Finding(record.id, name, score, evidence))
+    return found

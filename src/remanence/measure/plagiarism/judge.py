@@ -69,7 +69,7 @@ def judged(
             Judged(
                 label=matches[0].kind if matches else "idea" if retells else None,
                 num_words=int(num_words[i]),
-                origins=_origins(index, found, i, matches),
+                origins=_origins(found, i, matches),
                 bits=float(bits[i]),
                 most_bits=float(found.most[i]),
                 p_value=None if p_bits is None else float(p_bits[i]),
@@ -160,7 +160,7 @@ def _idea(index: PlagiarismIndex, said: Said, decoys: int, likeness: Likeness | 
         return None
 
 
-def _origins(index: PlagiarismIndex, found: Evidence, text: int, matches: Sequence[Match]) -> dict[str, int]:
+def _origins(found: Evidence, text: int, matches: Sequence[Match]) -> dict[str, int]:
     """Words by origin.
 
     From the prompt; else in a long common phrase; else of the record whose verbatim match holds it; else in a short
@@ -173,21 +173,21 @@ def _origins(index: PlagiarismIndex, found: Evidence, text: int, matches: Sequen
     origin = np.where(prompt, "prompt", np.where(common, "common", "new")).astype("U6")
     for match in reversed([m for m in matches if m.kind == "verbatim"]):
         inside = (starts >= match.start) & (ends <= match.end) & (origin != "prompt") & (origin != "common")
-        origin[inside & _equal(index, found, here, inside, match)] = match.whose
+        origin[inside & _equal(found, here, match)] = match.whose
     origin[(origin == "new") & found.phrase[here]] = "common"
     names, counts = np.unique(origin, return_counts=True)
     told = dict(zip(names.tolist(), counts.tolist(), strict=True))
     return {name: int(told.get(name, 0)) for name in ORIGINS}
 
 
-def _equal(index: PlagiarismIndex, found: Evidence, here: slice, inside: Any, match: Match) -> NDArray[np.bool_]:
-    """Which of the words inside a match stand in the passage of the record too, and are not the changes between."""
+def _equal(found: Evidence, here: slice, match: Match) -> NDArray[np.bool_]:
+    """Which words of the text stand in runs of two or more words of the record: the changes in a match do not."""
     words = found.batch.words
     piece = words._replace(
         keys=words.keys[here],
         starts=words.starts[here],
         ends=words.ends[here],
-        offsets=np.array([0, inside.size], np.int64),
+        offsets=np.array([0, here.stop - here.start], np.int64),
     )
     record = int(np.searchsorted(found.records, match.record))
     low, high = found.corpus.offsets[record], found.corpus.offsets[record + 1]

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from remanence.core.finding import Finding
 from remanence.core.record import Record
 from remanence.core.target import Generates
 from remanence.core.verbs import Attack, Findings
-from remanence.measure.plagiarism.asking import ask
+from remanence.measure.plagiarism.asking import ask, findings_of
 from remanence.measure.plagiarism.chance import Chance
 from remanence.measure.plagiarism.index import PlagiarismIndex
+from remanence.measure.plagiarism.said import Judged
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,8 @@ class Paraphrase:
         """One finding per record: score = bits of the best aligned passage, verbatim ones included."""
         index, said, number = ask(self.attack, target, records, self.index)
         found = index.match(said, self.chance, self.alpha, decoys=0)
-        findings: list[Finding] = []
-        for record, i in zip(records, number, strict=True):
-            reason = "the attack could not ask about it" if i is None else found[i].reason
-            if i is None or reason:
-                findings.append(Finding(record.id, "paraphrase", None, reason=reason))
-                continue
-            evidence = {"p_value": found[i].paraphrase_p, "label": found[i].label}
-            findings.append(Finding(record.id, "paraphrase", found[i].paraphrase_bits, evidence))
-        return findings
+
+        def told(one: Judged) -> tuple[float, dict[str, object]]:
+            return one.paraphrase_bits, {"p_value": one.paraphrase_p, "label": one.label}
+
+        return findings_of("paraphrase", records, number, found, told)

@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from remanence.core.finding import Finding
 from remanence.core.record import Record
 from remanence.core.target import Generates
 from remanence.core.verbs import Attack, Findings
-from remanence.measure.plagiarism.asking import ask
+from remanence.measure.plagiarism.asking import ask, findings_of
 from remanence.measure.plagiarism.chance import Chance
 from remanence.measure.plagiarism.index import PlagiarismIndex
-from remanence.measure.plagiarism.said import Match
+from remanence.measure.plagiarism.said import Judged, Match
 
 
 @dataclass(frozen=True)
@@ -39,16 +38,12 @@ class Verbatim:
         """One finding per record: score = bits of the best chain; the evidence holds p-value and matches."""
         index, said, number = ask(self.attack, target, records, self.index)
         found = index.match(said, self.chance, self.alpha, decoys=0)
-        findings: list[Finding] = []
-        for record, i in zip(records, number, strict=True):
-            reason = "the attack could not ask about it" if i is None else found[i].reason
-            if i is None or reason:
-                findings.append(Finding(record.id, "verbatim", None, reason=reason))
-                continue
-            matches = [_told(index, m) for m in found[i].matches if m.kind == "verbatim"]
-            evidence = {"p_value": found[i].p_value, "matches": matches, "origins": dict(found[i].origins)}
-            findings.append(Finding(record.id, "verbatim", found[i].bits, evidence))
-        return findings
+
+        def told(one: Judged) -> tuple[float, dict[str, object]]:
+            matches = [_told(index, m) for m in one.matches if m.kind == "verbatim"]
+            return one.bits, {"p_value": one.p_value, "matches": matches, "origins": dict(one.origins)}
+
+        return findings_of("verbatim", records, number, found, told)
 
 
 def _told(index: PlagiarismIndex, match: Match) -> dict[str, object]:
