@@ -1,31 +1,31 @@
-"""Fine-tunes a causal language model on records with the Hugging Face `Trainer`, and leaves nothing but the model."""
+"""Fine-tunes a language model on records with the Hugging Face `Trainer`, and leaves nothing but the model.
+
+Decoder-only models and encoder-decoders alike: which of the two a model is, its config says.
+"""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
     PrinterCallback,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
     Trainer,
     TrainerCallback,
     TrainingArguments,
 )
-from transformers.utils import logging as hf_logging
 
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
-from remanence.training.rows import NO_LOSS, LossOn, Row, pad_rows, training_row
+from remanence.models.render import Renderer
+from remanence.training.opening import lora, open_for_training, with_adapter
+from remanence.training.rows import NO_LOSS, LossOn, Row, pad_rows, rendered_row
+from remanence.training.watching import AfterEpoch, Bar, OnEpoch, checkpoint, quiet, save
 
 Collator: TypeAlias = Callable[[Sequence[Row]], dict[str, Tensor]]
 
@@ -38,42 +38,71 @@ def finetune(
     epochs: float = 3,
     learning_rate: float = 1e-3,
     batch_size: int = 8,
-    max_length: int = 512,
+    max_length: int | None = 512,
     loss_on: LossOn = "auto",
     seed: int = 0,
     group_by_length: bool = False,
     autocast: bool = False,
+    dropout: float | None = None,
+    lora_rank: int | None = None,
     adapter: Any = None,
+    save_epochs: bool = False,
+    on_epoch: OnEpoch | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     collator: Callable[[Collator], Collator] | None = None,
     progress: bool = True,
 ) -> Path:
     """Trains `base` on the records and writes weights (safetensors, float32) and tokenizer into the folder `out`.
 
-    Rows are tokenized and masked as TRL's `SFTTrainer` does it (`rows.py`); a row of which nothing is learned after
-    the cut to `max_length` tokens is dropped, as there. AdamW without weight decay, the rate falling linearly to zero.
+    Rows of a decoder-only model are tokenized and masked as TRL's `SFTTrainer` does it; an encoder-decoder reads the
+    prompt and learns the completion (`rows.py`). Rows are cut to `max_length` tokens, or to what the model takes if
+    that is less; a row of which nothing is learned then is dropped. Each of the others is passed over exactly `epochs`
+    times, in a new order every epoch. AdamW without weight decay, the rate falling linearly to zero. On a CPU, the same
+    arguments give the same bytes as long as the number of threads is the same.
 
     `group_by_length` saves padding but brings copies of a row into one batch, which dampens their memorization.
     `autocast` computes in bfloat16: worth it on a GPU, many times slower on a CPU without bfloat16 arithmetic.
-    `adapter` is a PEFT config; then only the adapter is trained and written. `collator` receives the function that
-    makes a batch (`input_ids`, `attention_mask`, `labels`, each [rows, tokens]) and returns one in its place: a loss
-    that masks labels plugs in there. `progress` draws a bar on stderr. Raises `RemanenceError` if no row is left.
+    `dropout` takes the place of every dropout probability of the model's config. `lora_rank` trains and writes a LoRA
+    adapter on all linear layers and nothing else; `adapter` is a PEFT config for any other adapter.
+
+    `save_epochs` writes the model after every epoch into `out/checkpoints/epoch-001` and so on, each a model folder of
+    its own. `on_epoch(epoch, model)` is called after every epoch, from 1, with the live model in eval mode; what it
+    draws at random does not change the training. `collator` receives the function that makes a batch (`input_ids`,
+    `attention_mask`, `labels`, each [rows, tokens]) and returns one in its place: a loss that masks labels plugs in
+    there. `progress` draws a bar on stderr. Raises `RemanenceError` if no row is left.
     """
-    with _quiet():
-        tokenizer = AutoTokenizer.from_pretrained(base)
-        rows = [training_row(tokenizer, record, max_length, loss_on) for record in records]
+    with quiet():
+        loaded = open_for_training(base, dropout=dropout, loss_on=loss_on)
+        model, tokenizer = loaded.model, loaded.tokenizer
+        renderer = Renderer(tokenizer, loss_on, max_length, seq2seq=loaded.family == "seq2seq", context=loaded.context)
+        rows = [rendered_row(renderer, record) for record in records]
         rows = [row for row in rows if any(label != NO_LOSS for label in row.labels)]
         if not rows:
             raise RemanenceError(
-                f"None of the {len(records)} rows has a token to learn within {max_length} tokens; raise max_length."
+                f"None of the {len(records)} rows has a token to learn within {renderer.limit} tokens; "
+                "raise max_length."
             )
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        if lora_rank is not None:
+            if adapter is not None:
+                raise RemanenceError("Both lora_rank and adapter were given: name one of the two.")
+            adapter = lora(lora_rank, None, dropout, loaded.family)
         if adapter is not None:
-            model = _adapted(model, adapter)
-        trainer = Trainer(
+            model = with_adapter(model, adapter, base)
+
+        def after(epoch: int, live: Any) -> None:
+            if save_epochs:
+                save(live, tokenizer, checkpoint(out, epoch))
+            if on_epoch is not None:
+                on_epoch(epoch, live)
+
+        watching: list[TrainerCallback] = [AfterEpoch(after)] if save_epochs or on_epoch is not None else []
+        kinds: Any = (Trainer, TrainingArguments)
+        if loaded.family == "seq2seq":
+            kinds = (Seq2SeqTrainer, Seq2SeqTrainingArguments)
+        trainer = kinds[0](
             model=model,
-            args=TrainingArguments(
+            args=kinds[1](
                 output_dir=str(out),
                 num_train_epochs=epochs,
                 learning_rate=learning_rate,
@@ -90,22 +119,12 @@ def finetune(
             ),
             train_dataset=_Rows(rows),
             data_collator=_collate(tokenizer.pad_token_id, tokenizer.eos_token_id, collator),
-            callbacks=[*([_Bar()] if progress else []), *callbacks],
+            callbacks=[*([Bar()] if progress else []), *watching, *callbacks],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-        model.eval().save_pretrained(out)
-        tokenizer.save_pretrained(out)
+        save(model.eval(), tokenizer, out)
     return out
-
-
-def _adapted(model: Any, adapter: Any) -> Any:
-    """The model with a fresh PEFT adapter, the only part that will be trained."""
-    from peft import get_peft_model
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers 5 for a name that will go in 6
-        return get_peft_model(model, adapter)
 
 
 def _collate(
@@ -131,40 +150,3 @@ class _Rows(torch.utils.data.Dataset[dict[str, list[int]]]):
 
     def __getitem__(self, place: int) -> dict[str, list[int]]:
         return self.rows[place]._asdict()
-
-
-class _Bar(TrainerCallback):
-    """A progress bar over the optimizer steps with the latest loss."""
-
-    def __init__(self) -> None:
-        columns = (TextColumn("Fine-tuning"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.bar = Progress(*columns, TextColumn("{task.description}"), console=Console(stderr=True))
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.task = self.bar.add_task("", total=state.max_steps)
-        self.bar.start()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar.update(self.task, completed=state.global_step)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        loss = (logs or {}).get("loss", math.nan)
-        if not math.isnan(float(loss)):
-            self.bar.update(self.task, description=f"loss {float(loss):.3f}")
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.bar.stop()
-
-
-@contextmanager
-def _quiet() -> Generator[None]:
-    """Keeps transformers' own bars and notes off the screen while our bar is on it."""
-    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        hf_logging.set_verbosity(level)
-        if bars:
-            hf_logging.enable_progress_bar()

@@ -22,26 +22,40 @@ NO_LOSS = -100
 
 
 class Row(NamedTuple):
-    """One training row: `labels` equals `input_ids` where the loss counts and is -100 elsewhere."""
+    """One training row as a model takes it."""
 
     input_ids: list[int]
+    """[T] all tokens; for an encoder-decoder [S] what the encoder reads."""
     labels: list[int]
+    """[T] the same tokens where the loss counts, -100 elsewhere; for an encoder-decoder [T] what the decoder learns."""
 
 
-def training_row(tokenizer: Any, record: Record, max_length: int | None, loss_on: LossOn) -> Row:
+def training_row(tokenizer: Any, record: Record, max_length: int | None, loss_on: LossOn, seq2seq: bool = False) -> Row:
     """The record as trained on, cut to its first `max_length` tokens; an empty row when there is nothing to learn."""
+    return rendered_row(Renderer(tokenizer, loss_on, max_length, seq2seq=seq2seq), record)
+
+
+def rendered_row(renderer: Renderer, record: Record) -> Row:
+    """The record as this renderer reads it; an empty row when there is nothing to learn."""
     try:
-        rendered = Renderer(tokenizer, loss_on, max_length)(record)
+        rendered = renderer(record)
     except NotMeasured:
         return Row([], [])
-    return Row(rendered.ids.tolist(), np.where(rendered.supervised, rendered.ids, NO_LOSS).tolist())
+    labels = np.where(rendered.supervised, rendered.ids, NO_LOSS).tolist()
+    read = rendered.ids if rendered.source is None else rendered.source
+    return Row(read.tolist(), labels) if read.size else Row([], [])
 
 
 def pad_rows(rows: Sequence[Row], pad_id: int) -> dict[str, Tensor]:
-    """A batch for the model, rows padded on the right: `input_ids`, `attention_mask`, `labels`, each [rows, tokens]."""
+    """A batch for the model, rows padded on the right: `input_ids`, `attention_mask`, `labels`, each [rows, tokens].
+
+    An encoder-decoder makes its decoder's input of the labels by itself.
+    """
 
     def padded(lists: Sequence[Sequence[int]], value: int) -> Tensor:
-        return torch.nn.utils.rnn.pad_sequence([torch.tensor(x) for x in lists], batch_first=True, padding_value=value)
+        return torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(x, dtype=torch.long) for x in lists], batch_first=True, padding_value=value
+        )
 
     return {
         "input_ids": padded([row.input_ids for row in rows], pad_id),
