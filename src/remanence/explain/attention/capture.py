@@ -1,0 +1,251 @@
+"""The attention of every layer and head on every row, in four numbers each, from the one pass that scores the rows.
+
+Paper: Zeng et al. 2024, "Exploring Memorization in Fine-tuned Language Models", arXiv 2310.06714 (last cross-attention
+block, averaged by task; here every layer and head, by row)
+
+A layer's weights are reduced to the mean over the row's query positions before the next layer runs; no map is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from remanence.core.errors import NotMeasured
+from remanence.core.table import Rendered, TokenRow
+from remanence.explain.attention.listen import KINDS, Kind, Layer, eager, listen
+from remanence.explain.attention.statistics import STATISTICS, attention_statistics
+from remanence.models.huggingface import HuggingFace, pack
+
+Queries: TypeAlias = Literal["supervised", "all"]
+"""Which positions look: those that predict a token that carries loss, or all of the row. An encoder's always all do."""
+CELLS = 2**21
+"""Query-key pairs of a batch, per head: what the weights of one layer may take is this times heads times bytes."""
+
+ATTENTION = pa.schema(
+    {
+        "row": pa.int32(),  # position in the rows given, from 0
+        "kind": pa.string(),  # self (decoder-only); encoder, decoder, cross (encoder-decoder)
+        "layer": pa.int32(),  # among the layers of its kind, from 0
+        "head": pa.int32(),
+        "queries": pa.int32(),  # positions that the figures are the mean of
+        "entropy": pa.float32(),  # H / log n over the n visible tokens; 1 = flat
+        "participation": pa.float32(),  # 1 / (n sum a^2); 1 = flat
+        "top": pa.float32(),  # share of the 5 most attended tokens; null where no position sees more than 5
+        "gini": pa.float32(),  # times n / (n - 1); 0 = flat
+        "reason": pa.string(),  # why the row was not measured; then its one line holds nothing else
+    }
+)
+"""One line per row, kind, layer and head."""
+
+
+@dataclass(frozen=True)
+class AttentionTable:
+    """What `attention_table` found; NaN where there was nothing to measure."""
+
+    values: Mapping[Kind, NDArray[np.float32]]
+    """[rows, layers, heads, 4] by kind, the last axis as in `STATISTICS`; heads that a layer has not are NaN."""
+    queries: Mapping[Kind, NDArray[np.int32]]
+    """[rows] by kind: how many positions the means are over."""
+    reasons: tuple[str | None, ...]
+    """[rows] why a row was not measured; None = it was."""
+    layers: Mapping[Kind, tuple[str, ...]]
+    """The modules' paths, by kind."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of how it was measured."""
+
+    def mean(self, statistic: str = "entropy", kinds: Sequence[Kind] | None = None) -> NDArray[np.float64]:
+        """[rows] mean over all heads and layers of the kinds (all when None); NaN for rows not measured."""
+        which = list(STATISTICS).index(statistic)
+        parts = [v[..., which].reshape(len(v), -1) for k, v in self.values.items() if kinds is None or k in kinds]
+        return (
+            _nanmean(np.concatenate(parts, axis=1).astype(np.float64)) if parts else np.full(len(self.reasons), np.nan)
+        )
+
+    def to_arrow(self) -> pa.Table:
+        """One line per row, kind, layer and head, as in `ATTENTION`; rows not measured have one line with a reason."""
+        lost = [i for i, reason in enumerate(self.reasons) if reason is not None]
+        parts = [pa.Table.from_pylist([{"row": i, "reason": self.reasons[i]} for i in lost], schema=ATTENTION)]
+        for kind, values in self.values.items():
+            kept = np.array([i for i, reason in enumerate(self.reasons) if reason is None], np.int32)
+            row, layer, head = np.meshgrid(kept, *(np.arange(n) for n in values.shape[1:3]), indexing="ij")
+            there = ~np.isnan(values[kept]).all(-1).ravel()
+            columns: dict[str, Any] = {"row": row, "layer": layer, "head": head, "queries": self.queries[kind][row]}
+            columns |= {name: values[kept][..., i] for i, name in enumerate(STATISTICS)}
+            found = {
+                name: pa.array(np.ravel(v)[there], ATTENTION.field(name).type, from_pandas=True)
+                for name, v in columns.items()
+            }
+            found |= {
+                name: pa.array([value] * int(there.sum()), pa.string())
+                for name, value in (("kind", kind), ("reason", None))
+            }
+            parts.append(pa.table({name: found[name] for name in ATTENTION.names}, schema=ATTENTION))
+        return pa.concat_tables(parts).sort_by([("row", "ascending")])
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> AttentionTable:
+        """The table that `to_arrow` wrote, without the paths of the modules and the notes."""
+        column: dict[str, Any] = {name: table[name].to_numpy(zero_copy_only=False) for name in ATTENTION.names}
+        num_rows = int(column["row"].max()) + 1 if table.num_rows else 0
+        reasons: list[str | None] = ["not in the table"] * num_rows
+        for row, reason in zip(column["row"], column["reason"], strict=True):
+            reasons[int(row)] = reason
+        values: dict[Kind, NDArray[np.float32]] = {}
+        queries: dict[Kind, NDArray[np.int32]] = {}
+        for kind in KINDS:
+            here = column["kind"] == kind
+            if not here.any():
+                continue
+            row, layer, head = (column[name][here].astype(np.int64) for name in ("row", "layer", "head"))
+            values[kind] = np.full((num_rows, layer.max() + 1, head.max() + 1, len(STATISTICS)), np.nan, np.float32)
+            values[kind][row, layer, head] = np.stack([column[name][here] for name in STATISTICS], axis=-1)
+            queries[kind] = np.zeros(num_rows, np.int32)
+            queries[kind][row] = column["queries"][here]
+        return cls(values, queries, tuple(reasons), dict.fromkeys(values, ()))
+
+
+def attention_table(
+    target: HuggingFace,
+    rendered: Sequence[Rendered | str],
+    batch_tokens: int | None = None,
+    queries: Queries = "supervised",
+) -> AttentionTable:
+    """Every layer's and head's attention on every row, reduced to the mean of `STATISTICS` over its query positions.
+
+    A string in place of a row says why it cannot be measured. `batch_tokens` padded tokens per batch (the target's own
+    when None). Raises `RemanenceError` for a model that hands out no attention weights.
+    """
+    return attention_pass(target, rendered, ("logprob",), batch_tokens, queries)[0]
+
+
+def attention_pass(
+    target: HuggingFace,
+    rendered: Sequence[Rendered | str],
+    columns: Sequence[str],
+    batch_tokens: int | None = None,
+    queries: Queries = "supervised",
+) -> tuple[AttentionTable, list[TokenRow | str]]:
+    """As `attention_table`, with the token rows of the same pass; plain attention may move their last digits."""
+    rows = [_measurable(row) for row in rendered]
+    reasons = tuple(row if isinstance(row, str) else None for row in rows)
+    sink = _Sink(len(rows))
+    table: list[TokenRow | str] = [row if isinstance(row, str) else "" for row in rows]
+    whole = replace(target, batch_tokens=2**62)  # a batch of ours is one batch of the target's
+    with eager(target.module) as note:
+        for batch in _batches(rows, batch_tokens or target.batch_tokens):
+            here = [row for row in (rows[i] for i in batch) if isinstance(row, Rendered)]
+            sink.begin(batch, here, queries, target)
+            for i, row in zip(batch, listen(whole, here, columns, sink.receive), strict=True):
+                table[i] = row
+    notes = (note,) if note else ()
+    return AttentionTable(sink.values(), sink.queries, reasons, sink.layers(), notes), table
+
+
+def reduce_layer(
+    weights: Tensor, visible: Tensor, line: Tensor, position: Tensor, num_rows: int
+) -> NDArray[np.float32]:
+    """[B, H, 4] mean of the statistics over a row's query positions.
+
+    From weights [B, H, Q, K], visible [B or 1, H or 1, Q, K], and the queries of interest as (line [N] in the batch,
+    position [N]). Positions that see one key are left out; NaN where none is left.
+    """
+    num_heads, num_keys = weights.shape[1], weights.shape[3]
+    sums = torch.zeros(num_rows, num_heads, len(STATISTICS), dtype=torch.float64, device=weights.device)
+    counts = torch.zeros_like(sums)
+    visible = visible.expand(num_rows, -1, -1, -1)
+    step = max(1, 2**22 // (num_heads * num_keys))
+    for at in range(0, len(line), step):
+        rows, places = line[at : at + step], position[at : at + step]
+        found = attention_statistics(weights[rows, :, places], visible[rows, :, places]).double()
+        there = ~found.isnan()
+        sums.index_add_(0, rows, found.nan_to_num())
+        counts.index_add_(0, rows, there.double())
+    return (sums / counts).float().cpu().numpy()
+
+
+class _Sink:
+    """Where the reduced layers of all batches come together."""
+
+    def __init__(self, num_rows: int) -> None:
+        self.num_rows = num_rows
+        self.found: dict[Layer, NDArray[np.float32]] = {}
+        self.queries: dict[Kind, NDArray[np.int32]] = {}
+
+    def begin(self, batch: Sequence[int], rows: Sequence[Rendered], queries: Queries, target: HuggingFace) -> None:
+        """The next batch: lines of the table, and which positions of each of its rows look."""
+        self.batch, self.places = np.array(batch), dict[Kind, tuple[Tensor, Tensor]]()
+        causal = target.family == "causal"
+        said = [
+            np.arange(row.ids.size) if queries == "all" else np.flatnonzero(row.scored) - int(causal) for row in rows
+        ]
+        kinds: dict[Kind, list[NDArray[Any]]] = {"self": said} if causal else {"decoder": said, "cross": said}
+        if not causal:
+            kinds["encoder"] = [np.arange(0 if row.source is None else row.source.size) for row in rows]
+        for kind, places in kinds.items():
+            line = np.repeat(np.arange(len(places)), [len(p) for p in places])
+            self.places[kind] = tuple(torch.from_numpy(x).to(target.device) for x in (line, np.concatenate(places)))  # pyright: ignore
+            self.queries.setdefault(kind, np.zeros(self.num_rows, np.int32))[self.batch] = [len(p) for p in places]
+
+    def receive(self, layer: Layer, weights: Tensor, visible: Tensor) -> None:
+        """Reduce one layer's weights [B, H, Q, K] into its lines."""
+        if layer not in self.found:
+            self.found[layer] = np.full((self.num_rows, weights.shape[1], len(STATISTICS)), np.nan, np.float32)
+        line, position = self.places[layer.kind]
+        self.found[layer][self.batch] = reduce_layer(weights, visible, line, position, len(self.batch))
+
+    def layers(self) -> dict[Kind, tuple[str, ...]]:
+        """The layers heard, by kind and in order."""
+        return {k: tuple(layer.name for layer in sorted(self.found) if layer.kind == k) for k in self._kinds()}
+
+    def values(self) -> dict[Kind, NDArray[np.float32]]:
+        """[rows, layers, heads, 4] by kind."""
+        whole: dict[Kind, NDArray[np.float32]] = {}
+        for kind in self._kinds():
+            layers = [self.found[layer] for layer in sorted(self.found) if layer.kind == kind]
+            most = max(v.shape[1] for v in layers)
+            wide = [np.pad(v, ((0, 0), (0, most - v.shape[1]), (0, 0)), constant_values=np.nan) for v in layers]
+            whole[kind] = np.stack(wide, axis=1)
+        return whole
+
+    def _kinds(self) -> list[Kind]:
+        return [kind for kind in KINDS if any(layer.kind == kind for layer in self.found)]
+
+
+def _measurable(row: Rendered | str) -> Rendered | str:
+    if isinstance(row, str):
+        return row
+    try:
+        _ = row.start
+    except NotMeasured as why:
+        return why.reason
+    return "the source is empty" if row.source is not None and not row.source.size else row
+
+
+def _batches(rows: Sequence[Rendered | str], batch_tokens: int) -> list[list[int]]:
+    """Lines of similar length, longest first, so many that neither tokens nor query-key pairs become too many."""
+    lengths = {
+        i: (row.ids.size, 0 if row.source is None else row.source.size)
+        for i, row in enumerate(rows)
+        if isinstance(row, Rendered)
+    }
+    batches: list[list[int]] = []
+    for batch in pack(list(lengths), [sum(both) for both in lengths.values()], batch_tokens):
+        longest = max(max(lengths[i]) for i in batch)
+        size = max(1, CELLS // longest**2)
+        batches += [batch[at : at + size] for at in range(0, len(batch), size)]
+    return batches
+
+
+def _nanmean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[rows] mean of what is there; NaN where nothing is, without a warning."""
+    there = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(there, values, 0).sum(1) / there.sum(1)
