@@ -50,6 +50,10 @@ def audit(
     out: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("remanence-run"),
     prefixes: Annotated[str, typer.Option(help="Prefix lengths in tokens that carry loss.")] = "0,8,16,32",
     new_tokens: Annotated[int, typer.Option(help="How many further tokens must come back.")] = 24,
+    budgets: Annotated[str, typer.Option(help="Tell the rate at these numbers of tokens too.")] = "6,10,20,50,100",
+    by: Annotated[
+        list[str] | None, typer.Option(help="Column of the data to break the rates down by, like task; or several.")
+    ] = None,
     scheme: Annotated[
         list[str] | None, typer.Option(help="Sampling scheme like T=0.8,k=40,p=0.9; repeat for several.")
     ] = None,
@@ -96,6 +100,8 @@ def audit(
         columns=_columns(text_column, prompt_column, completion_column, messages_column, id_column),
         prefixes=_numbers(prefixes, "--prefixes"),
         new_tokens=new_tokens,
+        budgets=_numbers(budgets, "--budgets") if budgets.strip() else (),
+        by=tuple(name for part in by or () for name in _names(part)),
         measures=_names(measures),
         loss_on=loss_on,
         max_length=max_length,

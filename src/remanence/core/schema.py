@@ -30,6 +30,7 @@ ROWS = _schema(
     same_as=_INT,  # first row of the same group with the very same content, which is measured in its stead; or null
     contaminated=_BOOL,  # a held-out row that stands in the training data, exactly or nearly: kept out of the floor
     reason=_TEXT,  # why the row cannot be measured at all
+    by=pa.list_(_TEXT),  # its value in each column named with --by, in that order
 )
 """One line per row of data. `rows.parquet`"""
 
@@ -138,10 +139,10 @@ CALIBRATION = _schema(
 
 RATES = _schema(
     metric=_TEXT,  # greedy; np; match = flagged by the detector
-    by=_TEXT,  # all, prefix, length, copies, near, n; kind = verbatim, paraphrase, idea, each with all stronger ones
-    value=_TEXT,  # the value of `by`
+    by=_TEXT,  # all, prefix, budget, length, copies, near, n, kind (of a match); column:NAME = a column of the data
+    value=_TEXT,  # the value of `by`; of kind: verbatim, paraphrase, idea, each with all stronger ones
     order=_INT,  # for sorting
-    detail=_TEXT,  # scheme and p for `np`, alpha for `match`; empty otherwise
+    detail=_TEXT,  # scheme and p for `np`; alpha (and kind, by column) for `match`; budget=N, or empty = new_tokens
     **{
         f"{who}{what}": kind
         for who in ("", "floor_", "base_", "base_floor_", "ceiling_")
@@ -156,6 +157,8 @@ RATES = _schema(
     normalised=_FLOAT,  # (rate - floor) / (ceiling - floor)
 )
 """Every rate with its count, interval (95 %), floor, base and ceiling; null where a baseline was not given.
+
+A budget is how many tokens must come back; where no row has so many, n is 0 and the rate null: not measurable.
 
 `floor_`: held-out rows on the tuned model; `base_`: the same rows on the base model; `base_floor_`: held-out rows on
 the base model; `ceiling_`: the rows' own continuations put through the same judge. `rates.parquet`

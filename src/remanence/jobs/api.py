@@ -9,6 +9,7 @@ from remanence.core.read import Columns, FileRecords, records_from
 from remanence.core.run import Run, refuse_taken
 from remanence.core.target import Target
 from remanence.jobs.audit.audit import Audit, run_audit
+from remanence.jobs.audit.columns import check_columns
 from remanence.jobs.audit.rescore import rescore
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import read_rule
@@ -47,6 +48,7 @@ def audit(
     named = {f"{key}_column": value for key, value in (columns or {}).items()}
     train = records_from(data, group="train", **named)
     held = None if heldout is None else records_from(heldout, group="heldout", **named)
+    check_columns(train, held, chosen.by)  # before a model is loaded
     tuned, below = open_targets(model, base, chosen, trust_remote_code)
     names = {"train": data_name(data), "heldout": data_name(heldout)}
     result = run_audit(

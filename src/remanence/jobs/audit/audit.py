@@ -20,6 +20,8 @@ from remanence.core.run import Run
 from remanence.core.table import Rendered
 from remanence.core.target import Generates, Scores, Target
 from remanence.jobs.audit import attempts, findings, matching, membership, ranking, rates, rows
+from remanence.jobs.audit.by_column import budget_rates
+from remanence.jobs.audit.columns import check_columns, labels
 from remanence.jobs.audit.findings import Found
 from remanence.jobs.audit.passes import Rows, pass_over, render_all, rendered_fingerprint
 from remanence.jobs.audit.settings import AuditSettings
@@ -74,7 +76,8 @@ def run_audit(
                 f"The audit needs a target that scores tokens; {target.name} only generates. "
                 "Try `remanence list --needs generates`."
             )
-    data = rows.audited(train, heldout)
+    check_columns(train, heldout, settings.by)
+    data = rows.audited(train, heldout, settings.by)
     groups = [data.train] if data.heldout is None else [data.train, data.heldout]
     rendered = {g.group: render_all(cast(Scores, model), g.records) for g in groups}
     full = {"train": train, "heldout": heldout or []}
@@ -89,8 +92,11 @@ def run_audit(
     if not run.has("attempts.parquet"):
         _attack(run, targets, groups, rendered["train"], found, settings, show=show)
     matching.match_attempts(run, train, heldout, base, settings, show=show)
-    facts = _facts(rendered["train"], data)
-    held_facts = None if data.heldout is None else _heldout_facts(rendered["heldout"])
+    facts = _facts(data.train, rendered["train"], data.copies.tolist(), data.near.tolist(), settings)
+    held_facts = None
+    if data.heldout is not None:
+        none = [0] * len(data.heldout.records)
+        held_facts = _facts(data.heldout, rendered["heldout"], none, none, settings)
     return conclude(run, data, found, facts, held_facts, settings, fail_if)
 
 
@@ -101,10 +107,10 @@ def judge(run: Run, with_base: bool, groups: Sequence[str], settings: AuditSetti
     extraction = [m for m in measures if m.name.startswith(("discoverable", "np_discoverable"))]
     found: dict[tuple[str, str], Found] = {}
     for group in groups:
-        found["tuned", group] = findings.find(run, "tuned", group, measures)
+        found["tuned", group] = findings.find(run, "tuned", group, measures, settings.prefixes)
         if with_base:
-            found["base", group] = findings.find(run, "base", group, alone)
-    found["ceiling", "train"] = findings.find(run, "ceiling", "train", extraction)
+            found["base", group] = findings.find(run, "base", group, alone, settings.prefixes)
+    found["ceiling", "train"] = findings.find(run, "ceiling", "train", extraction, settings.prefixes)
     findings.write(run, found)
     return found
 
@@ -139,8 +145,8 @@ def conclude(
 ) -> Audit:
     """Rates, membership, ranking and verdict, from what is written."""
     rate_lines = rates.all_rates(found, facts, held_facts, data.keep_H, settings)
-    places = [] if data.heldout is None else data.heldout.places
-    rate_lines += matching.match_rates(run, dict(zip(places, data.keep_H.tolist(), strict=True)), settings)
+    rate_lines += budget_rates(found, facts, held_facts, data.keep_H, settings)
+    rate_lines += matching.match_rates(run, facts, held_facts, data.keep_H, settings)
     run.write_table("rates", rates.to_arrow(rate_lines))
     member_lines = membership.quality_lines(found, data.keep_H, settings.measures)
     if data.heldout is not None:
@@ -150,24 +156,17 @@ def conclude(
     ranked = ranking.lines(run, found, facts, data.keep_H, settings)
     run.write_table("ranking", ranking.to_arrow(ranked))
     keep = None if data.heldout is None else data.keep_H
-    said = verdict(
-        run, data.num_train, len(data.train.records), keep, found, rate_lines, member_lines, ranked, settings
-    )
+    said = verdict(run, data.num_train, facts, keep, found, rate_lines, member_lines, ranked, settings)
     undecided = gate(said, fail_if)
     run.write_json("verdict.json", said)
     return Audit(run, said, undecided)
 
 
-def _facts(rendered: Sequence[Any], data: rows.Audited) -> rates.RowFacts:
-    return rates.RowFacts(_lengths(rendered), data.copies.tolist(), data.near.tolist())
-
-
-def _heldout_facts(rendered: Sequence[Any]) -> rates.RowFacts:
-    return rates.RowFacts(_lengths(rendered), [0] * len(rendered), [0] * len(rendered))
-
-
-def _lengths(rendered: Sequence[Any]) -> list[int]:
-    return [0 if isinstance(row, str) else int(row.scored.sum()) for row in rendered]
+def _facts(
+    group: Rows, rendered: Sequence[Rendered | str], copies: list[int], near: list[int], settings: AuditSettings
+) -> rates.RowFacts:
+    lengths = [0 if isinstance(row, str) else int(row.scored.sum()) for row in rendered]
+    return rates.RowFacts(list(group.places), lengths, copies, near, labels(group.records, settings.by))
 
 
 def _spec(

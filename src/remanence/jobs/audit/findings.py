@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from remanence.core.errors import NotMeasured
 from remanence.core.finding import Finding
 from remanence.core.run import Run
 from remanence.core.schema import FINDINGS
 from remanence.core.table import TokenRow
 from remanence.core.verbs import TableMeasure
 from remanence.jobs.audit.store import token_rows
+from remanence.measure.extraction.reach import Reach, reach
 
 
 @dataclass
@@ -25,15 +27,18 @@ class Found:
     places: list[int] = field(default_factory=list[int])
     ids: list[str] = field(default_factory=list[str])
     by_measure: dict[str, list[Finding]] = field(default_factory=dict[str, list[Finding]])
+    reaches: list[Reach] = field(default_factory=list[Reach])
+    """How far greedy decoding follows each row; (0, 0) for a row that cannot be measured at all."""
 
     def scores(self, measure: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         """[rows] scores; NaN where nothing could be measured."""
         return np.array([np.nan if f.score is None else f.score for f in self.by_measure.get(measure, [])], np.float64)
 
 
-def find(run: Run, role: str, group: str, measures: Sequence[TableMeasure]) -> Found:
+def find(run: Run, role: str, group: str, measures: Sequence[TableMeasure], prefixes: tuple[int, ...]) -> Found:
     """Apply the measures to the token table of a target; the tuned one is compared with the base where asked.
 
+    `prefixes`: the grid of prefix lengths that the reach is taken at.
     The role `ceiling` stands for a model that says every row: the tuned model's table with every token a sure hit.
     """
     found = Found(by_measure={m.name: [] for m in measures})
@@ -43,10 +48,18 @@ def find(run: Run, role: str, group: str, measures: Sequence[TableMeasure]) -> F
         base = next(base_rows, (place, record_id, None))[2]
         found.places.append(place)
         found.ids.append(record_id)
+        asked = perfect(row) if role == "ceiling" else row
         for measure in measures:
-            asked = perfect(row) if role == "ceiling" else row
             found.by_measure[measure.name].append(measure.find(record_id, asked, base))
+        found.reaches.append(_reach(asked, prefixes))
     return found
+
+
+def _reach(row: TokenRow | str, prefixes: tuple[int, ...]) -> Reach:
+    try:
+        return Reach(0, 0) if isinstance(row, str) else reach(row, prefixes)
+    except NotMeasured:
+        return Reach(0, 0)
 
 
 def perfect(row: TokenRow | str) -> TokenRow | str:

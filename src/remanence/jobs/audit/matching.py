@@ -16,7 +16,8 @@ from remanence.core.progress import track
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.target import Target
-from remanence.jobs.audit.rates import Sides, line
+from remanence.jobs.audit.by_column import groups
+from remanence.jobs.audit.rates import RowFacts, Sides, line
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.origins import (
     Surprise,
@@ -129,11 +130,13 @@ def _said(attempt: dict[str, Any], text: str, heldout: Sequence[Record]) -> Said
     return Said(text, attempt["prompt"], own_text=heldout[row].plain, heldout=row)
 
 
-def match_rates(run: Run, keep: dict[int, bool], settings: AuditSettings) -> list[dict[str, Any]]:
+def match_rates(
+    run: Run, train: RowFacts, heldout: RowFacts | None, keep_H: NDArray[np.bool_], settings: AuditSettings
+) -> list[dict[str, Any]]:
     """The lines of `rates.parquet` for what the detector flagged, where every row was asked about.
 
-    `keep` says of each distinct held-out row (by its place in the file) whether it belongs to the floor. Where only the
-    rows were asked about that the table singles out, a rate would speak of those alone, and there is none.
+    Where only the rows were asked about that the table singles out, a rate would speak of those alone, and there is
+    none.
     """
     if settings.generate != "all" or not run.has("origins.parquet"):
         return []
@@ -143,22 +146,27 @@ def match_rates(run: Run, keep: dict[int, bool], settings: AuditSettings) -> lis
         attempt = attempts[one["attempt"]]
         role = attempt["target"] if one["side"] == "said" else "ceiling"
         sides.setdefault((role, attempt["group"]), {})[attempt["row"]] = one
-    rows = sorted(sides.get(("tuned", "train"), {}))
-    held = [row for row in sorted(sides.get(("tuned", "heldout"), {})) if keep.get(row, False)]
+    held = [] if heldout is None else [p for p, keep in zip(heldout.place, keep_H.tolist(), strict=True) if keep]
 
     def side(role: str, group: str, kind: str) -> NDArray[np.float64] | None:
-        those = sides.get((role, group))
-        order = rows if group == "train" else held
-        return None if those is None else flags([those[row] for row in order if row in those], kind)
+        """NaN for a row that nobody could ask about."""
+        if (those := sides.get((role, group))) is None:
+            return None
+        places = train.place if group == "train" else held
+        told = dict(zip(those, flags(list(those.values()), kind).tolist(), strict=True))
+        return np.array([told.get(place, np.nan) for place in places], np.float64)
 
     out: list[dict[str, Any]] = []
     for order, kind in enumerate(KINDS):
-        tuned = side("tuned", "train", kind)
-        if tuned is None:
+        if (tuned := side("tuned", "train", kind)) is None:
             continue
         floor, base, base_floor = (
             side(*who, kind) for who in (("tuned", "heldout"), ("base", "train"), ("base", "heldout"))
         )
-        sided = Sides(tuned, floor, base, base_floor, side("ceiling", "train", "verbatim"))
-        out.append(line("match", "kind", kind, order, sided, f"alpha={settings.alpha:g}"))
+        all_rows = Sides(tuned, floor, base, base_floor, side("ceiling", "train", "verbatim"))
+        alpha = f"alpha={settings.alpha:g}"
+        out.append(line("match", "kind", kind, order, all_rows, alpha))
+        for g in groups(train, heldout, keep_H, settings):
+            sided = all_rows.where(g.train_N, g.heldout_H)
+            out.append(line("match", g.by, g.value, g.order, sided, f"{kind}, {alpha}"))
     return out

@@ -116,9 +116,13 @@ def within(measure: str, n: int, p: float) -> Callable[[Found], Flags]:
 class RowFacts:
     """What the breakdowns go by, row by row."""
 
+    place: Sequence[int]
+    """Position in the data, from 0."""
     length: Sequence[int]
     copies: Sequence[int]
     near: Sequence[int]
+    by: Sequence[tuple[str, ...]]
+    """Value of each column that the user named."""
 
 
 def all_rates(

@@ -11,6 +11,7 @@ from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
 from remanence.jobs.audit import matching, membership, ranking, rates
 from remanence.jobs.audit.audit import Audit, judge
+from remanence.jobs.audit.by_column import budget_rates
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import gate, verdict
 
@@ -36,9 +37,10 @@ def rescore(run: Run, measures: list[str] | None = None) -> Audit:
     train = [r for r in lines if r["group"] == "train" and r["same_as"] is None]
     held = [r for r in lines if r["group"] == "heldout" and r["same_as"] is None]
     keep = np.array([not r["contaminated"] for r in held], bool)
-    facts, held_facts = _facts(train), _facts(held)
-    rate_lines = rates.all_rates(found, facts, held_facts if held else None, keep, settings)
-    rate_lines += matching.match_rates(run, {r["row"]: not r["contaminated"] for r in held}, settings)
+    facts, held_facts = _facts(train), _facts(held) if held else None
+    rate_lines = rates.all_rates(found, facts, held_facts, keep, settings)
+    rate_lines += budget_rates(found, facts, held_facts, keep, settings)
+    rate_lines += matching.match_rates(run, facts, held_facts, keep, settings)
     run.write_table("rates", rates.to_arrow(rate_lines))
     member_lines = membership.quality_lines(found, keep, settings.measures)
     member_lines += [m for m in old_membership if m["target"] == "blind"]
@@ -46,7 +48,7 @@ def rescore(run: Run, measures: list[str] | None = None) -> Audit:
     ranked = ranking.lines(run, found, facts, keep, settings)
     run.write_table("ranking", ranking.to_arrow(ranked))
     count = sum(r["group"] == "train" for r in lines)
-    said = verdict(run, count, len(train), keep if held else None, found, rate_lines, member_lines, ranked, settings)
+    said = verdict(run, count, facts, keep if held else None, found, rate_lines, member_lines, ranked, settings)
     undecided = gate(said, old_gate and old_gate["rule"])
     run.write_json("verdict.json", said)
     return Audit(run, said, undecided)
@@ -54,7 +56,11 @@ def rescore(run: Run, measures: list[str] | None = None) -> Audit:
 
 def _facts(lines: list[dict[str, Any]]) -> rates.RowFacts:
     return rates.RowFacts(
-        [r["num_supervised"] or 0 for r in lines], [r["copies"] for r in lines], [r["near"] for r in lines]
+        [r["row"] for r in lines],
+        [r["num_supervised"] or 0 for r in lines],
+        [r["copies"] for r in lines],
+        [r["near"] for r in lines],
+        [tuple(r.get("by") or ()) for r in lines],  # runs from before there were columns have none
     )
 
 

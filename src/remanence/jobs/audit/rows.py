@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from remanence.core.record import Record
 from remanence.core.schema import ROWS
 from remanence.core.table import Rendered
+from remanence.jobs.audit.columns import labels
 from remanence.jobs.audit.passes import Rows
 from remanence.text.duplicates import contamination, duplicate_counts
 
@@ -34,9 +35,11 @@ class Audited:
     """[distinct held-out rows] True for those that stand nowhere in the training data: the floor."""
     num_train: int
     num_heldout: int
+    by: tuple[str, ...] = ()
+    """Columns of the data that rates are broken down by."""
 
 
-def audited(train: Sequence[Record], heldout: Sequence[Record] | None) -> Audited:
+def audited(train: Sequence[Record], heldout: Sequence[Record] | None, by: tuple[str, ...] = ()) -> Audited:
     """Tell the rows apart. A row that stands in the data several times is measured once."""
     firsts = _distinct("train", train)
     counts = duplicate_counts([r.plain for r in train])
@@ -53,6 +56,7 @@ def audited(train: Sequence[Record], heldout: Sequence[Record] | None) -> Audite
         keep_H=keep,
         num_train=len(train),
         num_heldout=0 if heldout is None else len(heldout),
+        by=by,
     )
 
 
@@ -78,10 +82,12 @@ def to_arrow(groups: Sequence[tuple[Sequence[Record], Rows, Sequence[Rendered | 
     lines: list[dict[str, Any]] = []
     for records, rows, rendered in groups:
         place_of = {place: k for k, place in enumerate(rows.places)}
+        by = labels(records, data.by)
         for i, (record, first) in enumerate(zip(records, first_places(records), strict=True)):
             k = place_of[first]
             lines.append({"group": rows.group, "row": i, "id": record.id, "form": record.form} | _read(rendered[k]))
             lines[-1]["same_as"] = None if first == i else first
+            lines[-1]["by"] = list(by[i])
             trained = rows.group == "train"
             lines[-1]["copies"] = int(data.copies[k]) if trained else 0
             lines[-1]["near"] = int(data.near[k]) if trained else 0

@@ -40,6 +40,10 @@ class AuditSettings:
     """Prefix lengths: tokens that carry loss given away in the prompt; a question or chat header is always given."""
     new_tokens: int = 24
     """How many further tokens must come back, all of them right."""
+    budgets: tuple[int, ...] = (6, 10, 20, 50, 100)
+    """Further numbers of tokens to tell that rate at; a row with fewer is not measurable there."""
+    by: tuple[str, ...] = ()
+    """Columns of the data, such as task or source, to break the rates down by."""
     schemes: tuple[str, ...] = ("T=1", "T=1,k=40", "T=0.7,p=0.9")
     """Sampling schemes for (n,p)-discoverable extraction; the first one ranks the rows."""
     p: float = 0.5
@@ -77,6 +81,8 @@ class AuditSettings:
     def __post_init__(self) -> None:
         if not self.prefixes or min(self.prefixes) < 0:
             raise RemanenceError("--prefixes needs at least one length, none below 0, for example 0,8,16,32.")
+        if self.budgets and min(self.budgets) < 1:
+            raise RemanenceError(f"--budgets are numbers of tokens from 1 on, got {min(self.budgets)}.")
         if not self.schemes:
             raise RemanenceError("--scheme needs at least one sampling scheme, for example T=1.")
         if not 0 < self.p < 1:
@@ -90,7 +96,9 @@ class AuditSettings:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise RemanenceError(f"{_option(name)} must be at least {least}, got {value}.")
-        object.__setattr__(self, "prefixes", tuple(sorted(set(self.prefixes))))
+        for name in ("prefixes", "budgets"):
+            object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
+        object.__setattr__(self, "by", tuple(dict.fromkeys(self.by)))
         object.__setattr__(self, "schemes", tuple(dict.fromkeys(SamplingScheme.parse(s).name for s in self.schemes)))
         object.__setattr__(self, "measures", tuple(dict.fromkeys(self.measures)))
         for name in self.measures:

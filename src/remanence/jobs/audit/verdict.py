@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
+from remanence.jobs.audit.comparisons import comparisons
 from remanence.jobs.audit.findings import Found
 from remanence.jobs.audit.notes import not_measured, notes
 from remanence.jobs.audit.ranking import LEVEL
+from remanence.jobs.audit.rates import RowFacts
 from remanence.jobs.audit.settings import AuditSettings
 
 _RULE = re.compile(r"^\s*([a-z_]+)\s*(>=|<=|>|<)\s*([0-9.eE+-]+)\s*$")
@@ -26,7 +28,7 @@ RULES = ("rate", "rate_low", "excess", "excess_low", "over_base", "over_base_low
 def verdict(
     run: Run,
     num_train: int,
-    num_distinct: int,
+    train: RowFacts,
     keep_H: NDArray[np.bool_] | None,
     found: dict[tuple[str, str], Found],
     rates: Sequence[dict[str, Any]],
@@ -34,7 +36,10 @@ def verdict(
     ranking: Sequence[dict[str, Any]],
     settings: AuditSettings,
 ) -> dict[str, Any]:
-    """`verdict.json`. `keep_H` [held-out rows] is True for the floor; None when no held-out rows were given."""
+    """`verdict.json`. `train`: the distinct of `num_train` rows; `keep_H` [held-out rows] is True for the floor.
+
+    `keep_H` is None when no held-out rows were given.
+    """
     line = next(r for r in rates if r["metric"] == "greedy" and r["by"] == "all")
     back = [r for r in ranking if r["comes_back"]]
     flagged = None
@@ -42,7 +47,7 @@ def verdict(
         count = sum(bool(r["q_value"] <= LEVEL) for r in ranking if r["q_value"] is not None)
         flagged = {"count": count, "level": LEVEL}
     return {
-        "sentences": [_first(line, num_train, num_distinct), _second(line, back)],
+        "sentences": [_first(line, num_train, len(train.place)), _second(line, back)],
         "headline": {
             "metric": "greedy",
             **{k: line[k] for k in ("hits", "n", "rate", "low", "high")},
@@ -53,6 +58,7 @@ def verdict(
             },
             "auc": _auc(membership),
         },
+        "columns": comparisons(rates, train, settings),
         "cannot_claim": _cannot_claim(line, keep_H, found, membership),
         "notes": notes(run, keep_H, found, settings),
         "not_measured": not_measured(found),

@@ -1,0 +1,72 @@
+"""Does the rate differ between the values of a column by more than the intervals allow? Said in a sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from remanence.jobs.audit.by_column import BUDGET, COLUMN
+from remanence.jobs.audit.rates import RowFacts
+from remanence.jobs.audit.settings import AuditSettings
+from remanence.stats.contrast import Counts, Pair, contrasts
+
+ENOUGH = 10
+"""Rows of a value that a rate is worth comparing on."""
+
+
+def comparisons(rates: Sequence[dict[str, Any]], train: RowFacts, settings: AuditSettings) -> list[dict[str, Any]]:
+    """For `verdict.json`: per column the budget at which its values compare best, and how much they differ there."""
+    found: list[dict[str, Any]] = []
+    for place, column in enumerate(settings.by):
+        lines = [r for r in rates if r["metric"] == "greedy" and r["by"] == f"{COLUMN}{column}"]
+        count = Counter(row[place] for row in train.by)
+        best = best_budget(lines)
+        here = [r for r in lines if r["detail"] == ("" if best is None else f"{BUDGET}{best}")]
+        pairs = contrasts({r["value"]: Counts(r["hits"], r["n"], r["floor_hits"], r["floor_n"]) for r in here})
+        missing = [r["value"] for r in here if not r["n"]]
+        tokens = settings.new_tokens if best is None else best
+        found.append(
+            {
+                "column": column,
+                "budget": best,
+                "rows": {r["value"]: count[r["value"]] for r in here},
+                "sentence": _sentence(column, tokens, pairs, missing, any(r["floor_n"] for r in here)),
+                "pairs": [{**pair._asdict(), "apart": pair.apart} for pair in pairs],
+            }
+        )
+    return found
+
+
+def best_budget(lines: Sequence[dict[str, Any]]) -> int | None:
+    """The budget at which most values have `ENOUGH` rows, and held-out rows; of several such, the largest.
+
+    `lines` of one column; only numbers of rows decide, never what came back. None where no budgets were asked for.
+    """
+    covered: dict[int, list[int]] = {}
+    for r in lines:
+        if r["detail"]:
+            fewest = r["n"] if r["floor_n"] is None else min(r["n"], r["floor_n"])
+            covered.setdefault(int(r["detail"].removeprefix(BUDGET)), []).append(fewest)
+
+    def worth(budget: int) -> tuple[int, int, int]:
+        return sum(n >= ENOUGH for n in covered[budget]), sum(n > 0 for n in covered[budget]), budget
+
+    return max(covered, key=worth, default=None)
+
+
+def _sentence(column: str, tokens: int, pairs: Sequence[Pair], missing: Sequence[str], floored: bool) -> str:
+    where = f"At {tokens} generated tokens, " + ("the floor taken off" if floored else "with no floor to take off")
+    short = f" Not measurable there: {', '.join(missing)}." if missing else ""
+    if not pairs:
+        return f"{where}, there are no two values of {column} to compare.{short}"
+    a, b, value, low, high = pairs[0]
+    apart, num = sum(pair.apart for pair in pairs), len(pairs)
+    widest = f"{a} over {b}, {100 * value:.1f} points ({100 * low:.1f} to {100 * high:.1f})"
+    if num == 1:
+        verb = "is more than its 95 % interval" if apart else "is within its 95 % interval, so none is shown"
+        return f"{where}, the difference between the two values of {column} {verb}: {widest}.{short}"
+    many = f"{apart} of the {num} differences between two values of {column} {'is' if apart == 1 else 'are'} more than"
+    if not apart:
+        many = f"none of the {num} differences between two values of {column} is more than"
+    return f"{where}, {many} chance (95 % intervals that hold for all {num} together); the widest is {widest}.{short}"
