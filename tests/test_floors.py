@@ -29,7 +29,7 @@ FLOORS = {
     "memory": 3,
     "benchmarks": 3,
     "report": 4,
-    "replications": 4,
+    "replications": 5,
     "distributed": 4,
     "jobs": 5,
     "cli": 6,

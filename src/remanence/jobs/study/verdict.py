@@ -1,0 +1,178 @@
+"""What remains of the differences between tasks, once chance, length and the base model are taken out.
+
+The contrast is (mean of summarization and dialogue) minus (mean of QA, translation and sentiment), families alike, or,
+with other families, the highest minus the lowest. Its interval comes from the bootstrap draws of the tasks, which are
+independent of each other. Families whose rows are too short for a measure are in no mean, and are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remanence.core.run import Run
+from remanence.jobs.study.arm import Arm
+from remanence.jobs.study.attended import attention_verdict
+from remanence.jobs.study.exact import ANY, Cell
+from remanence.jobs.study.settings import StudySettings
+from remanence.jobs.study.summary import Summed
+from remanence.jobs.study.tasks import family
+from remanence.stats.effects import interval_of
+
+HIGH, LOW = ("summarization", "dialogue"), ("qa", "translation", "sentiment")
+"""The families that the study of 2024 found to memorize much, and hardly."""
+UNITS = {"nats": "nats per token"}
+
+
+def quantities(settings: StudySettings) -> list[tuple[str, str, Cell]]:
+    """(what it is called, rate | excess | did, the cell): from the published figure to what remains of it."""
+    asked, longest = str(settings.asked), max(settings.budgets)
+    out: list[tuple[str, str, Cell]] = []
+    if "pan2015" in settings.detectors:
+        for what, name in (("rate", "published rate"), ("excess", "published rate above its floor"),
+                           ("did", "published rate above floor and base")):  # fmt: skip
+            out.append((name, what, Cell("published", "input", asked, longest)))
+        out += [
+            (
+                f"published detector, own row, {n} tokens, above floor and base",
+                "did",
+                Cell("pan2015-own", "input", asked, n),
+            )
+            for n in settings.budgets
+        ]
+    for side in ("input", "output"):
+        if "calibrated" in settings.detectors:
+            out += [
+                (f"own row by the calibrated detector, {side}s, {n} tokens, above floor and base", "did",
+                 Cell("calibrated-own", side, asked, n))
+                for n in settings.budgets
+            ]  # fmt: skip
+        out += [
+            (f"next {n} tokens of {side}s come back at some split, above floor and base", "did",
+             Cell("greedy", side, ANY, n))
+            for n in settings.budgets
+        ]  # fmt: skip
+        out.append((f"log-probability of {side}s, above floor and base", "did", Cell("nats", side)))
+    return out
+
+
+def verdict(run: Run, arms: Sequence[Arm], found: Sequence[Summed], settings: StudySettings) -> dict[str, Any]:
+    """`verdict.json`: contrasts for every kind of training, what attention adds, and sentences."""
+    whole = [one for one in found if one.copies == "all"]
+    kinds = list(dict.fromkeys(_kind(one.recipe.arm) for one in whole))
+    contrasts = [line for kind in kinds for line in _contrasts(kind, whole, settings)]
+    attention = attention_verdict(run, arms, settings) if settings.attention else None
+    return {
+        "job": "study",
+        "sentences": _sentences(contrasts, kinds) + (attention or {}).get("sentences", []),
+        "contrasts": contrasts,
+        "attention": attention,
+        "notes": _notes(run, arms, settings),
+    }
+
+
+def _kind(arm: Arm) -> tuple[Any, ...]:
+    """Arms of one kind differ in task and seed alone."""
+    return (arm.model, arm.loss_on, arm.epochs, arm.learning_rate, arm.batch_size, arm.lora_rank)
+
+
+def _contrasts(kind: tuple[Any, ...], found: Sequence[Summed], settings: StudySettings) -> list[dict[str, Any]]:
+    head = dict(zip(("model", "loss_on", "epochs", "learning_rate", "batch_size", "lora_rank"), kind, strict=True))
+    lines: list[dict[str, Any]] = []
+    for name, what, cell in quantities(settings):
+        draws: dict[str, list[NDArray[np.float64]]] = {}
+        points: dict[str, list[float]] = {}
+        for one in found:
+            if _kind(one.recipe.arm) != kind or (drawn := one.draws(cell, what)) is None:
+                continue
+            place = family(one.recipe.arm.task)
+            draws.setdefault(place, []).append(drawn)
+            points.setdefault(place, []).append(_point(one, cell, what, drawn))
+        line = head | {"name": name, "what": what, "metric": cell.metric, "side": cell.side, "budget": cell.budget}
+        lines.append(line | _contrast(draws, points))
+    return lines
+
+
+def _point(one: Summed, cell: Cell, what: str, drawn: NDArray[np.float64]) -> float:
+    if what == "rate":
+        return float(np.nanmean(drawn))
+    return float(getattr(one.effects, what)[one.cells.index(cell)])
+
+
+def _contrast(draws: dict[str, list[NDArray[np.float64]]], points: dict[str, list[float]]) -> dict[str, Any]:
+    """High minus low families; None with the reason where one side cannot be measured."""
+    mean = {place: float(np.mean(values)) for place, values in points.items()}
+    drawn = {place: np.mean(values, axis=0) for place, values in draws.items()}
+    families = {place: {"value": mean[place], **_ends(drawn[place])} for place in mean}
+    if set(mean) <= {*HIGH, *LOW}:
+        high, low = ([p for p in side if p in mean] for side in (HIGH, LOW))
+    else:
+        order = sorted(mean, key=lambda place: mean[place])
+        high, low = order[-1:], order[:-1][:1]
+    line: dict[str, Any] = {"families": families, "high": high, "low": low}
+    if not high or not low:
+        reason = "its rows are too short, or nothing predicts this side, in all families of one kind"
+        return line | {"value": None, "low_end": None, "high_end": None, "reason": reason}
+    gap = np.mean([drawn[p] for p in high], axis=0) - np.mean([drawn[p] for p in low], axis=0)
+    ends = interval_of(gap)
+    value = float(np.mean([mean[p] for p in high]) - np.mean([mean[p] for p in low]))
+    return line | {"value": value, "low_end": ends[0], "high_end": ends[1], "reason": None}
+
+
+def _ends(drawn: NDArray[np.float64]) -> dict[str, float]:
+    low, high = interval_of(drawn)
+    return {"low": low, "high": high}
+
+
+def says(line: dict[str, Any]) -> str:
+    """One contrast in words."""
+    if line["value"] is None:
+        return "cannot be measured"
+    if line["metric"] == "nats":
+        return f"{line['value']:+.3f} nats per token ({line['low_end']:+.3f} to {line['high_end']:+.3f})"
+    return f"{100 * line['value']:+.1f} points ({100 * line['low_end']:+.1f} to {100 * line['high_end']:+.1f})"
+
+
+def _sentences(contrasts: Sequence[dict[str, Any]], kinds: Sequence[tuple[Any, ...]]) -> list[str]:
+    """For each kind of training: the published contrast, and what is left of it."""
+    out: list[str] = []
+    for kind in kinds:
+        mine = [c for c in contrasts if (c["model"], c["loss_on"], c["learning_rate"], c["lora_rank"], c["epochs"])
+                == (kind[0], kind[1], kind[3], kind[5], kind[2])]  # fmt: skip
+        where = f"{kind[0]}, loss on {'inputs too' if kind[1] == 'all' else 'outputs'}"
+        by_name = {c["name"]: c for c in mine}
+        rate, excess = by_name.get("published rate"), by_name.get("published rate above its floor")
+        if rate is None or excess is None or rate["value"] is None or excess["value"] is None:
+            continue
+        high, low = " and ".join(rate["high"]), " and ".join(rate["low"])
+        verb = "survives" if excess["low_end"] > 0 else "does not survive"
+        if excess["high_end"] < 0:
+            verb = "turns round"
+        out.append(
+            f"{where}: by the published rate, {high} stand {says(rate)} above {low}; the difference {verb} once each "
+            f"task's floor is taken off: {says(excess)}."
+        )
+    return out
+
+
+def _notes(run: Run, arms: Sequence[Arm], settings: StudySettings) -> list[str]:
+    doses = ", ".join(f"{count} rows stand {copies} times" for copies, count in settings.repeated)
+    notes = [
+        f"Every arm has {settings.rows:,} training rows, {settings.different:,} of them different"
+        + (f" ({doses}, the others once)" if doses else "")
+        + f"; {settings.members} of these, all repeated ones among them, and {settings.heldout} held-out rows are "
+        "measured. Rates over all measured rows speak of this mixture, the same for every task."
+    ]
+    leaks = sum(run.read_json(f"data/{name}.json")["leaking"] for name in dict.fromkeys(a.data_slug for a in arms))
+    if leaks:
+        notes.append(f"{leaks:,} unseen rows stood, nearly, among the training rows and were left out before anything.")
+    if "calibrated" in settings.detectors:
+        notes.append(
+            f"The calibrated detector's threshold ({settings.alpha:g}) comes from further unseen rows that are in no "
+            "rate; the held-out answers' own row is a training row drawn at random."
+        )
+    notes.append(f"Seeds: {len({arm.seed for arm in arms})}; each draws its own rows, order and adapter weights.")
+    return notes
