@@ -1,10 +1,17 @@
-"""Where the demo's small base model lies: inside this package, trained on public rows by `scripts/train_base.py`."""
+"""Where the demo's small base models lie: inside this package, trained on public rows by `scripts/train_base.py` and
+`scripts/train_seq2seq_base.py`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
+
+_FOLDERS = {"causal": "base", "seq2seq": "base_seq2seq"}
 
 
-def base_folder() -> Path:
-    """The model folder (config, tokenizer, safetensors; under 4 MB) to hand to `AutoModelForCausalLM`."""
-    return Path(__file__).parent / "base"
+def base_folder(family: Literal["causal", "seq2seq"] = "causal") -> Path:
+    """The model folder (config, tokenizer, safetensors; under 4 MB) to hand to `load_model` or `finetune`.
+
+    causal: a Llama of 0.93 million weights; seq2seq: a T5 of half a million, with the same tokens.
+    """
+    return Path(__file__).parent / _FOLDERS[family]
