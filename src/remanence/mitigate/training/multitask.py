@@ -1,0 +1,183 @@
+"""Multi-task: train on other tasks' rows beside the rows in question; do these stay less in the weights?
+
+Paper: Zeng et al. 2024, "Exploring Memorization in Fine-tuned Language Models", arXiv 2310.06714 (in its first version)
+
+Every row of the target task is passed over as often as without the mixture. Joint training as the paper means it also
+lengthens training, so compare at equal passes per row AND at equal validation loss (`remanence.stats.front`). How much
+of the mixture each other task gets follows Raffel et al. 2020 (arXiv 1910.10683, section 3.5.2): by size, tempered.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from remanence.core.errors import RemanenceError
+from remanence.core.record import Record
+from remanence.core.target import Opens
+from remanence.models.load import load_model, quiet
+from remanence.models.render import LossOn
+from remanence.training.finetune import finetune
+
+Item = TypeVar("Item")
+
+
+class Place(NamedTuple):
+    """Which row of which task."""
+
+    task: str
+    row: int
+
+
+def task_rates(sizes: Mapping[str, int], temperature: float = 1.0) -> dict[str, float]:
+    """r_m = e_m^(1/T) / sum_n e_n^(1/T): each task's share of a mixture, e_m rows each (Raffel et al. 2020).
+
+    T = 1 mixes by size; the higher T, the more equal the shares. ValueError unless T > 0.
+    """
+    if not temperature > 0:
+        raise ValueError(f"the temperature of a mixture is above 0, got {temperature}")
+    weights = {task: size ** (1 / temperature) if size else 0.0 for task, size in sizes.items()}
+    total = sum(weights.values())
+    return {task: weight / total if total else 0.0 for task, weight in weights.items()}
+
+
+def mixture(
+    sizes: Mapping[str, int], target: str, per_row: float, temperature: float = 1.0, seed: int = 0, number: int = 0
+) -> list[Place]:
+    """One pass: every row of `target` exactly once, and `per_row` times as many of the other tasks, spread evenly.
+
+    Pass `number` 0, 1, 2, ... of one seed takes up each other task where the pass before left off, so none of its rows
+    is seen a second time before all are seen once; with `number` left at 0 every pass has the same rows. A task whose
+    share is larger than it is, is gone through more than once in a pass. ValueError without target rows or others.
+    """
+    if not sizes.get(target):
+        raise ValueError(f"the mixture has no row of its target task {target!r}")
+    others = {task: size for task, size in sizes.items() if task != target}
+    wanted = round(per_row * sizes[target])
+    if per_row < 0 or (wanted and not sum(others.values())):
+        raise ValueError(f"{per_row} rows of other tasks per target row cannot be had from {dict(others)}")
+    places = {target: [Place(target, i) for i in _shuffled(sizes[target], (seed, number, 0))]}
+    for which, (task, count) in enumerate(_whole(task_rates(others, temperature), wanted).items(), 1):
+        taken = range(number * count, (number + 1) * count)
+        rounds = {at // others[task] for at in taken}
+        order = {turn: _shuffled(others[task], (seed, turn, which)) for turn in rounds}
+        places[task] = [Place(task, order[at // others[task]][at % others[task]]) for at in taken]
+    return _spread(places, np.random.default_rng((seed, number)))
+
+
+def multitask_rows(
+    tasks: Mapping[str, Sequence[Item]],
+    target: str,
+    per_row: float = 4.0,
+    temperature: float = 1.0,
+    seed: int = 0,
+    number: int = 0,
+) -> list[Item]:
+    """The rows of one pass, ready for a `Trainer`, TRL (`Dataset.from_list`) or `finetune`; epochs = passes per row.
+
+    A Trainer shuffles them anew every epoch; `train_sampling_strategy="sequential"` keeps the even spread.
+    """
+    sizes = {task: len(rows) for task, rows in tasks.items()}
+    return [tasks[task][row] for task, row in mixture(sizes, target, per_row, temperature, seed, number)]
+
+
+@dataclass(frozen=True)
+class Multitask:
+    """The mixture as a mitigation: fine-tune the base model once more, on the target task's rows among other tasks'.
+
+    A row's task is `meta[column]`. What follows `others` is training as in `remanence.training.finetune`, and should
+    be what the model to be replaced was trained with; `epochs` stays the number of passes over each target row.
+    """
+
+    task: str = "summarization"
+    """The task whose rows should be remembered less."""
+    column: str = "task"
+    """The column that says which task a row is of."""
+    per_row: float = 4.0
+    """Rows of other tasks per row of the target task."""
+    temperature: float = 1.0
+    """1 = other tasks by their size; the higher, the more equal their shares."""
+    others: tuple[Record, ...] = field(default=(), hash=False)
+    """More rows of other tasks, for data that holds one task only."""
+    epochs: float = 3
+    learning_rate: float = 1e-3
+    batch_size: int = 8
+    max_length: int = 512
+    loss_on: LossOn = "auto"
+    seed: int = 0
+    """Which rows of the other tasks are taken, and the order of all."""
+    out: str | None = None
+    """Folder for the trained model; None keeps it in memory only."""
+
+    def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
+        """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
+        module: Any = getattr(target, "module", None)
+        tokenizer: Any = getattr(target, "tokenizer", None)
+        if module is None or tokenizer is None or hasattr(module, "peft_config"):
+            raise RemanenceError(
+                f"Multitask trains a whole model, and {target.name} is none; load the base model's folder."
+            )
+        rows = self.rows(records)
+        with TemporaryDirectory() as scratch, quiet():
+            base, out = Path(scratch) / "base", Path(self.out or Path(scratch) / "out")
+            module.save_pretrained(base)
+            tokenizer.save_pretrained(base)
+            finetune(
+                base,
+                rows,
+                out,
+                epochs=self.epochs,
+                learning_rate=self.learning_rate,
+                batch_size=self.batch_size,
+                max_length=self.max_length,
+                loss_on=self.loss_on,
+                seed=self.seed,
+                progress=False,
+            )
+            loaded = load_model(out)
+        trained: Any = copy.copy(target)
+        trained.module = loaded.model.to(next(module.parameters()).device)
+        trained.name, trained.fingerprint = f"{target.name}+multitask", loaded.fingerprint
+        return trained
+
+    def rows(self, records: Sequence[Record]) -> list[Record]:
+        """One pass of the mixture. Raises `RemanenceError` for a row without a task and a task without rows."""
+        tasks: dict[str, list[Record]] = {}
+        for record in (*records, *self.others):
+            if self.column not in record.meta:
+                raise RemanenceError(f"Row {record.id!r} has no {self.column!r} to tell its task: add that column.")
+            tasks.setdefault(str(record.meta[self.column]), []).append(record)
+        if self.task not in tasks:
+            raise RemanenceError(f"No row is of the task {self.task!r}: choose one of {', '.join(sorted(tasks))}.")
+        if len(tasks) == 1 and self.per_row:
+            raise RemanenceError(f"Every row is of the task {self.task!r}: give rows of other tasks with `others`.")
+        return multitask_rows(tasks, self.task, self.per_row, self.temperature, self.seed)
+
+
+def _whole(rates: Mapping[str, float], total: int) -> dict[str, int]:
+    """The rates as whole numbers of rows that add up to `total`: rounded down, the largest remainders up."""
+    exact = {task: rate * total for task, rate in rates.items()}
+    counts = {task: int(value) for task, value in exact.items()}
+    for task in sorted(exact, key=lambda t: counts[t] - exact[t])[: total - sum(counts.values())]:
+        counts[task] += 1
+    return counts
+
+
+def _shuffled(size: int, seed: tuple[int, ...]) -> list[int]:
+    return np.random.default_rng(seed).permutation(size).tolist()
+
+
+def _spread(places: Mapping[str, Sequence[Place]], rng: np.random.Generator) -> list[Place]:
+    """All places in one order in which every task stands evenly from start to end: n rows, one in each n-th part."""
+    keyed = [
+        ((i + at) / len(rows), place)
+        for rows in places.values()
+        for i, (at, place) in enumerate(zip(rng.random(len(rows)), rows, strict=True))
+    ]
+    return [place for _, place in sorted(keyed)]
