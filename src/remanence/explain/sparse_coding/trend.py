@@ -1,0 +1,87 @@
+"""How much a number changes when a task needs twice as many fields, with its interval over records.
+
+Shapes: A tasks, N records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remanence.explain.sparse_coding.field_memory import Measured
+from remanence.stats.intervals import Interval
+
+Floats = NDArray[np.floating[Any]]
+
+
+class Trend(NamedTuple):
+    """Change per doubling of the fields needed; positive = more is kept when more is needed."""
+
+    value: float
+    interval: Interval
+    """95 %, bootstrap over records."""
+
+    def rises(self, least: float) -> bool | None:
+        """True when the interval lies above 0 and reaches `least`; False when it stays below `least`; else None."""
+        if self.interval.high < least:
+            return False
+        return True if self.interval.low > 0 else None
+
+    def figures(self) -> dict[str, Any]:
+        """As it is stored."""
+        return {"per_doubling": self.value, "interval": list(self.interval)}
+
+
+def rise(values: Floats, needed: Sequence[int]) -> NDArray[np.float64]:
+    """[N] slope of `values` [A, N] on log2 of the number of needed fields [A], each record for itself.
+
+    Least squares. ValueError with fewer than two tasks, or one that needs nothing: it has no logarithm.
+    """
+    if len(needed) < 2 or min(needed) < 1:
+        raise ValueError(f"a trend needs two tasks or more that need a field each, got {list(needed)}")
+    at = np.log2(np.asarray(needed, np.float64))
+    at = at - at.mean()
+    return np.asarray(at @ values / (at @ at), np.float64)
+
+
+def trend(slopes: Floats, floor: Floats | None, seed: int, rounds: int = 2000) -> Trend:
+    """Mean of the slopes [N] of the trained records minus that of the records never seen [N'], with its interval.
+
+    Without a floor, the mean of the slopes. Both sets are drawn anew, each from itself, in every round.
+    """
+    rng = np.random.default_rng((seed, 8))
+    values, drawn = float(slopes.mean()), _means(slopes, rng, rounds)
+    if floor is not None:
+        values, drawn = values - float(floor.mean()), drawn - _means(floor, rng, rounds)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Trend(values, Interval(float(low), float(high)))
+
+
+def memory_trend(arms: Mapping[int, Measured], fields: Sequence[int], seed: int) -> Trend:
+    """Bits per doubling of the fields needed, for these fields; over the tasks that skip them all, or over all tasks
+    when they are every field. Training records minus records never seen."""
+    tasks = _tasks(arms, fields)
+    own, floor = (
+        rise(np.stack([getattr(arms[s], part)[:, list(fields)].mean(axis=1) for s in tasks]), tasks)
+        for part in ("exposure", "floor")
+    )
+    return trend(own, floor, seed)
+
+
+def state_trend(arms: Mapping[int, Measured], fields: Sequence[int], seed: int) -> Trend:
+    """Share of the fields of new records that the probe names, per doubling of the fields needed."""
+    tasks = _tasks(arms, fields)
+    return trend(rise(np.stack([arms[s].at_writing[:, list(fields)].mean(axis=1) for s in tasks]), tasks), None, seed)
+
+
+def _tasks(arms: Mapping[int, Measured], fields: Sequence[int]) -> list[int]:
+    some = [s for s, arm in arms.items() if s > 0]
+    whole = len(fields) == next(iter(arms.values())).exposure.shape[1]
+    return some if whole else [s for s in some if not set(fields) & set(arms[s].needed)]
+
+
+def _means(values: Floats, rng: np.random.Generator, rounds: int) -> NDArray[np.float64]:
+    return np.asarray(values[rng.integers(values.size, size=(rounds, values.size))].mean(axis=1), np.float64)
