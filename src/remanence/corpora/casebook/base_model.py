@@ -1,5 +1,4 @@
-"""Where the demo's small base models lie: inside this package, trained on public rows by `scripts/train_base.py` and
-`scripts/train_seq2seq_base.py`."""
+"""Where the demo's two small base models lie: in this package, made of public rows by `scripts/train_*base.py`."""
 
 from __future__ import annotations
 
