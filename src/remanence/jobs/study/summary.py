@@ -145,7 +145,7 @@ def effect_lines(one: Summed) -> list[dict[str, Any]]:
             for end in ("low", "high"):
                 line[f"{what}_{end}"] = None if math.isnan(value) else _number(getattr(one.effects, f"{what}_{end}")[c])
         line["by_seed"] = [_number(v) for v in one.effects.excess_SC[:, c]]
-        line["normalised"] = _normalised(*(line.get(f"{side}rate") for side in ("", "floor_", "ceiling_")))
+        line["normalised"] = _normalised(line.get("rate"), line.get("floor_rate"), line.get("ceiling_rate"))
         lines.append(line)
     return lines
 
@@ -180,7 +180,7 @@ def _rate(side: str, values: NDArray[np.float64], cell: Cell) -> dict[str, Any]:
     return {f"{side}{part}": getattr(rate, part) for part, _ in _PARTS}
 
 
-def _normalised(rate: float | None, floor: float | None, ceiling: float | None) -> float | None:
+def _normalised(rate: Any, floor: Any, ceiling: Any) -> float | None:
     """(rate - floor) / (ceiling - floor); None where one of them is missing or there is no room between the two."""
     if rate is None or floor is None or ceiling is None or ceiling <= floor:
         return None

@@ -35,6 +35,8 @@ from remanence.training.finetune import finetune
 
 GROUPS = ("train", "heldout")
 SIDES = ("input", "output")
+BATCH_TOKENS = 16_384
+"""Padded tokens per batch: answers of 100 tokens come about twice as fast as with the audit's 4,096."""
 
 
 def run_base(run: Run, arm: Arm, model: str, settings: StudySettings) -> None:
@@ -185,8 +187,7 @@ def settings_at(settings: StudySettings, budget: int) -> StudySettings:
 
 def _open(model: str | Path, settings: StudySettings, base: str | None = None) -> HuggingFace:
     """A folder or Hub name as a target whose rows carry loss everywhere, so that both sides are in the table."""
-    chosen = AuditSettings(max_length=settings.max_length, device="cpu")
-    target, _ = open_targets(model, base, chosen)
+    target, _ = open_targets(model, base, AuditSettings(max_length=settings.max_length, batch_tokens=BATCH_TOKENS))
     assert isinstance(target, HuggingFace)
     if target.family == "causal":
         old = target.renderer
