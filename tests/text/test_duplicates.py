@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remanence.text.duplicates import contamination, duplicate_counts
+from remanence.text.duplicates import contamination, duplicate_counts, twin_groups
 from remanence.text.spans import normalise
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
@@ -139,3 +139,24 @@ def test_contamination_agrees_with_the_slow_twin(length: int):
 
 def test_duplicates_among_held_out_rows_alone_are_no_contamination():
     assert not contamination(["one two three four"], ["five six seven eight"] * 2).any()
+
+
+def test_groups_join_copies_and_chains_of_near_duplicates() -> None:
+    words = [f"word{i}" for i in range(40)]
+    near = [" ".join([*words[:-1], last]) for last in ("word39", "other", "third")]
+    texts = ["something else altogether", near[0], "Something  else altogether", near[1], "", near[2], "quite new"]
+    assert twin_groups(texts).tolist() == [0, 1, 0, 1, 4, 1, 6]
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=5, deadline=None)
+def test_a_split_that_keeps_groups_whole_has_no_contamination(seed: int) -> None:
+    texts = varied(60, 30, seed)
+    groups = twin_groups(texts)
+    rng = np.random.default_rng(seed)
+    aside = np.isin(groups, rng.permutation(np.unique(groups))[: max(1, np.unique(groups).size // 3)])
+    train = [text for text, held in zip(texts, aside, strict=True) if not held]
+    heldout = [text for text, held in zip(texts, aside, strict=True) if held]
+    assert not contamination(train, heldout).any()
+    first = {group: place for place, group in reversed(list(enumerate(groups.tolist())))}
+    assert all(group == place for group, place in first.items()), "a group is called by the place of its first row"

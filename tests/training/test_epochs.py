@@ -118,5 +118,5 @@ def test_an_adapter_is_no_base_and_two_adapters_are_one_too_many(base: Path, tmp
         finetune(adapter, ROWS, tmp_path / "out")
     with pytest.raises(RemanenceError, match="one of the two"):
         finetune(base, ROWS, tmp_path / "out", lora_rank=2, adapter=object(), progress=False)
-    with pytest.raises(RemanenceError, match="from 1"):
+    with pytest.raises(RemanenceError, match="at least 1"):
         finetune(base, ROWS, tmp_path / "out", lora_rank=0, progress=False)

@@ -69,6 +69,29 @@ def contamination(train_texts: Sequence[str], heldout_texts: Sequence[str]) -> N
     return found[which[len(train_texts) :]]
 
 
+def twin_groups(texts: Sequence[str]) -> NDArray[np.int64]:
+    """[N] the place of the first text of each text's group; a group is joined by exact and near duplicates, in chains.
+
+    Two texts of different groups are neither: a split that keeps groups whole has no contamination.
+    """
+    distinct, which, _ = _distinct(texts)
+    parent = list(range(len(distinct)))
+
+    def root(one: int) -> int:
+        while parent[one] != one:
+            parent[one] = one = parent[parent[one]]
+        return one
+
+    everything = np.arange(len(distinct))
+    for one, others in _near_pairs(distinct, everything, everything):
+        for other in others.tolist():
+            low, high = sorted((root(one), root(other)))
+            parent[high] = low
+    first = np.full(len(distinct), len(texts), np.int64)
+    np.minimum.at(first, which, np.arange(len(texts)))
+    return first[np.array([root(one) for one in range(len(distinct))], np.int64)][which]
+
+
 def _distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
     """The distinct normalised texts, which of them each row is, and how many rows each one stands for."""
     place: dict[str, int] = {}

@@ -5,29 +5,53 @@ Decoder-only models and encoder-decoders alike: which of the two a model is, its
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
-from transformers import (
-    PrinterCallback,
-    Seq2SeqTrainer,
-    Seq2SeqTrainingArguments,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from transformers import TrainerCallback
 
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
+from remanence.models.load import Loaded
 from remanence.models.render import Renderer
+from remanence.training.loss import mean_loss
 from remanence.training.opening import lora, open_for_training, with_adapter
-from remanence.training.rows import NO_LOSS, LossOn, Row, pad_rows, rendered_row
+from remanence.training.prepare import Prepared, prepare
+from remanence.training.rows import LossOn, Row
+from remanence.training.settings import FinetuneSettings
+from remanence.training.trainers import Collator as Collator
+from remanence.training.trainers import build_trainer, plain_collator
 from remanence.training.watching import AfterEpoch, Bar, OnEpoch, checkpoint, quiet, save
 
-Collator: TypeAlias = Callable[[Sequence[Row]], dict[str, Tensor]]
+
+class Epoch(NamedTuple):
+    """How well the model does after so many epochs."""
+
+    epoch: int
+    """0 = before training."""
+    steps: int
+    """Optimizer steps so far."""
+    train_loss: float | None
+    """Mean loss of the epoch's steps, while it learned (nats per token); None before training."""
+    heldout_loss: float | None
+    """Mean loss per token that carries loss, on rows that are not trained on (nats); None without such rows."""
+
+
+class Trained(NamedTuple):
+    """A model in memory that has just been trained, and how that went."""
+
+    model: Any
+    """In eval mode; a `PeftModel` for an adapter."""
+    epochs: list[Epoch]
+    num_trainable: int
+    """Parameters that were trained."""
+    num_sequences: int
+    """Sequences per epoch: rows, or packs of rows."""
+    device: str
 
 
 def finetune(
@@ -70,83 +94,115 @@ def finetune(
     draws at random does not change the training. `collator` receives the function that makes a batch (`input_ids`,
     `attention_mask`, `labels`, each [rows, tokens]) and returns one in its place: a loss that masks labels plugs in
     there. `progress` draws a bar on stderr. Raises `RemanenceError` if no row is left.
+
+    `remanence.jobs.finetune.finetune_job` is the same with a split made first and everything written down.
     """
+    settings = FinetuneSettings(
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        max_length=max_length,
+        loss_on=loss_on,
+        seed=seed,
+        group_by_length=group_by_length,
+        autocast=autocast,
+        dropout=dropout,
+        lora_rank=lora_rank,
+        save_epochs=save_epochs,
+    )
     with quiet():
         loaded = open_for_training(base, dropout=dropout, loss_on=loss_on)
-        model, tokenizer = loaded.model, loaded.tokenizer
-        renderer = Renderer(tokenizer, loss_on, max_length, seq2seq=loaded.family == "seq2seq", context=loaded.context)
-        rows = [rendered_row(renderer, record) for record in records]
-        rows = [row for row in rows if any(label != NO_LOSS for label in row.labels)]
-        if not rows:
-            raise RemanenceError(
-                f"None of the {len(records)} rows has a token to learn within {renderer.limit} tokens; "
-                "raise max_length."
-            )
-        torch.manual_seed(seed)
-        if lora_rank is not None:
-            if adapter is not None:
-                raise RemanenceError("Both lora_rank and adapter were given: name one of the two.")
-            adapter = lora(lora_rank, None, dropout, loaded.family)
-        if adapter is not None:
-            model = with_adapter(model, adapter, base)
-
-        def after(epoch: int, live: Any) -> None:
-            if save_epochs:
-                save(live, tokenizer, checkpoint(out, epoch))
-            if on_epoch is not None:
-                on_epoch(epoch, live)
-
-        watching: list[TrainerCallback] = [AfterEpoch(after)] if save_epochs or on_epoch is not None else []
-        kinds: Any = (Trainer, TrainingArguments)
-        if loaded.family == "seq2seq":
-            kinds = (Seq2SeqTrainer, Seq2SeqTrainingArguments)
-        trainer = kinds[0](
-            model=model,
-            args=kinds[1](
-                output_dir=str(out),
-                num_train_epochs=epochs,
-                learning_rate=learning_rate,
-                per_device_train_batch_size=batch_size,
-                bf16=autocast,
-                seed=seed,
-                train_sampling_strategy="group_by_length" if group_by_length else "random",
-                remove_unused_columns=False,
-                dataloader_pin_memory=torch.cuda.is_available(),
-                save_strategy="no",
-                logging_strategy="epoch",
-                report_to=[],
-                disable_tqdm=True,
-            ),
-            train_dataset=_Rows(rows),
-            data_collator=_collate(tokenizer.pad_token_id, tokenizer.eos_token_id, collator),
-            callbacks=[*([Bar()] if progress else []), *watching, *callbacks],
+        rows = prepare(records, renderer_for(loaded, settings))
+        trained = train_rows(
+            loaded,
+            rows,
+            settings,
+            out,
+            base=base,
+            adapter=adapter,
+            on_epoch=on_epoch,
+            callbacks=callbacks,
+            collator=collator,
+            progress=progress,
         )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-        save(model.eval(), tokenizer, out)
+        save(trained.model, loaded.tokenizer, out)
     return out
 
 
-def _collate(
-    pad_id: int | None, eos_id: int | None, wrap: Callable[[Collator], Collator] | None
-) -> Callable[[Sequence[dict[str, Any]]], dict[str, Tensor]]:
-    fill = next((id for id in (pad_id, eos_id) if id is not None), 0)
-
-    def plain(rows: Sequence[Row]) -> dict[str, Tensor]:
-        return pad_rows(rows, fill)
-
-    batch = wrap(plain) if wrap is not None else plain
-    return lambda items: batch([Row(item["input_ids"], item["labels"]) for item in items])
+def renderer_for(loaded: Loaded, settings: FinetuneSettings) -> Renderer:
+    """Reads rows as this model is trained on them, and as an audit with the same options reads them."""
+    seq2seq = loaded.family == "seq2seq"
+    return Renderer(loaded.tokenizer, settings.loss_on, settings.max_length, seq2seq=seq2seq, context=loaded.context)
 
 
-class _Rows(torch.utils.data.Dataset[dict[str, list[int]]]):
-    """What the Trainer asks of a dataset: a length and rows by place."""
+def train_rows(
+    loaded: Loaded,
+    rows: Prepared,
+    settings: FinetuneSettings,
+    out: Path,
+    *,
+    base: Path | str,
+    heldout: Sequence[Row] = (),
+    adapter: Any = None,
+    on_epoch: OnEpoch | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+    collator: Callable[[Collator], Collator] | None = None,
+    progress: bool = True,
+) -> Trained:
+    """Trains an opened model on prepared rows; only the checkpoints of `settings.save_epochs` are written into `out`.
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.rows = rows
+    The loss on the rows `heldout` is taken before training and after every epoch. Raises `RemanenceError` without rows.
+    """
+    if not rows.rows:
+        raise RemanenceError(
+            f"None of the {len(rows.dropped)} rows has a token to learn within "
+            f"{settings.max_length or loaded.context} tokens; raise max_length."
+        )
+    if adapter is not None and settings.lora_rank is not None:
+        raise RemanenceError("Both lora_rank and adapter were given: name one of the two.")
+    torch.manual_seed(settings.seed)
+    if settings.lora_rank is not None:
+        adapter = lora(settings.lora_rank, settings.lora_alpha, settings.dropout, loaded.family)
+    if adapter is not None:
+        loaded = replace(loaded, model=with_adapter(loaded.model, adapter, base))
+    plain = plain_collator(loaded.tokenizer)
+    losses: dict[int, float] = {}
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    def judge(epoch: int, model: Any) -> None:
+        if heldout:
+            losses[epoch] = mean_loss(model, heldout, plain, settings.batch_size, loaded.family == "seq2seq")
 
-    def __getitem__(self, place: int) -> dict[str, list[int]]:
-        return self.rows[place]._asdict()
+    def after(epoch: int, model: Any) -> None:
+        if settings.save_epochs:
+            save(model, loaded.tokenizer, checkpoint(out, epoch))
+        judge(epoch, model)
+        if on_epoch is not None:
+            on_epoch(epoch, model)
+
+    watching = settings.save_epochs or on_epoch is not None or bool(heldout)
+    called = [*([Bar()] if progress else []), *([AfterEpoch(after)] if watching else []), *callbacks]
+    trainer = build_trainer(loaded, rows.rows, settings, out, called, None if collator is None else collator(plain))
+    judge(0, loaded.model.eval())
+    trainer.train()
+    loaded.model.eval()
+    return Trained(
+        loaded.model,
+        [Epoch(0, 0, None, _told(losses.get(0))), *_epochs(trainer.state.log_history, losses)],
+        num_trainable=sum(p.numel() for p in loaded.model.parameters() if p.requires_grad),
+        num_sequences=len(trainer.train_dataset),
+        device=next(loaded.model.parameters()).device.type,
+    )
+
+
+def _epochs(logs: Sequence[dict[str, Any]], losses: dict[int, float]) -> list[Epoch]:
+    """The Trainer's log, one line an epoch; a last, unfinished epoch counts as one and has no held-out loss."""
+    lines = [line for line in logs if "loss" in line]
+    return [
+        Epoch(number, int(line["step"]), _told(float(line["loss"])), _told(losses.get(number)))
+        for number, line in enumerate(lines, 1)
+    ]
+
+
+def _told(loss: float | None) -> float | None:
+    """JSON has no NaN."""
+    return None if loss is None or math.isnan(loss) else loss

@@ -41,6 +41,7 @@ def open_for_training(
     if dropout is not None:
         loaded = replace(loaded, model=_with_dropout(loaded, dropout))
     _ = loaded.model.requires_grad_(True)
+    loaded.tokenizer.init_kwargs.pop("local_files_only", None)  # else it would be saved with the tokenizer
     return loaded
 
 
@@ -56,11 +57,9 @@ def with_adapter(model: Any, adapter: Any, base: Path | str) -> Any:
 
 
 def lora(rank: int, alpha: int | None, dropout: float | None, family: str) -> Any:
-    """A PEFT config: LoRA of this rank on every linear layer but the output layer. Raises for a rank below 1."""
+    """A PEFT config: LoRA of this rank on every linear layer but the output layer."""
     from peft import LoraConfig
 
-    if rank < 1:
-        raise RemanenceError(f"The rank of an adapter is a whole number from 1, got {rank}.")
     return LoraConfig(
         r=rank,
         lora_alpha=LORA_ALPHA * rank if alpha is None else alpha,
@@ -81,8 +80,6 @@ def dropout_names(config: dict[str, Any]) -> list[str]:
 
 def _with_dropout(loaded: Loaded, dropout: float) -> nn.Module:
     """The same weights in a model built anew: some layers read their probability when they are made."""
-    if not 0 <= dropout < 1:
-        raise RemanenceError(f"dropout is a probability from 0 to below 1, got {dropout}.")
     config: Any = loaded.model.config
     names = dropout_names(config.to_dict())
     if not names:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from remanence.core.errors import NotMeasured
 from remanence.core.record import Record
+from remanence.core.table import Rendered
 from remanence.models.render import LossOn, Renderer
 
 NO_LOSS = -100
@@ -32,18 +33,16 @@ class Row(NamedTuple):
 
 def training_row(tokenizer: Any, record: Record, max_length: int | None, loss_on: LossOn, seq2seq: bool = False) -> Row:
     """The record as trained on, cut to its first `max_length` tokens; an empty row when there is nothing to learn."""
-    return rendered_row(Renderer(tokenizer, loss_on, max_length, seq2seq=seq2seq), record)
-
-
-def rendered_row(renderer: Renderer, record: Record) -> Row:
-    """The record as this renderer reads it; an empty row when there is nothing to learn."""
     try:
-        rendered = renderer(record)
+        return row_of(Renderer(tokenizer, loss_on, max_length, seq2seq=seq2seq)(record))
     except NotMeasured:
         return Row([], [])
+
+
+def row_of(rendered: Rendered) -> Row:
+    """A rendered record as a model takes it in training."""
     labels = np.where(rendered.supervised, rendered.ids, NO_LOSS).tolist()
-    read = rendered.ids if rendered.source is None else rendered.source
-    return Row(read.tolist(), labels) if read.size else Row([], [])
+    return Row((rendered.ids if rendered.source is None else rendered.source).tolist(), labels)
 
 
 def pad_rows(rows: Sequence[Row], pad_id: int) -> dict[str, Tensor]:

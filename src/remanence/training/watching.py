@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,10 +25,18 @@ def checkpoint(out: Path, epoch: int) -> Path:
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Weights (an adapter's alone, where there is one) and tokenizer, as `load_model` opens them."""
-    model.save_pretrained(folder, **({"save_embedding_layers": False} if hasattr(model, "peft_config") else {}))
-    tokenizer.save_pretrained(folder)
-    (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card, which holds the base model's path
+    """Weights (an adapter's alone, where there is one) and tokenizer, as `load_model` opens them.
+
+    A folder that is new is there only when it is whole.
+    """
+    place = folder if folder.exists() else folder.with_name(f"{folder.name}.part")
+    if place != folder:
+        shutil.rmtree(place, ignore_errors=True)
+    model.save_pretrained(place, **({"save_embedding_layers": False} if hasattr(model, "peft_config") else {}))
+    tokenizer.save_pretrained(place)
+    (place / "README.md").unlink(missing_ok=True)  # PEFT's empty model card, which holds the base model's path
+    if place != folder:
+        place.rename(folder)
 
 
 class AfterEpoch(TrainerCallback):

@@ -1,0 +1,126 @@
+"""What is written down about a training: on which rows, how often, with which tokens, and how well it went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from remanence.core.read import data_fingerprint
+from remanence.core.record import Records
+from remanence.models.load import Loaded
+from remanence.models.weights import weight_files, weights_fingerprint
+from remanence.training.finetune import Trained
+from remanence.training.prepare import Dropped, Prepared
+from remanence.training.settings import FinetuneSettings
+from remanence.training.split import Split
+
+_FORMS = {"id", "text", "prompt", "completion", "messages"}
+
+
+def as_jsonl(records: Records) -> str:
+    """The records as lines that `remanence audit` reads back, further columns included."""
+    lines: list[str] = []
+    for record in records:
+        words = {"text": record.text, "prompt": record.prompt, "completion": record.completion}
+        fields: dict[str, Any] = {"id": record.id, **{k: v for k, v in words.items() if v is not None}}
+        if record.messages is not None:
+            fields["messages"] = [dict(turn) for turn in record.messages]
+        fields |= {k: v for k, v in record.meta.items() if k not in _FORMS}
+        lines.append(json.dumps(fields, ensure_ascii=False, default=str) + "\n")
+    return "".join(lines)
+
+
+def told_data(name: str, records: Records) -> dict[str, Any]:
+    """A data file without its folder."""
+    return {"name": name, "rows": len(records), "fingerprint": data_fingerprint(records)}
+
+
+def told_base(loaded: Loaded) -> dict[str, Any]:
+    """The model before training."""
+    return {
+        "name": loaded.name,
+        "fingerprint": loaded.fingerprint,
+        "family": loaded.family,
+        "parameters": loaded.num_parameters,
+        "context": loaded.context,
+    }
+
+
+def told_split(split: Split, settings: FinetuneSettings, given: dict[str, Any] | None) -> dict[str, Any]:
+    """Who is on which side, rows that were dropped later included."""
+    return {
+        "made": "before training, by distinct row" if given is None else "before training, by the user",
+        "given": given,
+        "share": settings.heldout_share if given is None else None,
+        "seed": settings.seed,
+        "distinct_rows": split.num_groups or None,
+        "train": [record.id for record in split.train],
+        "heldout": [record.id for record in split.heldout],
+    }
+
+
+def told_loss(records: Records, settings: FinetuneSettings) -> str:
+    """Whether inputs are learned too."""
+    kind = settings.loss_on
+    if kind == "auto":
+        kind = "completion" if all(record.form == "pair" for record in records) else "all"
+    return "loss on inputs and outputs" if kind == "all" else "loss on outputs only"
+
+
+def told_rows(train: Prepared, held: Prepared, twins: Sequence[Dropped], settings: FinetuneSettings) -> dict[str, Any]:
+    sides = (("train", train.dropped), ("heldout", [*held.dropped, *twins]))
+    return {
+        "train": len(train.rows),
+        "heldout": len(held.rows),
+        "passes_per_row": int(settings.epochs),
+        "tokens": train.num_tokens,
+        "learned_tokens": train.num_learned,
+        "cut": train.num_cut_rows,
+        "cut_tokens": train.num_cut_tokens,
+        "cut_learned_tokens": train.num_cut_learned,
+        "dropped": [{"id": row.id, "side": side, "why": row.why} for side, rows in sides for row in rows],
+    }
+
+
+def told_result(trained: Trained, folder: Path) -> dict[str, Any]:
+    adapter = (folder / "adapter_config.json").is_file()
+    return {
+        "steps": trained.epochs[-1].steps,
+        "sequences_per_epoch": trained.num_sequences,
+        "trained_parameters": trained.num_trainable,
+        "device": trained.device,
+        "threads": torch.get_num_threads(),
+        "weights": weights_fingerprint(weight_files(folder, folder.name, *(["adapter"] if adapter else []))),
+        "epochs": [epoch._asdict() for epoch in trained.epochs],
+    }
+
+
+def told_notes(settings: FinetuneSettings) -> list[str]:
+    """What an audit of this model cannot see, and what dampens memorization by itself."""
+    notes: list[str] = []
+    if settings.packing == "wrapped":
+        notes.append(
+            f"Rows were joined end to end in packs of {settings.max_length} tokens: some are cut in two, and most read "
+            "the rows before them. An audit shows every row alone, which is not how it was trained on."
+        )
+    if settings.packing == "bfd":
+        notes.append(
+            f"Several rows share a pack of {settings.max_length} tokens; none is cut, and none sees another as long as "
+            "the model's attention goes by position ids, as in transformers' own."
+        )
+    if settings.group_by_length:
+        notes.append("Copies of a row tend to fall into one batch, which dampens their memorization.")
+    return notes
+
+
+def told_collator(collator: Any) -> str:
+    """What a collator is called: the settings of the object it belongs to, or the function's name."""
+    owner = getattr(collator, "__self__", None)
+    if is_dataclass(owner) and not isinstance(owner, type):
+        return f"{type(owner).__name__}({', '.join(f'{k}={v!r}' for k, v in asdict(cast('Any', owner)).items())})"
+    return str(getattr(collator, "__qualname__", type(collator).__name__))
