@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from remanence.attack.prefix import Prefix
 from remanence.core.catalogue import Entry, entries
 from remanence.core.finding import Finding
 from remanence.core.record import Record
 from remanence.core.verbs import Attempt
+from remanence.models.huggingface import HuggingFace
 from remanence.models.parrot import Parrot
+from remanence.models.render import Renderer
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+
+import tiny_models
 
 
 def chat(name: str, question: str, answer: str) -> Record:
@@ -50,11 +59,13 @@ ODD = [
 SYSTEMS = [e for e in entries() if e.verb in {"Measure", "Attack"}]
 MEASURES = [e for e in SYSTEMS if e.verb == "Measure" and e.needs.startswith("Scores")]
 ASKERS = [e for e in SYSTEMS if e.verb == "Measure" and e.needs == "Generates"]
+OPENERS = [e for e in SYSTEMS if e.verb == "Measure" and e.needs == "Opens"]
 ATTACKS = [e for e in SYSTEMS if e.verb == "Attack" and e.needs == "Generates"]
 
 every = pytest.mark.parametrize("entry", SYSTEMS, ids=lambda e: e.name)
 every_measure = pytest.mark.parametrize("entry", MEASURES, ids=lambda e: e.name)
 every_asker = pytest.mark.parametrize("entry", ASKERS, ids=lambda e: e.name)
+every_opener = pytest.mark.parametrize("entry", OPENERS, ids=lambda e: e.name)
 every_attack = pytest.mark.parametrize("entry", ATTACKS, ids=lambda e: e.name)
 
 
@@ -86,8 +97,19 @@ def attempts(entry: Entry, records: Sequence[Record]) -> dict[str, list[tuple[by
     return found
 
 
+def opened(family: str) -> HuggingFace:
+    """A tiny random model that can be opened; an encoder-decoder takes pairs only."""
+    tokenizer = tiny_models.make_tokenizer(appends_eos=family == "t5", chat_template=tiny_models.PLAIN_TEMPLATE)
+    renderer = Renderer(tokenizer, seq2seq=family == "t5", context=128)
+    model = tiny_models.make_model(family, tokenizer).requires_grad_(False)
+    return HuggingFace(model, tokenizer, renderer, family, "0", "seq2seq" if family == "t5" else "causal")
+
+
 def test_there_is_something_to_hold_to_it():
-    assert len(MEASURES) >= 8 and len(ATTACKS) >= 1 and len(ASKERS) >= 3
+    assert len(MEASURES) >= 8 and len(ATTACKS) >= 1 and len(ASKERS) >= 3 and len(OPENERS) >= 1
+    grouped = [*MEASURES, *ATTACKS, *ASKERS, *OPENERS]
+    loose = [e.name for e in SYSTEMS if e not in grouped and not e.needs.startswith("nothing")]
+    assert loose == [], "every system that is given a target is held to something"
 
 
 @every
@@ -171,6 +193,38 @@ def test_a_measure_of_what_is_said_ranks_told_rows_first_and_is_silent_with_a_re
         assert f.reason is None or (f.reason[0] != " " and not f.reason.endswith(".")), "a clause that ends a sentence"
     score = {f.record_id: -math.inf if f.score is None else f.score for f in found}
     assert min(score[r.id] for r in told) > max(score[r.id] for r in others)
+
+
+@every_opener
+@pytest.mark.parametrize("family", ["llama", "gpt2", "t5"])
+def test_a_measure_that_opens_the_model_finds_for_every_row_and_leaves_it_as_it_was(entry: Entry, family: str):
+    """Whether it ranks told rows first is a question for a trained model, and no matter of form."""
+    target = opened(family)
+    weights = {name: value.clone() for name, value in target.module.state_dict().items()}
+    records = [*TOLD, *ODD, *OTHERS]
+    if family == "t5":
+        said = {r.id: r.completion if r.form == "pair" else r.plain for r in records}
+        records = [Record(r.id, prompt=r.prompt or "Say it: ", completion=said[r.id]) for r in records]
+    found = list(system(entry)(target, records))
+    assert [f.record_id for f in found] == [r.id for r in records]
+    assert {f.measure for f in found} == {system(entry).name} and list(system(entry)(target, [])) == []
+    assert by_record(found) == by_record(list(system(entry)(target, records)))
+    scores = {f.record_id: f.score for f in found}
+    for f in found:
+        assert (f.score is None) == (f.reason is not None)
+        assert f.score is None or math.isfinite(f.score)
+        assert f.reason is None or (f.reason[0] != " " and not f.reason.endswith(".")), "a clause that ends a sentence"
+    assert scores["empty"] is None and scores["empty completion"] is None
+    assert all(scores[name] is not None for name in ("t0", "t3", "o1", "o2", "emoji", "right to left", "long"))
+    alone = {k: v for r in records for k, (v, _, _) in by_record(list(system(entry)(target, [r]))).items()}
+    mixed = [records[i] for i in np.random.default_rng(0).permutation(len(records))]
+    shuffled = {f.record_id: f.score for f in system(entry)(target, mixed)}
+    for name, score in scores.items():
+        wanted = score if score is None else pytest.approx(score, rel=1e-4, abs=1e-6)
+        assert alone[name] == wanted and shuffled[name] == wanted, name
+    assert all(torch.equal(value, weights[name]) for name, value in target.module.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in target.module.modules()), "no hook is left"
+    assert target.module.config._attn_implementation == "sdpa"  # pyright: ignore
 
 
 @every_attack
