@@ -104,6 +104,20 @@ def test_rates_have_floor_base_and_ceiling(run: Run) -> None:
     assert hits == sorted(hits)
 
 
+def test_what_the_detector_flags_is_told_by_task_too(run: Run, tmp_path: Path) -> None:
+    found = audit(tmp_path / "run", by=("task",))
+    match = [r for r in found.run.lines("rates") if r["metric"] == "match"]
+    whole = {r["value"]: r for r in match if r["by"] == "kind"}
+    assert list(whole.values()) == [r for r in run.lines("rates") if r["metric"] == "match"]
+    for kind, line in whole.items():
+        parts = [r for r in match if r["by"] == "column:task" and r["detail"] == f"{kind}, alpha=0.05"]
+        assert len(parts) >= 2 and all(r["value"] in {t.meta["task"] for t in TRAIN} for r in parts)
+        for count in ("hits", "n", "floor_hits", "floor_n", "base_n", "ceiling_hits", "ceiling_n"):
+            assert sum(r[count] for r in parts) == line[count], count
+    told = found.verdict["columns"][0]["detector"]
+    assert told["sentence"].startswith("In the share of answers that repeat training rows,")
+
+
 def test_calibration_is_that_of_the_held_out_rows(run: Run) -> None:
     lines = run.lines("calibration")
     assert {line["alpha"] for line in lines} == {0.001, 0.01, 0.05}

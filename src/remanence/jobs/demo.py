@@ -15,7 +15,8 @@ from remanence.training.finetune import finetune
 def demo(out: str | Path = "demo", *, recipe: Recipe = DEMO, resume: bool = False, show_progress: bool = True) -> Audit:
     """Write OUT/train.jsonl and OUT/heldout.jsonl, fine-tune the shipped base model into OUT/model, audit into OUT/run.
 
-    The casebook is fictional, so its report shows the text. A model that is there already is not trained again.
+    The casebook is fictional, so its report shows the text. Its rows are of five tasks, and the report compares them.
+    With `resume`, a model that is there already is not trained again.
     """
     folder = Path(out)
     corpus = recipe.corpus()
@@ -34,6 +35,8 @@ def demo(out: str | Path = "demo", *, recipe: Recipe = DEMO, resume: bool = Fals
         max_length=recipe.max_length,
         prefixes=(0, 4, 8, 16),
         new_tokens=16,
+        by=("task",),
+        generate="all",
         reveal=True,
         resume=resume,
         show_progress=show_progress,

@@ -50,7 +50,7 @@ class Figure:
 
 def rates_figure(lines: Sequence[Line], who: Mapping[str, str] = WHO) -> Figure | None:
     """Every rate against floor, base and ceiling, under the names of `who`."""
-    points = _points(lines, lambda r: _folded(metric_name(r), metric_detail(r)), SERIES[:4], who)
+    points = points_of(lines, lambda r: folded(metric_name(r), metric_detail(r)), SERIES[:4], who)
     if not points:
         return None
     axis = alt.Axis(
@@ -61,7 +61,7 @@ def rates_figure(lines: Sequence[Line], who: Mapping[str, str] = WHO) -> Figure 
     scale = alt.Scale(type="sqrt", domain=[0, 1])
     lines_of_label = alt.Axis(labelLimit=180, labelExpr="split(datum.label, '\\n')")
     names = alt.Y("label:N", title=None, sort=_order(points), axis=lines_of_label)
-    return _figure(
+    return draw(
         "rates",
         "Every rate on one scale, stretched near zero",
         points,
@@ -73,36 +73,36 @@ def rates_figure(lines: Sequence[Line], who: Mapping[str, str] = WHO) -> Figure 
 
 def prefix_figure(lines: Sequence[Line]) -> Figure | None:
     """Rate by number of tokens given away."""
-    points = _points(lines, _number_in, ("tuned", "floor", "base"))
+    points = points_of(lines, _number_in, ("tuned", "floor", "base"))
     values = sorted({p["label"] for p in points})
     if len(values) < 2:
         return None
     x = alt.X("label:Q", title="tokens of the row given in the prompt", scale=alt.Scale(zero=False, nice=False),
               axis=alt.Axis(values=values, grid=False, labelOverlap=True))  # fmt: skip
-    return _figure("prefix", "By how much of the row is given away", points, _share_of_rows, x, curve=True)
+    return draw("prefix", "By how much of the row is given away", points, share_of_rows, x, curve=True)
 
 
 def samples_figure(lines: Sequence[Line], detail: str, name: str) -> Figure | None:
     """Rate by number of samples n, for one scheme and p."""
-    points = _points(lines, _number_in, ("tuned", "floor", "base"))
+    points = points_of(lines, _number_in, ("tuned", "floor", "base"))
     values = sorted({p["label"] for p in points})
     if len(values) < 2:
         return None
     x = alt.X("label:Q", title="samples drawn (n)", scale=alt.Scale(type="log", nice=False),
               axis=alt.Axis(values=values, grid=False, format="~s", labelOverlap=True))  # fmt: skip
     title = f"By number of samples drawn: {detail}".removesuffix(": ")
-    return _figure(name, title, points, _share_of_rows, x, curve=True)
+    return draw(name, title, points, share_of_rows, x, curve=True)
 
 
 def breakdown_figure(lines: Sequence[Line], by: str, title: str, axis: str) -> Figure | None:
     """Rate within bins of length, copies or near duplicates."""
-    points = _points(lines, lambda r: str(r["value"]), ("tuned", "floor", "base"))
+    points = points_of(lines, lambda r: str(r["value"]), ("tuned", "floor", "base"))
     if not points:
         return None
     sort = [str(r["value"]) for r in lines]
     x = alt.X("label:O", title=axis, sort=sort, axis=alt.Axis(labelAngle=0, grid=False))
     offset = alt.XOffset("who:N", sort=list(SERIES), scale=alt.Scale(paddingInner=0.5, paddingOuter=0.8))
-    return _figure(f"by-{by}", title, points, _share_of_rows, x, xOffset=offset)
+    return draw(f"by-{by}", title, points, share_of_rows, x, xOffset=offset)
 
 
 def auc_figure(lines: Sequence[Line]) -> Figure | None:
@@ -123,7 +123,7 @@ def auc_figure(lines: Sequence[Line]) -> Figure | None:
     scale = alt.Scale(domain=[min(0.45, *(p["low"] for p in points)), 1], nice=False)
     title = "ROC-AUC (0.5 = coin toss)"
     coin = alt.Chart(alt.Data(values=[{"rate": 0.5}])).mark_rule(strokeDash=[2, 3], color="var(--muted)")
-    return _figure(
+    return draw(
         "auc",
         "Telling training rows from held-out rows",
         points,
@@ -134,7 +134,7 @@ def auc_figure(lines: Sequence[Line]) -> Figure | None:
     )
 
 
-def _points(
+def points_of(
     lines: Sequence[Line], label: Callable[[Line], Any], series: Sequence[str], names: Mapping[str, str] = WHO
 ) -> list[dict[str, Any]]:
     """One dict per point; the words of its tooltip are made here, so that all charts speak alike."""
@@ -157,7 +157,7 @@ def _number_in(line: Line) -> float | None:
     return float(found.group()) if found else None
 
 
-def _folded(*parts: str, width: int = 26) -> str:
+def folded(*parts: str, width: int = 26) -> str:
     """A label in lines short enough for a phone."""
     return "\n".join(line for part in parts for line in textwrap.wrap(part, width, break_long_words=False))
 
@@ -166,12 +166,12 @@ def _order(points: Sequence[dict[str, Any]]) -> list[Any]:
     return list(dict.fromkeys(p["label"] for p in points))
 
 
-def _share_of_rows(field: str) -> alt.Y:
+def share_of_rows(field: str) -> alt.Y:
     axis = alt.Axis(tickCount=4, labelExpr="format(100 * datum.value, '~r') + ' %'")
     return alt.Y(f"{field}:Q", title="share of rows", scale=alt.Scale(domainMin=0), axis=axis)
 
 
-def _figure(
+def draw(
     name: str,
     title: str,
     points: Sequence[dict[str, Any]],
@@ -180,9 +180,14 @@ def _figure(
     *,
     curve: bool = False,
     under: Sequence[alt.Chart] = (),
+    missing: Sequence[Any] = (),
+    small: bool = False,
     **offset: alt.XOffset | alt.YOffset,
 ) -> Figure:
-    """`measured` builds the axis of the rate for one of the fields rate and low; `across` is the other axis."""
+    """`measured` builds the axis of the rate for one of the fields rate and low; `across` is the other axis.
+
+    `missing`: places of the other axis at which nothing is measurable; it is written there. `small`: one of many.
+    """
     series = tuple(who for who in SERIES if any(p["who"] == who for p in points))
 
     def by_who(values: Sequence[Any]) -> dict[str, Any]:
@@ -204,7 +209,12 @@ def _figure(
         layers.append(data.mark_rule(strokeWidth=2, opacity=0.55).encode(*interval, *offset.values(), tooltip=tips))
     dots = data.mark_point(filled=True, size=64, opacity=1)
     layers.append(dots.encode(*point, *offset.values(), shape, tooltip=tips))
-    height = len(_order(points)) * (20 + 11 * len(series)) if sideways else 220
+    if missing:
+        said = alt.Chart(alt.Data(values=[{"label": one, "rate": 0, "said": "not measurable"} for one in missing]))
+        written = said.mark_text(align="left", dx=4, angle=0 if sideways else 270, color="var(--muted)", tooltip=False)
+        layers.append(written.encode(measured("rate"), across, text="said:N"))
+    places = {*_order(points), *missing}
+    height = len(places) * (20 + 11 * len(series)) if sideways else 150 if small else 220
     chart = alt.layer(*layers).properties(height=height).configure(
         aria=False,  # the page says it: a caption above, the numbers in a table
         background="transparent",
@@ -217,7 +227,7 @@ def _figure(
     )  # fmt: skip
     spec = chart.to_dict()
     spec.pop("$schema", None)  # an address that nothing loads; the page names no other place at all
-    svg = vl_convert.vegalite_to_svg({**spec, "width": 460})
+    svg = vl_convert.vegalite_to_svg({**spec, "width": 220 if small else 460})
     spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
     names = {p["who"]: p["name"] for p in points}
     return Figure(name, title, tuple((who, names[who]) for who in series), spec, _inline(svg))

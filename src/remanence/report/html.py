@@ -24,6 +24,7 @@ from remanence.core.run import Run
 from remanence.report import origins, sections
 from remanence.report.audit import Audit
 from remanence.report.charts import Figure, rates_figure
+from remanence.report.columns import columns
 from remanence.report.evidence import evidence, text_evidence
 from remanence.report.words import Line, bound, plural
 
@@ -81,14 +82,22 @@ def render(audit: Audit, *, reveal: bool = False) -> str:
 def _audit_page(audit: Audit, reveal: bool) -> dict[str, Any]:
     """What only the report of an audit has."""
     shown, folded = sections.curves(audit)
+    by_column = columns(audit)
     breakdowns = sections.breakdowns(audit)
     members = sections.membership(audit)
     return {
+        "columns": by_column,
         "curves": shown,
         "more_curves": folded,
         "breakdowns": breakdowns,
         "membership": members,
-        "figures": [*shown, *folded, *(b["figure"] for b in breakdowns), members.figure if members else None],
+        "figures": [
+            *(figure for column in by_column for figure in column.figures),
+            *shown,
+            *folded,
+            *(b["figure"] for b in breakdowns),
+            members.figure if members else None,
+        ],
         "num_back": sum(bool(line["comes_back"]) for line in audit.ranking),
         "rows": _columns(COLUMNS, audit.ranking),
         "evidence": list(_chunks(evidence(audit, reveal=reveal))),

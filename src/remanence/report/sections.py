@@ -9,6 +9,7 @@ from typing import Any
 
 from remanence.report.audit import Audit
 from remanence.report.charts import Figure, auc_figure, breakdown_figure, prefix_figure, samples_figure
+from remanence.report.value_charts import budget_figure
 from remanence.report.words import (
     MEASURES,
     METRICS,
@@ -109,7 +110,8 @@ def curves(audit: Audit) -> tuple[list[Figure], list[Figure]]:
         for place, detail in enumerate(details)
     ]
     prefix = prefix_figure(audit.rates_by("prefix", "greedy"))
-    found = [f for f in (prefix, *by_n) if f is not None]
+    budget = budget_figure(audit.rates_by("budget", "greedy"), "By how many tokens must come back", "budget")
+    found = [f for f in (prefix, budget, *by_n) if f is not None]
     return found[:4], found[4:]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -12,15 +13,19 @@ from rich.text import Text
 
 from remanence.core.run import Run
 from remanence.report.audit import Audit
+from remanence.report.columns import compared, tokens_of
 from remanence.report.origins import Shares, calibration_line, shares, texts
 from remanence.report.sections import Cell, rate_rows
-from remanence.report.words import KINDS, plural, visible
+from remanence.report.words import KINDS, number, plural, visible
 
 AGAINST = {"floor": "floor", "base": "base", "excess": "above floor"}
 """What a rate is held against; a column appears where it was given."""
 
 TOP = 5
 """Rows or texts named under the rates."""
+
+VALUES = 6
+"""Values of a column shown, those furthest above their floor (or, without floors, highest)."""
 
 ORIGINS = {"prompt": "prompt", "common": "common", "own": "own row", "both": "both", "other": "other", "new": "new"}
 WHOSE = {"own": "(asked about it)", "both": "(and from others)"}
@@ -33,6 +38,8 @@ def verdict_text(run: Run) -> RenderableType:
     parts: list[RenderableType] = [Text(visible(s), style="bold" if not i else "") for i, s in enumerate(sentences)]
     if audit.main_rates():
         parts += ["", _rates(audit)]
+    for column in audit.verdict.get("columns") or []:
+        parts += ["", _by_column(audit, column)]
     told = [] if audit.is_match else shares(audit)  # of a match, the second sentence tells them
     if told:
         parts += ["", _shares(told)]
@@ -42,7 +49,8 @@ def verdict_text(run: Run) -> RenderableType:
     if worst:
         parts += ["", Text("Worst rows", style="bold"), _worst(audit)]
     remarks = [calibration_line(audit)] if told and audit.calibration else []
-    remarks = [*(audit.verdict.get("cannot_claim") or []), *(audit.verdict.get("notes") or []), *remarks]
+    compare = [column["sentence"] for column in audit.verdict.get("columns") or []]
+    remarks = [*compare, *(audit.verdict.get("cannot_claim") or []), *(audit.verdict.get("notes") or []), *remarks]
     if remarks:
         parts += ["", _listed(remarks)]
     gate = audit.verdict.get("fail_if")
@@ -74,6 +82,24 @@ def _rates(audit: Audit) -> Table:
         tuned: Cell | None = row["tuned"]
         known = (tuned.count, tuned.rate, tuned.interval) if tuned else ("", "not measured", "")
         table.add_row(name, *known, *(row[key].rate if row[key] else "–" for key in against))
+    return table
+
+
+def _by_column(audit: Audit, column: Mapping[str, Any]) -> Table:
+    """The values of a column of the data, at the number of tokens at which they compare best."""
+    lines = compared(audit, column)
+    best = sorted(lines, key=lambda r: -(number(r["excess"]) or number(r["rate"]) or 0.0))[:VALUES]
+    rows = rate_rows([line for line in lines if line in best], name_by_value=True)
+    against = [key for key in AGAINST if any(row[key] for row in rows)]
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    more = f", {len(rows)} of {len(lines)}" if len(rows) < len(lines) else ""
+    table.add_column(f"By {visible(column['column'])}, next {plural(tokens_of(audit, column), 'token')}{more}")
+    for name in ("rows", "rate", *(AGAINST[key] for key in against)):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        tuned: Cell | None = row["tuned"]
+        known = (tuned.count, tuned.rate) if tuned else ("", "not measurable")
+        table.add_row(Text(visible(row["name"])), *known, *(row[key].rate if row[key] else "–" for key in against))
     return table
 
 

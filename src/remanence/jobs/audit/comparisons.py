@@ -13,29 +13,38 @@ from remanence.stats.contrast import Counts, Pair, contrasts
 
 ENOUGH = 10
 """Rows of a value that a rate is worth comparing on."""
+FLAGGED = "paraphrase"
+"""The kind of match that is compared, and with it every stronger one."""
 
 
 def comparisons(rates: Sequence[dict[str, Any]], train: RowFacts, settings: AuditSettings) -> list[dict[str, Any]]:
-    """For `verdict.json`: per column the budget at which its values compare best, and how much they differ there."""
+    """For `verdict.json`: per column the budget at which its values compare best, and how much they differ there.
+
+    `pairs` are the differences in what comes back, `detector` those in what the detector flags (None where not every
+    row was asked about).
+    """
     found: list[dict[str, Any]] = []
     for place, column in enumerate(settings.by):
-        lines = [r for r in rates if r["metric"] == "greedy" and r["by"] == f"{COLUMN}{column}"]
+        lines = [r for r in rates if r["by"] == f"{COLUMN}{column}"]
+        greedy = [r for r in lines if r["metric"] == "greedy"]
+        flagged = [r for r in lines if r["metric"] == "match" and r["detail"].startswith(FLAGGED)]
+        best = best_budget(greedy)
+        here = [r for r in greedy if r["detail"] == ("" if best is None else f"{BUDGET}{best}")]
         count = Counter(row[place] for row in train.by)
-        best = best_budget(lines)
-        here = [r for r in lines if r["detail"] == ("" if best is None else f"{BUDGET}{best}")]
-        pairs = contrasts({r["value"]: Counts(r["hits"], r["n"], r["floor_hits"], r["floor_n"]) for r in here})
-        missing = [r["value"] for r in here if not r["n"]]
         tokens = settings.new_tokens if best is None else best
-        found.append(
-            {
-                "column": column,
-                "budget": best,
-                "rows": {r["value"]: count[r["value"]] for r in here},
-                "sentence": _sentence(column, tokens, pairs, missing, any(r["floor_n"] for r in here)),
-                "pairs": [{**pair._asdict(), "apart": pair.apart} for pair in pairs],
-            }
-        )
+        told = {"column": column, "budget": best, "rows": {r["value"]: count[r["value"]] for r in here}}
+        told |= _compared(here, column, f"At {tokens} generated tokens")
+        told["detector"] = _compared(flagged, column, "In the share of answers that repeat training rows") if flagged else None
+        found.append(told)
     return found
+
+
+def _compared(lines: Sequence[dict[str, Any]], column: str, where: str) -> dict[str, Any]:
+    pairs = contrasts({r["value"]: Counts(r["hits"], r["n"], r["floor_hits"], r["floor_n"]) for r in lines})
+    missing = [r["value"] for r in lines if not r["n"]]
+    floor = "the floor taken off" if any(r["floor_n"] for r in lines) else "with no floor to take off"
+    sentence = _sentence(column, f"{where}, {floor}", pairs, missing)
+    return {"sentence": sentence, "pairs": [{**pair._asdict(), "apart": pair.apart} for pair in pairs]}
 
 
 def best_budget(lines: Sequence[dict[str, Any]]) -> int | None:
@@ -55,8 +64,7 @@ def best_budget(lines: Sequence[dict[str, Any]]) -> int | None:
     return max(covered, key=worth, default=None)
 
 
-def _sentence(column: str, tokens: int, pairs: Sequence[Pair], missing: Sequence[str], floored: bool) -> str:
-    where = f"At {tokens} generated tokens, " + ("the floor taken off" if floored else "with no floor to take off")
+def _sentence(column: str, where: str, pairs: Sequence[Pair], missing: Sequence[str]) -> str:
     short = f" Not measurable there: {', '.join(missing)}." if missing else ""
     if not pairs:
         return f"{where}, there are no two values of {column} to compare.{short}"
