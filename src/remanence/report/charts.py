@@ -230,9 +230,9 @@ def draw(
     svg = vl_convert.vegalite_to_svg({**spec, "width": 220 if small else 460})
     spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
     names = {p["who"]: p["name"] for p in points}
-    return Figure(name, title, tuple((who, names[who]) for who in series), spec, _inline(svg))
+    return Figure(name, title, tuple((who, names[who]) for who in series), spec, inline(svg))
 
 
-def _inline(svg: str) -> str:
+def inline(svg: str) -> str:
     """The SVG as part of a page: namespaces are the page's own."""
     return re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg)
