@@ -1,0 +1,1 @@
+"""What claims about memorization against utility share."""
