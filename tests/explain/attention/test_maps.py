@@ -26,6 +26,8 @@ def test_a_map_is_that_of_the_model(kind: str, length: int):
             assert found.weights.shape == maps.shape == (len(found.says), len(found.sees))
             np.testing.assert_allclose(found.weights[seen], maps[seen], rtol=1e-4, atol=1e-6)
             assert not maps[~seen].any(), "what is not shown may not be looked at"
+        last = attention_map(target, row, part, -1, -2)  # pyright: ignore
+        assert (last.layer, last.head) == (1, 2), "counted from the end, told from the start"
 
 
 def test_every_position_stands_beside_the_token_it_is_about_to_say():

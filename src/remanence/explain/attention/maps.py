@@ -56,12 +56,12 @@ def attention_maps(
     usual: Kind = "self" if row.source is None else "cross"
     asked: list[tuple[Kind, int | None, int | None]] = [(kind or usual, layer, head) for kind, layer, head in wanted]
     held: dict[tuple[Kind, int | None], list[FloatsT]] = {}
-    kinds: dict[Kind, int] = {}
+    heads: dict[Kind, int] = {}
 
     def receive(at: Layer, weights: Tensor, visible: Tensor) -> None:
         seen = visible[0].expand(weights.shape[1:])
         maps: FloatsT = weights[0].float().masked_fill(~seen, torch.nan).cpu().numpy()
-        kinds[at.kind] = at.depth + 1
+        heads[at.kind] = len(maps)
         for head in {head for kind, _, head in asked if kind == at.kind}:
             if at.depth == 0:  # a row of a few tokens is read twice: its first reading is a trial of the model
                 held[at.kind, head] = []
@@ -71,11 +71,13 @@ def attention_maps(
         listen(target, [row], ("logprob",), receive)
     found: list[AttentionMap] = []
     for kind, layer, head in asked:
-        if kind not in kinds:
-            raise RemanenceError(f"{target.name} has no {kind} attention: it has {', '.join(kinds)}.")
+        if kind not in heads:
+            raise RemanenceError(f"{target.name} has no {kind} attention: it has {', '.join(heads)}.")
         layers = np.stack(held[kind, head])
+        if head is not None:
+            head %= heads[kind]
         weights = layers.mean(0) if layer is None else _at(layers, layer, f"{kind} layers")
-        found.append(_named(target, row, kind, layer, head, weights))
+        found.append(_named(target, row, kind, None if layer is None else layer % len(layers), head, weights))
     return found
 
 
