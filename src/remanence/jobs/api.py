@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,10 @@ from remanence.jobs.compare import Comparison, compare_runs
 from remanence.jobs.match.match import Matched, run_match
 from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.opening import data_name, open_targets
+from remanence.jobs.study.arm import Arm, grid
+from remanence.jobs.study.settings import StudySettings
+from remanence.jobs.study.study import Studied, rescore_study, run_study
+from remanence.jobs.study.tasks import TaskFile, casebook_models, family, read_tasks, trainable_on
 from remanence.report.html import write_report
 
 
@@ -96,9 +101,62 @@ def match(
     return result
 
 
+def study(
+    tasks: str | Path | dict[str, Any] = "casebook",
+    models: dict[str, str | Path] | None = None,
+    *,
+    arms: Sequence[Arm] | None = None,
+    only: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    loss_on: Sequence[str] = ("completion", "all"),
+    learning_rates: Sequence[float] = (2e-3,),
+    lora_ranks: Sequence[int] = (0,),
+    epochs: int = 6,
+    batch_size: int = 8,
+    out: str | Path = "remanence-study",
+    resume: bool = False,
+    workers: int = 1,
+    keep_models: bool = False,
+    reveal: bool = False,
+    show_progress: bool = True,
+    **settings: Any,
+) -> Studied:
+    """Does fine-tuning memorize by task, once chance is taken out? Fine-tune and audit every arm; write one report.
+
+    `tasks`: a Python file with `tasks`, a dict name -> function that gives rows, or `casebook`, the fictional one that
+    ships. `models`: base models by name. `arms`: the arms themselves, in place of the grid of all that follows; `only`:
+    some of the tasks. `settings`: the fields of `StudySettings`. Raises `RemanenceError` on bad input.
+    """
+    chosen = StudySettings(**settings)
+    refuse_taken(out, resume=resume)
+    file = TaskFile("tasks", tasks) if isinstance(tasks, dict) else read_tasks(tasks)
+    named = {name: str(folder) for name, folder in (models or casebook_models(file.name)).items()}
+    if arms is None and file.arms is not None:
+        arms = list(file.arms(list(file.tasks), list(named)))
+    if arms is None:
+        picked = [task for task in file.tasks if not only or task in only or family(task) in only]
+        rest: Any = (learning_rates, lora_ranks)
+        arms = [
+            arm
+            for name in named
+            for arm in grid(picked, [name], seeds, trainable_on(named[name], loss_on), *rest, epochs, batch_size)
+        ]
+    result = run_study(
+        file.tasks, named, arms, out, chosen,
+        resume=resume, workers=workers, keep_models=keep_models, show=show_progress,
+    )  # fmt: skip
+    _ = write_report(result.run, reveal=reveal)
+    return result
+
+
 def score(run: str | Path, measures: list[str] | None = None) -> Audit:
-    """Score a finished run again from its token tables, without the model, and write its report anew."""
-    result = rescore(Run.open(run), measures)
+    """Score a finished run or study again from its tables, without the model, and write its report anew."""
+    opened = Run.open(run)
+    if opened.spec["job"] == "study":
+        _ = rescore_study(opened)
+        _ = write_report(opened)
+        return Audit(opened, opened.read_json("verdict.json"))
+    result = rescore(opened, measures)
     _ = write_report(result.run)
     return result
 

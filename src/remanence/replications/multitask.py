@@ -27,7 +27,7 @@ from remanence.corpora.casebook.tasks import TASKS
 from remanence.measure.extraction.discoverable import Discoverable
 from remanence.mitigate.training.multitask import multitask_rows
 from remanence.models.huggingface import HuggingFace
-from remanence.models.load import load_model, load_tokenizer
+from remanence.models.load import load_model, load_tokenizer, quiet
 from remanence.models.render import Renderer
 from remanence.replications.front.looks import Curves, Look, curves, gaps_at_equal_loss, gaps_at_the_end, look
 from remanence.stats.front import Point, attainable, front, gap_at_points, means
@@ -175,7 +175,8 @@ class MultitaskLowersMemorization:
         model = tiny_gpt2(self.size, len(tokenizer), LENGTH, seed)
         model.config.bos_token_id, model.config.eos_token_id = tokenizer.bos_token_id, tokenizer.eos_token_id
         model.config.pad_token_id = tokenizer.pad_token_id
-        model.save_pretrained(scratch / "start")
+        with quiet():
+            model.save_pretrained(scratch / "start")
         tokenizer.save_pretrained(scratch / "start")
         inputs = [Record(row.id, text=row.prompt) for row in public_rows(seed, self.pretraining)]
         settings: dict[str, Any] = {"epochs": 1, "batch_size": 16, "group_by_length": True, "progress": False}

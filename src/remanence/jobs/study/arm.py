@@ -78,11 +78,12 @@ def grid(
     loss_on: Sequence[Literal["completion", "all"]] = ("completion", "all"),
     learning_rates: Sequence[float] = (2e-3,),
     lora_ranks: Sequence[int] = (0,),
-    **same: Any,
+    epochs: int = 6,
+    batch_size: int = 8,
 ) -> list[Arm]:
-    """Every combination. `same` holds for all arms (`epochs=8`). A grid of another shape is a function of your own."""
+    """Every combination. A grid of another shape is a function of your own."""
     return [
-        Arm(task, model, loss, seed, learning_rate=rate, lora_rank=rank, **same)
+        Arm(task, model, loss, seed, epochs, rate, batch_size, rank)
         for task in tasks
         for model in models
         for loss in loss_on

@@ -18,9 +18,11 @@ from typing import Any, TypeAlias
 from remanence.core.errors import RemanenceError
 from remanence.core.read import records_from
 from remanence.core.record import Record
+from remanence.corpora.casebook.base_model import base_folder
 from remanence.corpora.casebook.corpus import Casebook
 from remanence.corpora.casebook.tasks import TASKS
 from remanence.jobs.study.arm import Arm
+from remanence.models.weights import model_folder, read_config, title_of
 
 Rows: TypeAlias = Callable[[], Iterable[Any]]
 Arms: TypeAlias = Callable[[Sequence[str], Sequence[str]], Iterable[Arm]]
@@ -71,6 +73,19 @@ def casebook_tasks(num_rows: int = 3000, seed: int = 0) -> dict[str, Rows]:
         return Casebook(seed).records(task, cases[number :: len(TASKS)])
 
     return {task: partial(rows, number, task) for number, task in enumerate(TASKS)}
+
+
+def casebook_models(source: str) -> dict[str, Path]:
+    """The base models that ship with the casebook. Raises `RemanenceError` for any other tasks: name your own."""
+    if source != CASEBOOK:
+        raise RemanenceError(f"{source} says no base model: name at least one, like --model small=path/to/model.")
+    return {"decoder": base_folder(), "encoder-decoder": base_folder("seq2seq")}
+
+
+def trainable_on(model: str, loss_on: Sequence[str]) -> tuple[Any, ...]:
+    """What the loss can be on: an encoder-decoder learns completions only, whatever is asked for."""
+    config = read_config(model_folder(model) / "config.json", title_of(model))
+    return ("completion",) if config.get("is_encoder_decoder") else tuple(loss_on)
 
 
 def task_records(name: str, rows: Rows) -> list[Record]:

@@ -1,0 +1,1 @@
+"""What the claims about tasks share: one experiment, and how its contrasts are read."""
