@@ -78,7 +78,7 @@ def state_trend(arms: Mapping[int, Measured], fields: Sequence[int], seed: int) 
 
 
 def _tasks(arms: Mapping[int, Measured], fields: Sequence[int]) -> list[int]:
-    some = [s for s, arm in arms.items() if s > 0]
+    some = [s for s in arms if s > 0]
     whole = len(fields) == next(iter(arms.values())).exposure.shape[1]
     return some if whole else [s for s in some if not set(fields) & set(arms[s].needed)]
 
