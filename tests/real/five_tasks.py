@@ -22,9 +22,10 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 SPLITS = ("train", "validation", "test")
 MOST = 3_000
 """Rows a task gives at most: drawn from all with a fixed seed, in a fixed order."""
-LONGEST_ROW = 350
-"""Characters of prompt and completion together."""
-LONGEST_OUTPUT = 240
+LONGEST_ROW = 240
+"""Characters of prompt and completion together; patients' letters and their answers may have `LETTER`."""
+LONGEST_OUTPUT = 150
+LETTER, ANSWER = 350, 240
 SHORTEST_INPUT = 24
 OPENING = 60
 """Inputs whose first 60 letters and digits agree count as one."""
@@ -46,7 +47,8 @@ def scitldr(shared: Path = SHARED) -> Rows:
 def medical_forum_qa(shared: Path = SHARED) -> Rows:
     """A patient's message, and the first doctor's answer that is short enough."""
     found = read(shared, "medical_forum_qa")
-    return rows("medical_forum_qa", ((r["id"], r["question"], "\nDoctor:", r["answer"]) for r in found))
+    told = ((r["id"], r["question"], "\nDoctor:", r["answer"]) for r in found)
+    return rows("medical_forum_qa", told, LETTER, ANSWER)
 
 
 def sgd_dialogues(shared: Path = SHARED) -> Rows:
@@ -107,14 +109,16 @@ def read(shared: Path, name: str) -> Iterator[dict[str, Any]]:
             yield from map(json.loads, lines)
 
 
-def rows(name: str, told: Iterable[tuple[Any, str, str, str]]) -> Rows:
+def rows(
+    name: str, told: Iterable[tuple[Any, str, str, str]], longest: int = LONGEST_ROW, output_most: int = LONGEST_OUTPUT
+) -> Rows:
     """Rows from (id, input, cue, output): outputs that are too long left out, inputs cut, doubles dropped."""
     kept: dict[str, dict[str, str]] = {}
     for id, text, cue, output in told:
         output, text = output.strip(), text.strip()
-        text = cut(text, LONGEST_ROW - len(cue) - len(output) - 1)
+        text = cut(text, longest - len(cue) - len(output) - 1)
         opening = _letters(text)[:OPENING]
-        if 0 < len(output) <= LONGEST_OUTPUT and len(text) >= SHORTEST_INPUT and opening not in kept:
+        if 0 < len(output) <= output_most and len(text) >= SHORTEST_INPUT and opening not in kept:
             kept[opening] = {"id": f"{name}-{id}", "prompt": text + cue, "completion": f" {output}"}
     found = list(kept.values())
     return random.Random(0).sample(found, min(MOST, len(found)))
