@@ -26,6 +26,7 @@ from remanence.report.audit import Audit
 from remanence.report.charts import Figure, rates_figure
 from remanence.report.columns import columns
 from remanence.report.evidence import evidence, text_evidence
+from remanence.report.study_page import study_page
 from remanence.report.words import Line, bound, plural
 
 CHUNK = 100
@@ -42,7 +43,10 @@ TEXT_COLUMNS = ("rank", "id", "found", "bits", "p_value", "q_value", "copied", "
 
 def write_report(run: Run, *, reveal: bool = False) -> Path:
     """Write `report.html` into the run folder. Without `reveal` no training text is in the file, only its shape."""
-    run.write_text("report.html", render(Audit.read(run), reveal=reveal))
+    if run.spec.get("job") == "study":
+        run.write_text("report.html", study_page(run, reveal=reveal))
+    else:
+        run.write_text("report.html", render(Audit.read(run), reveal=reveal))
     return run.folder / "report.html"
 
 

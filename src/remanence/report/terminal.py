@@ -16,6 +16,7 @@ from remanence.report.audit import Audit
 from remanence.report.columns import compared, tokens_of
 from remanence.report.origins import Shares, calibration_line, shares, texts
 from remanence.report.sections import Cell, rate_rows
+from remanence.report.study_terminal import study_text
 from remanence.report.words import KINDS, number, plural, visible
 
 AGAINST = {"floor": "floor", "base": "base", "excess": "above floor"}
@@ -33,6 +34,8 @@ WHOSE = {"own": "(asked about it)", "both": "(and from others)"}
 
 def verdict_text(run: Run) -> RenderableType:
     """The verdict as rich draws it, at most 100 columns wide. Ids are shown, training text never is."""
+    if run.spec.get("job") == "study":
+        return study_text(run)
     audit = Audit.read(run)
     sentences: list[str] = audit.verdict.get("sentences") or ["This run has no verdict: add --resume to finish it."]
     parts: list[RenderableType] = [Text(visible(s), style="bold" if not i else "") for i, s in enumerate(sentences)]
