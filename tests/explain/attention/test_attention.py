@@ -74,4 +74,4 @@ def test_what_it_cannot_do_it_says():
     target, _, records = told("llama")
     short = Rendered(np.array([5, 6], np.int32), np.array([True, True]))
     target.renderer = lambda record: short
-    assert Attention()(target, records)[0].reason == "no position sees enough tokens to look wide or narrow"
+    assert Attention()(target, records)[0].reason == "no position that says something learned sees two tokens"

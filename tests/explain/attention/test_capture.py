@@ -167,6 +167,10 @@ def test_rows_that_cannot_be_measured_keep_their_place_and_reason():
     assert found.reasons[:2] == ("too long", None) and "no token carries loss" in (found.reasons[2] or "")
     assert np.isnan(found.values["self"][[0, 2]]).all() and not np.isnan(found.values["self"][1]).any()
     assert found.queries["self"].tolist() == [0, int(good.scored.sum()), 0]
+    short = Rendered(good.ids[:2], np.ones(2, bool))
+    pair = attention_table(families.target("llama"), [good, short])
+    assert pair.reasons == (None, "no position that says something learned sees two tokens")
+    assert AttentionTable.from_arrow(pair.to_arrow()).reasons == pair.reasons
     none = attention_table(families.target("llama"), ["too long"])
     assert none.values == {} and np.isnan(none.mean()).tolist() == [True]
 

@@ -28,6 +28,7 @@ Queries: TypeAlias = Literal["supervised", "all"]
 """Which positions look: those that predict a token that carries loss, or all of the row. An encoder's always all do."""
 CELLS = 2**21
 """Query-key pairs of a batch, per head: what the weights of one layer may take is this times heads times bytes."""
+NOTHING_TO_SPREAD = "no position that says something learned sees two tokens"
 
 ATTENTION = pa.schema(
     {
@@ -145,8 +146,12 @@ def attention_pass(
             sink.begin(batch, here, queries, target)
             for i, row in zip(batch, listen(whole, here, columns, sink.receive), strict=True):
                 table[i] = row
-    notes = (note,) if note else ()
-    return AttentionTable(sink.values(), sink.queries, reasons, sink.layers(), notes), table
+    values = sink.values()
+    spread = np.zeros(len(rows), bool)
+    for part in values.values():
+        spread |= ~np.isnan(part).all(axis=(1, 2, 3))
+    reasons = tuple(why or (None if ok else NOTHING_TO_SPREAD) for why, ok in zip(reasons, spread, strict=True))
+    return AttentionTable(values, sink.queries, reasons, sink.layers(), (note,) if note else ()), table
 
 
 def reduce_layer(
@@ -161,6 +166,7 @@ def reduce_layer(
     sums = torch.zeros(num_rows, num_heads, len(STATISTICS), dtype=torch.float64, device=weights.device)
     counts = torch.zeros_like(sums)
     visible = visible.expand(num_rows, -1, -1, -1)
+    line, position = line.to(weights.device), position.to(weights.device)
     step = max(1, 2**22 // (num_heads * num_keys))
     for at in range(0, len(line), step):
         rows, places = line[at : at + step], position[at : at + step]

@@ -155,7 +155,8 @@ class _Ear:
                 return None
             layer = Layer(kind, self.heard.get(kind, 0), name)
             self.heard[kind] = layer.depth + 1
-            self.receive(layer, output[place], _narrowed(visible, module, kwargs))
+            weights: Tensor = output[place]
+            self.receive(layer, weights, _narrowed(visible.to(weights.device), module, kwargs))
             return (*output[:place], None, *output[place + 1 :])
 
         return hook
