@@ -91,7 +91,7 @@ def test_the_front_knows_a_point_that_is_beaten():
 
 
 def test_arms_differ_in_nothing_but_what_they_say():
-    small = replace(CLAIM, copies={1: 6, 4: 2}, heldout=5, per_row=2.0)
+    small = replace(CLAIM, copies=((1, 6), (4, 2)), heldout=5, per_row=2.0)
     rows = small.rows(seed=0)
     assert (len(rows.members), len(rows.train), len(rows.heldout), len(rows.more)) == (8, 14, 5, 28)
     people = [r.id + str(r.meta["case"]) for r in (*rows.members, *rows.heldout, *rows.more)]

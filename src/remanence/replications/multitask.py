@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
@@ -72,8 +72,8 @@ class MultitaskLowersMemorization:
 
     task: str = "summarization"
     """The task whose rows are asked for."""
-    copies: Mapping[int, int] = field(default_factory=lambda: {1: 28, 2: 12, 4: 8}, hash=False)
-    """Copies of a row in the training data -> number of such rows."""
+    copies: tuple[tuple[int, int], ...] = ((1, 28), (2, 12), (4, 8))
+    """How often a row stands in the training data, and how many such rows there are."""
     heldout: int = 80
     passes: int = 10
     """Over every row of the training data, copies and all."""
@@ -94,7 +94,9 @@ class MultitaskLowersMemorization:
     @classmethod
     def quick(cls) -> MultitaskLowersMemorization:
         """A size for tests: a minute, and the same code."""
-        return cls(copies={1: 6, 4: 6}, heldout=12, passes=3, per_row=1.0, lora_rank=2, size="small", pretraining=200)
+        return cls(
+            copies=((1, 6), (4, 6)), heldout=12, passes=3, per_row=1.0, lora_rank=2, size="small", pretraining=200
+        )
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -146,8 +148,8 @@ class MultitaskLowersMemorization:
 
     def rows(self, seed: int) -> Rows:
         """All rows of a seed; every case makes one row."""
-        book, num_members = Casebook(seed), sum(self.copies.values())
-        beside = round(self.per_row * sum(count * n for count, n in self.copies.items()))
+        book, num_members = Casebook(seed), sum(n for _, n in self.copies)
+        beside = round(self.per_row * sum(count * n for count, n in self.copies))
         rest = [task for task in TASKS if task != self.task]
         each = -(-beside // len(rest))
         cases = iter(book.cases(num_members + self.heldout + each * len(rest) + beside))
@@ -156,7 +158,7 @@ class MultitaskLowersMemorization:
             return book.records(task, [next(cases) for _ in range(n)], group)
 
         members = draw(self.task, num_members)
-        times = [count for count, n in self.copies.items() for _ in range(n)]
+        times = [count for count, n in self.copies for _ in range(n)]
         train = [row for row, count in zip(members, times, strict=True) for _ in range(count)]
         heldout = draw(self.task, self.heldout, "heldout")
         return Rows(members, train, heldout, {task: draw(task, each) for task in rest}, draw(self.task, beside))

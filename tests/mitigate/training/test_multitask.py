@@ -152,7 +152,3 @@ def test_rows_that_cannot_be_mixed_are_named():
 def test_a_target_that_cannot_be_trained_is_refused():
     with pytest.raises(RemanenceError, match="parrot is none"):
         Multitask()(Parrot(), [])
-
-
-def test_it_can_be_kept_in_a_set():
-    assert len({Multitask(), Multitask(), Multitask(others=tuple(RECORDS))}) == 2

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeVar
@@ -103,7 +103,7 @@ class Multitask:
     """Rows of other tasks per row of the target task."""
     temperature: float = 1.0
     """1 = other tasks by their size; the higher, the more equal their shares."""
-    others: tuple[Record, ...] = field(default=(), hash=False)
+    others: tuple[Record, ...] = ()
     """More rows of other tasks, for data that holds one task only."""
     epochs: float = 3
     learning_rate: float = 1e-3
