@@ -82,6 +82,12 @@ def test_a_file_that_is_not_there_is_said_not_to_be(audit: Any, tmp_path: Path) 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(audit: Any) -> None:
     refused(audit("--prompt-column=question"), "no column 'question'", "it has id, prompt, completion")
     refused(audit("--id-column=key"), "no column 'key'")
+    refused(audit("--by=task"), "--by task: the training rows have no such column", "none beside the text")
+
+
+def test_budgets_are_whole_numbers_from_1_on(audit: Any) -> None:
+    refused(audit("--budgets=six"), "--budgets is a list of whole numbers")
+    refused(audit("--budgets=0,6"), "--budgets are numbers of tokens from 1 on, got 0")
 
 
 # ------------------------------------------------------------------ rows that are bad alone

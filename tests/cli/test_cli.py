@@ -121,6 +121,23 @@ def test_columns_can_have_any_name(audit: Any, place: Path, tmp_path: Path) -> N
     assert said.out.startswith("8 of your 8 rows") and "learned-" in said.out
 
 
+def test_rates_are_broken_down_by_columns_of_the_data(audit: Any, place: Path, tmp_path: Path) -> None:
+    for name in ("rows", "held"):
+        made = [json.loads(line) for line in (place / f"{name}.jsonl").read_text().splitlines()]
+        made = [row | {"task": "ab"[i % 2], "source": i // 4, "year": 1} for i, row in enumerate(made)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in made))
+    options = ("--by=task,source", "--by=year", "--budgets=6", "--generate=none")
+    said = audit(*options, data=tmp_path / "rows.jsonl", heldout=tmp_path / "held.jsonl")
+    assert said.code == 0
+    at = said.out.index("By task, next 6 tokens")
+    assert [line.split()[:4] for line in said.out[at:].splitlines()[2:4]] == [
+        ["a", "4", "of", "4"], ["b", "4", "of", "4"],
+    ]  # fmt: skip
+    assert "By source, next 6 tokens" in said.out and "By year, next 6 tokens" in said.out
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "<h2>By task</h2>" in page and "<h2>By year</h2>" in page
+
+
 # ------------------------------------------------------------------ after the audit
 
 

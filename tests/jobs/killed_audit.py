@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ from remanence.jobs.audit.audit import run_audit
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.opening import open_targets
 
-SETTINGS = AuditSettings(prefixes=(0, 4), new_tokens=8, shard_rows=3, schemes=("T=1",), attempts=4)
+SETTINGS = AuditSettings(prefixes=(0, 4), new_tokens=8, shard_rows=3, schemes=("T=1",), attempts=4, by=("half",))
 attempts.BATCH = 2
 
 
@@ -33,8 +34,9 @@ def main(model: str, base: str, work: Path, places: list[str]) -> None:
 
     def audit(folder: Path, resume: bool = False) -> None:
         train = [*LEARNED[:5], LEARNED[0], *UNSEEN[:2]]
-        train = [type(r)(f"row-{i}", prompt=r.prompt, completion=r.completion) for i, r in enumerate(train)]
-        run_audit(tuned, train, UNSEEN[2:], below, folder, SETTINGS, fail_if="excess>0.01", resume=resume, show=False)
+        train = [replace(r, id=f"row-{i}", meta={"half": i // 4}) for i, r in enumerate(train)]
+        held = [replace(r, meta={"half": i % 2}) for i, r in enumerate(UNSEEN[2:])]
+        run_audit(tuned, train, held, below, folder, SETTINGS, fail_if="excess>0.01", resume=resume, show=False)
 
     audit(work / "whole")  # in this process, so that the forked ones find everything loaded
     for number, place in enumerate(places):

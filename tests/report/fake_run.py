@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,13 @@ def fake_run(
     attempts: bool = True,
     evil: bool = True,
     detector: bool = True,
+    tasks: bool = True,
     seed: int = 0,
 ) -> Run:
     """Write a plausible run. The fifth row of the ranking carries `EVIL` in its id and texts, if asked for.
 
-    Without `detector` it is a run of before there was one: no `origins`, no `calibration`.
+    Without `detector` it is a run of before there was one: no `origins`, no `calibration`. Without `tasks` no column
+    of the data was named.
     """
     dice = np.random.default_rng(seed)
     run = Run.begin(folder, _spec(num_rows, num_heldout, base, heldout, seed))
@@ -79,9 +82,11 @@ def fake_run(
         run.write_table("attempts", pa.Table.from_pylist(asked, schema.ATTEMPTS))
         run.write_table("matches", pa.Table.from_pylist(matches, schema.MATCHES))
     rates = _rates(back, copies, tokens, num_heldout if heldout else None, base)
+    rates += _by_task(num_rows, num_heldout if heldout else None, base) if tasks else []
     run.write_table("rates", pa.Table.from_pylist(rates, schema.RATES))
     run.write_table("membership", pa.Table.from_pylist(_membership(num_rows, num_heldout, base, heldout), schema.MEMBERSHIP))  # fmt: skip  # noqa: E501
-    run.write_json("verdict.json", _verdict(rates[0], base, heldout, int((back).sum())))
+    said = _verdict(rates[0], base, heldout, int((back).sum()))
+    run.write_json("verdict.json", said | {"columns": [_column(rates)] if tasks else []})
     return run
 
 
@@ -139,7 +144,8 @@ def _attempt(
 
 def _rate(prefix: str, hits: int | None, n: int | None) -> dict[str, Any]:
     if hits is None or not n:
-        return {f"{prefix}{what}": None for what in ("hits", "n", "rate", "low", "high")}
+        none: dict[str, Any] = {f"{prefix}{what}": None for what in ("hits", "n", "rate", "low", "high")}
+        return none if hits is None or n is None else none | {f"{prefix}hits": 0, f"{prefix}n": 0}
     low = 0.0 if hits == 0 else float(beta.ppf(0.025, hits, n - hits + 1))
     high = 1.0 if hits == n else float(beta.ppf(0.975, hits + 1, n - hits))
     return {f"{prefix}hits": hits, f"{prefix}n": n, f"{prefix}rate": hits / n, f"{prefix}low": low,
@@ -188,6 +194,43 @@ def _rates(back: Any, copies: Any, tokens: Any, held: int | None, base: bool) ->
     for order, near in enumerate(("0", "1", "2")):
         lines.append(_line("greedy", "near", near, order, (4 + 3 * order) * hits // 40, num // (order + 2), None, base))
     return lines
+
+
+BUDGETS = (6, 10, 20, 50)
+TASKS = {"dialogue": (0.5, 50), "qa": (0.2, 10), "sentiment": (0.1, 0), "summary": (0.6, 50)}
+"""Task: (share of its rows that come back, most tokens that they have)."""
+
+
+def _by_task(num: int, held: int | None, base: bool) -> list[dict[str, Any]]:
+    """A quarter of the rows each; every row is long enough, or none is."""
+    lines: list[dict[str, Any]] = []
+    for order, (task, (share, longest)) in enumerate(TASKS.items()):
+        for budget in BUDGETS:
+            n = num // 4 if budget <= longest else 0
+            kept = None if held is None else held // 4 if n else 0
+            hits = round(share * n * 6 / budget)
+            lines.append(_line("greedy", "column:task", task, order, hits, n, kept, base, f"budget={budget}"))
+        seen = num // 5 if longest > 10 else 0
+        kept = None if held is None else held // 5 if seen else 0
+        detail = "paraphrase, alpha=0.01"
+        lines.append(_line("match", "column:task", task, order, seen // 2, seen, kept, base, detail))
+    return lines
+
+
+def _column(rates: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    here = [r for r in rates if r["by"] == "column:task" and r["detail"] == "budget=10"]
+    return {
+        "column": "task",
+        "budget": 10,
+        "rows": {r["value"]: 75 for r in here},
+        "sentence": "At 10 generated tokens, 2 of the 3 differences between two values of task are more than chance.",
+        "pairs": [
+            {"a": "summary", "b": "qa", "value": 0.24, "low": 0.1, "high": 0.38, "apart": True},
+            {"a": "dialogue", "b": "qa", "value": 0.18, "low": 0.04, "high": 0.32, "apart": True},
+            {"a": "summary", "b": "dialogue", "value": 0.06, "low": -0.09, "high": 0.21, "apart": False},
+        ],
+        "detector": {"sentence": "In the share of answers that repeat training rows, none is.", "pairs": []},
+    }
 
 
 def _membership(members: int, nonmembers: int, base: bool, heldout: bool) -> list[dict[str, Any]]:

@@ -149,6 +149,26 @@ def test_charts_come_alive_and_follow_light_and_dark(open_page: Opener, hidden: 
     assert colours() == night
 
 
+def test_tasks_are_compared_on_one_picture_in_light_and_dark_and_on_a_phone(open_page: Opener, hidden: Path) -> None:
+    for options in ({"color_scheme": "light"}, {"color_scheme": "dark", "viewport": {"width": 360, "height": 740}}):
+        page = open_page(hidden, **options)
+        section = page.locator("#column-0")
+        charts = section.locator("[data-chart]")
+        assert charts.count() == 2 + 4, "two pictures, and a curve for each task"
+        for place in range(charts.count()):
+            charts.nth(place).scroll_into_view_if_needed()
+            charts.nth(place).and_(page.locator("[data-live]")).wait_for()
+        assert charts.first.locator("svg text", has_text="not measurable").count() == 1
+        assert section.locator("[data-chart=budget-0-1] svg text", has_text="not measurable").count() == 2
+        text = charts.first.locator("svg text", has_text="not measurable").evaluate("e => getComputedStyle(e).fill")
+        assert text == page.locator(".muted").first.evaluate("e => getComputedStyle(e).color")
+        section.locator("summary", has_text="Differences").click()
+        assert "summary" in section.locator("details[open]").inner_text()
+        assert (
+            page.evaluate("document.documentElement.scrollWidth") <= options.get("viewport", {"width": 1200})["width"]
+        )
+
+
 def test_on_paper_it_is_light_and_whole(open_page: Opener, hidden: Path) -> None:
     page = open_page(hidden, color_scheme="dark")
     page.emulate_media(media="print")

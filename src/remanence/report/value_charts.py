@@ -51,7 +51,7 @@ def budget_figure(lines: Sequence[Line], title: str, name: str, *, small: bool =
         return int(str(line["detail"] or line["value"]).removeprefix(BUDGET))
 
     found = points_of(lines, budget, ("tuned", "floor", "base"))
-    if len(lines) < 2 or not found:
+    if len(lines) < 2 or not (found or small):
         return None
     title_of_axis = None if small else "tokens that must come back"
     budgets = alt.Scale(domain=[budget(line) for line in lines])
