@@ -11,7 +11,7 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.table import Rendered
 from remanence.explain.attention.attention import Attention
-from remanence.explain.attention.capture import AttentionTable
+from remanence.explain.attention.table import AttentionTable
 from remanence.models.parrot import Parrot
 
 

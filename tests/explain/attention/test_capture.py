@@ -13,9 +13,10 @@ from test_statistics import slow
 
 from remanence.core.errors import RemanenceError
 from remanence.core.table import Rendered
-from remanence.explain.attention.capture import ATTENTION, AttentionTable, attention_pass, attention_table, reduce_layer
+from remanence.explain.attention.capture import attention_pass, attention_table, reduce_layer
 from remanence.explain.attention.listen import eager, innermost, listen
 from remanence.explain.attention.statistics import STATISTICS
+from remanence.explain.attention.table import ATTENTION, AttentionTable
 from remanence.models.huggingface import HuggingFace
 
 WINDOWS = {"mistral": (families.WINDOW,) * 2, "gpt_neo": (None, families.WINDOW), "gpt_oss": (families.WINDOW, None)}

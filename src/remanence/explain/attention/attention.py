@@ -20,8 +20,9 @@ from remanence.core.record import Record
 from remanence.core.table import Rendered
 from remanence.core.target import Opens
 from remanence.core.verbs import Findings
-from remanence.explain.attention.capture import AttentionTable, attention_table
+from remanence.explain.attention.capture import attention_table
 from remanence.explain.attention.statistics import FLAT, STATISTICS
+from remanence.explain.attention.table import AttentionTable
 from remanence.models.huggingface import HuggingFace
 
 

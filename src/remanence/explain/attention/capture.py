@@ -8,12 +8,11 @@ A layer's weights are reduced to the mean over the row's query positions before 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -22,6 +21,7 @@ from remanence.core.errors import NotMeasured
 from remanence.core.table import Rendered, TokenRow
 from remanence.explain.attention.listen import KINDS, Kind, Layer, eager, listen
 from remanence.explain.attention.statistics import STATISTICS, attention_statistics
+from remanence.explain.attention.table import AttentionTable
 from remanence.models.huggingface import HuggingFace, pack
 
 Queries: TypeAlias = Literal["supervised", "all"]
@@ -29,88 +29,6 @@ Queries: TypeAlias = Literal["supervised", "all"]
 CELLS = 2**21
 """Query-key pairs of a batch, per head: what the weights of one layer may take is this times heads times bytes."""
 NOTHING_TO_SPREAD = "no position that says something learned sees two tokens"
-
-ATTENTION = pa.schema(
-    {
-        "row": pa.int32(),  # position in the rows given, from 0
-        "kind": pa.string(),  # self (decoder-only); encoder, decoder, cross (encoder-decoder)
-        "layer": pa.int32(),  # among the layers of its kind, from 0
-        "head": pa.int32(),
-        "queries": pa.int32(),  # positions that the figures are the mean of
-        "entropy": pa.float32(),  # H / log n over the n visible tokens; 1 = flat
-        "participation": pa.float32(),  # 1 / (n sum a^2); 1 = flat
-        "top": pa.float32(),  # share of the 5 most attended tokens; null where no position sees more than 5
-        "gini": pa.float32(),  # times n / (n - 1); 0 = flat
-        "reason": pa.string(),  # why the row was not measured; then its one line holds nothing else
-    }
-)
-"""One line per row, kind, layer and head."""
-
-
-@dataclass(frozen=True)
-class AttentionTable:
-    """What `attention_table` found; NaN where there was nothing to measure."""
-
-    values: Mapping[Kind, NDArray[np.float32]]
-    """[rows, layers, heads, 4] by kind, the last axis as in `STATISTICS`; heads that a layer has not are NaN."""
-    queries: Mapping[Kind, NDArray[np.int32]]
-    """[rows] by kind: how many positions the means are over."""
-    reasons: tuple[str | None, ...]
-    """[rows] why a row was not measured; None = it was."""
-    layers: Mapping[Kind, tuple[str, ...]]
-    """The modules' paths, by kind."""
-    notes: tuple[str, ...] = ()
-    """What a reader should know of how it was measured."""
-
-    def mean(self, statistic: str = "entropy", kinds: Sequence[Kind] | None = None) -> NDArray[np.float64]:
-        """[rows] mean over all heads and layers of the kinds (all when None); NaN for rows not measured."""
-        which = list(STATISTICS).index(statistic)
-        parts = [v[..., which].reshape(len(v), -1) for k, v in self.values.items() if kinds is None or k in kinds]
-        return (
-            _nanmean(np.concatenate(parts, axis=1).astype(np.float64)) if parts else np.full(len(self.reasons), np.nan)
-        )
-
-    def to_arrow(self) -> pa.Table:
-        """One line per row, kind, layer and head, as in `ATTENTION`; rows not measured have one line with a reason."""
-        lost = [i for i, reason in enumerate(self.reasons) if reason is not None]
-        parts = [pa.Table.from_pylist([{"row": i, "reason": self.reasons[i]} for i in lost], schema=ATTENTION)]
-        for kind, values in self.values.items():
-            kept = np.array([i for i, reason in enumerate(self.reasons) if reason is None], np.int32)
-            row, layer, head = np.meshgrid(kept, *(np.arange(n) for n in values.shape[1:3]), indexing="ij")
-            there = ~np.isnan(values[kept]).all(-1).ravel()
-            columns: dict[str, Any] = {"row": row, "layer": layer, "head": head, "queries": self.queries[kind][row]}
-            columns |= {name: values[kept][..., i] for i, name in enumerate(STATISTICS)}
-            found = {
-                name: pa.array(np.ravel(v)[there], ATTENTION.field(name).type, from_pandas=True)
-                for name, v in columns.items()
-            }
-            found |= {
-                name: pa.array([value] * int(there.sum()), pa.string())
-                for name, value in (("kind", kind), ("reason", None))
-            }
-            parts.append(pa.table({name: found[name] for name in ATTENTION.names}, schema=ATTENTION))
-        return pa.concat_tables(parts).sort_by([("row", "ascending")])
-
-    @classmethod
-    def from_arrow(cls, table: pa.Table) -> AttentionTable:
-        """The table that `to_arrow` wrote, without the paths of the modules and the notes."""
-        column: dict[str, Any] = {name: table[name].to_numpy(zero_copy_only=False) for name in ATTENTION.names}
-        num_rows = int(column["row"].max()) + 1 if table.num_rows else 0
-        reasons: list[str | None] = ["not in the table"] * num_rows
-        for row, reason in zip(column["row"], column["reason"], strict=True):
-            reasons[int(row)] = reason
-        values: dict[Kind, NDArray[np.float32]] = {}
-        queries: dict[Kind, NDArray[np.int32]] = {}
-        for kind in KINDS:
-            here = column["kind"] == kind
-            if not here.any():
-                continue
-            row, layer, head = (column[name][here].astype(np.int64) for name in ("row", "layer", "head"))
-            values[kind] = np.full((num_rows, layer.max() + 1, head.max() + 1, len(STATISTICS)), np.nan, np.float32)
-            values[kind][row, layer, head] = np.stack([column[name][here] for name in STATISTICS], axis=-1)
-            queries[kind] = np.zeros(num_rows, np.int32)
-            queries[kind][row] = column["queries"][here]
-        return cls(values, queries, tuple(reasons), dict.fromkeys(values, ()))
 
 
 def attention_table(
@@ -248,10 +166,3 @@ def _batches(rows: Sequence[Rendered | str], batch_tokens: int) -> list[list[int
         size = max(1, CELLS // longest**2)
         batches += [batch[at : at + size] for at in range(0, len(batch), size)]
     return batches
-
-
-def _nanmean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[rows] mean of what is there; NaN where nothing is, without a warning."""
-    there = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.where(there, values, 0).sum(1) / there.sum(1)
