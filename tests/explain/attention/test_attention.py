@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import families
+import attention_families as families
 import numpy as np
 import pytest
-from test_capture import wanted
+from attention_families import wanted
 
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record

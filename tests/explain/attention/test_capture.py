@@ -5,11 +5,10 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-import families
+import attention_families as families
 import numpy as np
 import pytest
 import torch
-from test_statistics import slow
 
 from remanence.core.errors import RemanenceError
 from remanence.core.table import Rendered
@@ -18,28 +17,6 @@ from remanence.explain.attention.listen import eager, innermost, listen
 from remanence.explain.attention.statistics import STATISTICS
 from remanence.explain.attention.table import ATTENTION, AttentionTable
 from remanence.models.huggingface import HuggingFace
-
-WINDOWS = {"mistral": (families.WINDOW,) * 2, "gpt_neo": (None, families.WINDOW), "gpt_oss": (families.WINDOW, None)}
-"""How far each layer looks back, where not over the whole row."""
-
-
-def wanted(module: Any, kind: str, row: Rendered, queries: str) -> dict[str, np.ndarray]:
-    """[layers, heads, 4] by kind: every map kept, every query by itself."""
-    found: dict[str, np.ndarray] = {}
-    for part, layers in families.maps(module, row).items():
-        said = np.flatnonzero(row.scored) - (1 if row.source is None else 0)
-        places = np.arange(layers[0].shape[1]) if part == "encoder" or queries == "all" else said
-        means = []
-        for depth, maps in enumerate(layers):
-            back = WINDOWS.get(kind, (None, None))[depth] or 10**6
-            query, key = np.indices(maps.shape[1:])
-            seen = (key <= query) & (key > query - back) if part in {"self", "decoder"} else np.ones_like(query, bool)
-            each = np.array([[slow(head[q], seen[q]) for q in places] for head in maps])
-            there = ~np.isnan(each)
-            with np.errstate(invalid="ignore"):
-                means.append(np.where(there, each, 0).sum(1) / there.sum(1))
-        found[part] = np.stack(means)
-    return found
 
 
 def test_the_mean_over_positions_by_hand():
@@ -62,7 +39,7 @@ def test_equals_the_reduction_of_all_maps_row_by_row_padded_batches_included(kin
     assert found.reasons == (None,) * len(rows)
     spread = 0.0
     for i, row in enumerate(rows):
-        for part, values in wanted(same, kind, row, queries).items():
+        for part, values in families.wanted(same, kind, row, queries).items():
             np.testing.assert_allclose(found.values[part][i], values, rtol=1e-4, atol=1e-6)  # pyright: ignore
             spread = max(spread, float(np.nanstd(values[..., 0])))
     assert spread > 1e-3, "heads differ, or the comparison would be empty"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import families
+import attention_families as families
 import numpy as np
 import pytest
 

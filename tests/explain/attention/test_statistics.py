@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from attention_families import slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,19 +23,6 @@ from remanence.explain.attention.statistics import (
 )
 
 SEEN = torch.ones(4, dtype=torch.bool)
-
-
-def slow(weights: np.ndarray, visible: np.ndarray) -> list[float]:
-    """One row at a time, from the textbook: the mean absolute difference for Gini."""
-    a = weights[visible].astype(np.float64)
-    n = a.size
-    if n < 2 or a.sum() == 0:
-        return [math.nan] * 4
-    a = a / a.sum()
-    entropy = -sum(x * math.log(x) for x in a if x > 0) / math.log(n)
-    top = float(np.sort(a)[::-1][:TOP].sum()) if n > TOP else math.nan
-    spread = sum(abs(x - y) for x in a for y in a) / (2 * n * n * a.mean())
-    return [entropy, 1 / (n * float((a**2).sum())), top, spread * n / (n - 1)]
 
 
 def test_three_tokens_by_hand():

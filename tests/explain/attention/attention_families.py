@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from remanence.core.table import Rendered
+from remanence.explain.attention.statistics import TOP
 from remanence.models.huggingface import HuggingFace
 
 VOCABULARY, PAD, EOS, START = 64, 0, 1, 2
@@ -137,3 +139,39 @@ def maps(module: Any, row: Rendered) -> dict[str, list[np.ndarray]]:
                 "cross": out.cross_attentions,
             }
     return {kind: [layer[0].double().numpy() for layer in layers] for kind, layers in found.items()}
+
+
+def slow(weights: np.ndarray, visible: np.ndarray) -> list[float]:
+    """One row at a time, from the textbook: the mean absolute difference for Gini."""
+    a = weights[visible].astype(np.float64)
+    n = a.size
+    if n < 2 or a.sum() == 0:
+        return [math.nan] * 4
+    a = a / a.sum()
+    entropy = -sum(x * math.log(x) for x in a if x > 0) / math.log(n)
+    top = float(np.sort(a)[::-1][:TOP].sum()) if n > TOP else math.nan
+    spread = sum(abs(x - y) for x in a for y in a) / (2 * n * n * a.mean())
+    return [entropy, 1 / (n * float((a**2).sum())), top, spread * n / (n - 1)]
+
+
+WINDOWS = {"mistral": (WINDOW,) * 2, "gpt_neo": (None, WINDOW), "gpt_oss": (WINDOW, None)}
+"""How far each layer looks back, where not over the whole row."""
+
+
+def wanted(module: Any, kind: str, row: Rendered, queries: str) -> dict[str, np.ndarray]:
+    """[layers, heads, 4] by kind: every map kept, every query by itself."""
+    found: dict[str, np.ndarray] = {}
+    for part, layers in maps(module, row).items():
+        said = np.flatnonzero(row.scored) - (1 if row.source is None else 0)
+        places = np.arange(layers[0].shape[1]) if part == "encoder" or queries == "all" else said
+        means = []
+        for depth, heads in enumerate(layers):
+            back = WINDOWS.get(kind, (None, None))[depth] or 10**6
+            query, key = np.indices(heads.shape[1:])
+            seen = (key <= query) & (key > query - back) if part in {"self", "decoder"} else np.ones_like(query, bool)
+            each = np.array([[slow(head[q], seen[q]) for q in places] for head in heads])
+            there = ~np.isnan(each)
+            with np.errstate(invalid="ignore"):
+                means.append(np.where(there, each, 0).sum(1) / there.sum(1))
+        found[part] = np.stack(means)
+    return found
