@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from remanence.core.run import Run
 from remanence.report.words import Line
@@ -179,9 +178,12 @@ def _needed(run: Run) -> Sequence[Line]:
     if not run.has("effects.parquet"):
         return []
     table = run.read_table("effects")
-    plain = pc.or_(pc.not_equal(table["metric"], "sampled"), pc.equal(table["prefix"], ANY))
-    whole = pc.equal(table["copies"], "all")
-    by_copies = pc.or_(pc.equal(table["metric"], PUBLISHED), pc.equal(table["prefix"], ANY))
-    by_copies = pc.and_(by_copies, pc.not_equal(table["metric"], "sampled"))
-    found: pa.Table = table.filter(pc.and_(plain, pc.or_(whole, by_copies)))
-    return found.to_pylist()
+    named = (table[name].to_pylist() for name in ("metric", "prefix", "copies"))
+    keep = [place for place, cell in enumerate(zip(*named, strict=True)) if _shown(*cell)]
+    return table.take(pa.array(keep, pa.int64())).to_pylist()
+
+
+def _shown(metric: str, prefix: str, copies: str) -> bool:
+    if copies == "all":
+        return metric != "sampled" or prefix == ANY
+    return metric == PUBLISHED or (metric == "greedy" and prefix == ANY)

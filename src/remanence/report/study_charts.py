@@ -86,7 +86,7 @@ def panel(
 
     A label may have two lines. `joined`: dots of a series are joined by a line. `zero`: a line is drawn at 0.
     """
-    left, top, right, bottom, height = 34, 8, 6, 30, 156
+    left, top, right, bottom, height = 39, 8, 6, 30, 156
     inner, tall = width - left - right, height - top - bottom
     step = inner / len(places)
     out = _axis(scale, left, top, inner, tall)

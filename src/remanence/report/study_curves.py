@@ -154,10 +154,11 @@ def _mean(seeds: Sequence[Sequence[Pair]]) -> list[At]:
     for epoch in sorted(set.intersection(*({pair[0] for pair in lines} for lines in seeds))):
         here = [pair for lines in seeds for pair in lines if pair[0] == epoch]
         ats = [_of_seed(pair) for pair in here]
-        hits, n, hits_0, n_0 = (sum(pair[side][key] for pair in here) for side in (1, 2) for key in ("hits", "n"))
+        trained, unseen = [train for _, train, _ in here], [heldout for *_, heldout in here]
+        counts = [sum(line[key] for line in rows) for rows in (trained, unseen) for key in ("hits", "n")]
         gaps = [at.memory for at in ats if not math.isnan(at.memory)]
         memory = sum(gaps) / len(gaps) if gaps else math.nan
-        ends = newcombe_difference(hits, n, hits_0, n_0).interval if gaps else (math.nan, math.nan)
+        ends = newcombe_difference(*counts).interval if gaps else (math.nan, math.nan)
         train, heldout = (sum(loss) / len(ats) for loss in zip(*(_loss(at) for at in ats), strict=True))
         out.append(At(epoch, train, heldout, memory, *ends))
     return out

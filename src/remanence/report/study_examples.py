@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from remanence.report.evidence import shape
 from remanence.report.study import Study, kind_of, slug, variant_of
@@ -70,14 +71,15 @@ def examples(study: Study, *, reveal: bool) -> list[Examples]:
 def _of_arm(study: Study, place: str, side: str, reveal: bool) -> tuple[list[Example], str] | None:
     table = study.run.read_table(f"{place}/outcomes")
     detector = "calibrated" if "calibrated" in study.settings.get("detectors", []) else "pan2015"
-    keep = pc.and_(pc.equal(table["metric"], f"{detector}-own"), pc.equal(table["side"], side))
-    keep = pc.and_(keep, pc.and_(pc.equal(table["who"], "tuned"), pc.equal(table["group"], "train")))
-    lines = sorted(table.filter(keep).to_pylist(), key=lambda line: -line["budget"])
+    wanted = (f"{detector}-own", side, "tuned", "train")
+    named = (table[name].to_pylist() for name in ("metric", "side", "who", "group"))
+    keep = [place for place, cell in enumerate(zip(*named, strict=True)) if cell == wanted]
+    lines = sorted(table.take(pa.array(keep, pa.int64())).to_pylist(), key=lambda line: -line["budget"])
     longest: dict[int, int] = {}
     known: set[int] = set()
     for line in lines:
         for row, value in enumerate(line["values"]):
-            if value == value and value is not None:
+            if value is not None and not math.isnan(value):
                 known.add(row)
             if value == 1:
                 longest.setdefault(row, line["budget"])

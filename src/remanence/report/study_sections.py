@@ -9,13 +9,15 @@ from typing import Any
 from markupsafe import Markup
 
 from remanence.report.study import ANY, PUBLISHED, Cell, Kind, Study
-from remanence.report.study_charts import RATES, Dot, Scale, centred, panel
+from remanence.report.study_charts import RATES, Dot, Scale, panel, steps
 from remanence.report.study_words import WHO, dots, left, table_rows
 from remanence.report.words import Line, plural
 
 SIDES = ("input", "output")
 DETECTORS = {"calibrated": "calibrated", "pan2015": "published"}
 """Detector to what it is called under a picture."""
+ENOUGH = 20
+"""Rows that a task must have at a number of tokens to speak for it."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def _copies(study: Study, kind: Kind) -> Part:
     for title, cell in cells:
         across = [(str(dose), cell._replace(copies=str(dose))) for dose in doses]
         found = [left(line, "excess") for _, c in across for line in study.of(kind, c).values()]
-        scale = centred(v for dot in found if dot is not None for v in (dot.low, dot.high))
+        scale = steps([0.0, *(v for dot in found if dot is not None for v in (dot.low, dot.high))], 0.01)
 
         def excess(line: Line | None) -> list[Dot]:
             dot = left(line, "excess")
@@ -116,22 +118,22 @@ def _whose(study: Study, kind: Kind) -> Part:
             for whose in ("own", "any")
         ]
         title = f"Answers about {side}s, cut to {budget} tokens"
-        groups.append(_group(study, kind, title, across, "row", joined=False))
+        groups.append(_group(study, kind, title, across, "row", joined=False, broad=True))
     about = (
         "The published detector counts a hit in any training row. Memory of a row is a hit in that row: own is the row "
-        "the model was asked about, any is any training row. The number of tokens is the longest at which most tasks "
-        "can be measured."
+        "the model was asked about, any is any training row. The number of tokens is the longest at which half of the "
+        f"tasks have {ENOUGH} rows or more."
     )
     return Part("whose", "Own row or any row", about, groups)
 
 
 def _longest_measurable(study: Study, kind: Kind, side: str) -> int | None:
-    """The longest budget at which at least half of the tasks have rows; None without answers on this side."""
+    """The longest budget at which half of the tasks have enough rows; None without such answers on this side."""
     asked, names = str(study.settings.get("asked", "")), study.settings.get("detectors", [])
     best: int | None = None
     for budget in study.budgets:
         lines = [study.of(kind, Cell(f"{name}-own", side, asked, budget)) for name in names]
-        if any(2 * sum(bool(line["n"]) for line in found.values()) >= len(found) > 0 for found in lines):
+        if any(2 * sum(line["n"] >= ENOUGH for line in found.values()) >= len(found) > 0 for found in lines):
             best = budget
     return best
 

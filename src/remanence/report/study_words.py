@@ -22,7 +22,7 @@ METHODS = [
     ("Published rate", "The published procedure (Zeng et al. 2024): the first tokens of a training input are given, "
      "the model goes on greedily, and the detector of PAN 2015 looks for any training row in what it says. Rows count "
      "however short they are."),
-    ("Floor", "The same procedure with rows that were never trained on. What it flags there cannot be memory."),
+    ("Floor", "The same procedure with rows that were never trained on. What it flags there is no memory of the row."),
     ("Base", "The same rows put to the model before fine-tuning."),
     ("Ceiling", "The rows' own continuations through the same detector: the most that a perfect memory could reach."),
     ("Above floor", "Rate minus floor, mean over seeds. Rows are drawn again within each seed (bootstrap, 95 %)."),
@@ -88,18 +88,18 @@ def picture_sentence(lines: Mapping[str, Line]) -> str:
     floors = sorted(value.rate for line in lines.values() if (value := share(line, "floor_")) is not None)
     if floors:
         many = percent(floors[-1]) if floors[0] == floors[-1] else f"{percent(floors[0])} to {percent(floors[-1])}"
-        told += f" Of rows that were never trained on it flags {many}, which no memory can explain."
+        told += f" Of rows that were never trained on it flags {many}: so much comes without memory of the row."
     known = {task: dot for task in order if (dot := left(lines[task], "did")) is not None}
     above = [task for task, dot in known.items() if dot.low > 0]
     below = [task for task, dot in known.items() if dot.high < 0]
     if known:
-        told += f" With floor and base taken off, {_some(above, len(known))} above zero"
+        told += f" With floor and base taken off, {_some(above, len(known))}"
         told += f", and {', '.join(below)} below it." if below else "."
     return told
 
 
 def _some(names: Sequence[str], total: int) -> str:
     if not names:
-        return f"none of {plural(total, 'task')} stands clearly"
+        return f"none of {plural(total, 'task')} stands clearly above zero"
     verb = "stands" if len(names) == 1 else "stand"
-    return f"{len(names)} of {plural(total, 'task')} {verb} clearly ({', '.join(names)})"
+    return f"{len(names)} of {plural(total, 'task')} {verb} clearly above zero ({', '.join(names)})"
