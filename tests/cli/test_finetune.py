@@ -50,7 +50,7 @@ def test_every_setting_is_an_option_with_the_same_default() -> None:
 def test_a_model_is_trained_and_the_audit_of_it_is_told(finetune: Any, place: Path, tmp_path: Path) -> None:
     said = finetune()
     assert said.code == 0, said.err
-    assert "1 passes each" in said.out and "epoch   steps   train loss   held-out loss" in said.out
+    assert "passes per row: 1" in said.out and "epoch   steps   train loss   held-out loss" in said.out
     assert f"to audit it: remanence audit --model {tmp_path / 'model'} --base {place / 'base'} --data" in said.err
     assert (tmp_path / "model" / "model.safetensors").is_file()
     refused(finetune(), "already holds a training: add --resume")

@@ -90,7 +90,7 @@ def test_no_path_of_this_machine_is_written(done: Finetuned, place: Path) -> Non
 
 def test_the_record_for_people_and_the_audit_that_fits(done: Finetuned, place: Path, tmp_path: Path) -> None:
     text = done.text()
-    assert "2 passes each" in text and "rows were kept aside" in text and "1 rows were left out" in text
+    assert "passes per row: 2" in text and "rows kept aside: " in text and "Rows left out: 1" in text
     assert text.count("\n    ") >= 3, "a line for the start and one for each epoch"
     words = done.audit_command(place / "gpt2").split()
     assert words[:2] == ["remanence", "audit"] and words[words.index("--max-length") + 1] == "512"

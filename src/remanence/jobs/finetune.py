@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -55,17 +56,16 @@ class Finetuned:
     def text(self) -> str:
         """What was trained on what, and the losses, for people."""
         rows, result = self.record["rows"], self.record["result"]
-        kept = f"{rows['heldout']:,} rows were kept aside" if rows["heldout"] else "no rows were kept aside"
         lines = [
-            f"{rows['train']:,} rows were trained on, {rows['passes_per_row']:,} passes each, in {result['steps']:,} "
-            f"steps; {kept}.",
+            f"Trained on {rows['train']:,} rows in {result['steps']:,} steps; "
+            f"passes per row: {rows['passes_per_row']}; rows kept aside: {rows['heldout']:,}.",
             f"{rows['learned_tokens']:,} of {rows['tokens']:,} tokens carry loss ({self.record['loss']}).",
         ]
         if rows["cut"]:
-            lines.append(f"{rows['cut']:,} rows were cut; {rows['cut_learned_tokens']:,} tokens to learn were lost.")
+            lines.append(f"Rows cut: {rows['cut']:,}; tokens to learn that were lost: {rows['cut_learned_tokens']:,}.")
         if rows["dropped"]:
-            lines.append(f"{len(rows['dropped']):,} rows were left out; {TOLD} says why.")
-        lines += self.record["notes"]
+            lines.append(f"Rows left out: {len(rows['dropped']):,}; {TOLD} says why.")
+        lines = [part for line in [*lines, *self.record["notes"]] for part in textwrap.wrap(line, 96)]
         table = ["epoch   steps   train loss   held-out loss"]
         for epoch in result["epochs"]:
             train, held = (_number(epoch[name]) for name in ("train_loss", "heldout_loss"))
