@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from remanence.core.errors import NotMeasured
-from remanence.stats.mixed import mixed_model
-
-pytest.importorskip("statsmodels", reason="the mixed model needs the extra `study`")
+from remanence.stats.mixed import mixed_model, reml
 
 
 def made(seed: int, n: int = 400, effect: float = 0.5) -> dict[str, np.ndarray]:
@@ -28,6 +26,40 @@ def fit(t: dict[str, np.ndarray], **arguments: bool):
         {"task": t["task"].tolist(), "seed": t["seed"].tolist()},
         **arguments,
     )
+
+
+def test_two_tasks_of_two_rows_by_hand():
+    """Rows 0, 2 and 10, 12: mean squares 2 within and 100 between, so s^2 = 2 and s_task^2 = (100 - 2) / 2 = 49."""
+    marks = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    fit = reml(np.array([0.0, 2, 10, 12]), np.ones((4, 1)), [marks])
+    assert fit.s**2 == pytest.approx(2, rel=1e-4) and fit.s_k[0] ** 2 == pytest.approx(49, rel=1e-3)
+    assert fit.b == pytest.approx([6]) and fit.covariance[0, 0] == pytest.approx(100 / 4, rel=1e-3)
+
+
+def test_equal_tasks_have_no_spread():
+    marks = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    fit = reml(np.array([0.0, 2, 0, 2]), np.ones((4, 1)), [marks])
+    assert fit.s_k[0] == pytest.approx(0, abs=1e-3) and fit.s**2 == pytest.approx(4 / 3, rel=1e-4)
+
+
+def test_it_is_the_best_of_a_fine_grid_written_out_in_full():
+    """The restricted likelihood with the whole N x N matrix, at a thousand pairs of spreads."""
+    t = made(1, n=60)
+    X = np.column_stack([np.ones(60), t["attention"], t["length"]])
+    Z = [(t[k][:, None] == np.arange(t[k].max() + 1)).astype(float) for k in ("task", "seed")]
+    fit = reml(t["score"], X, Z)
+
+    def deviance(*spreads: float) -> float:
+        H = np.eye(60) + sum(s**2 * z @ z.T for s, z in zip(spreads, Z, strict=True))
+        inverse = np.linalg.inv(H)
+        b = np.linalg.solve(X.T @ inverse @ X, X.T @ inverse @ t["score"])
+        rest = t["score"] - X @ b
+        logs = np.linalg.slogdet(H)[1] + np.linalg.slogdet(X.T @ inverse @ X)[1]
+        return float(logs + 57 * np.log(rest @ inverse @ rest))
+
+    grid = [deviance(a, b) for a in np.geomspace(0.05, 20, 40) for b in np.linspace(0, 2, 25)]
+    best = deviance(*(fit.s_k / fit.s))
+    assert best <= min(grid) + 1e-6 and best > min(grid) - 0.5
 
 
 def test_the_true_coefficients_lie_in_their_intervals_and_noise_does_not_count():
@@ -71,6 +103,9 @@ def test_rows_with_gaps_are_left_out_and_a_single_seed_is_no_grouping():
 
 
 def test_what_cannot_be_fitted_is_said():
+    twice = made(6)
+    with pytest.raises(NotMeasured, match="one predictor follows from the others"):
+        fit(twice | {"length": 2 * twice["attention"] + 1})
     t = made(5)
     with pytest.raises(NotMeasured, match="the outcome is the same in all 400 rows"):
         fit(t | {"score": np.zeros(400)})

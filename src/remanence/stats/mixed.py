@@ -1,28 +1,29 @@
 """How much does one number change with another, once each task and each seed may have a level of its own?
 
-Paper: Laird & Ware 1982, "Random-Effects Models for Longitudinal Data", doi 10.2307/2529876; fitted by restricted
-maximum likelihood (statsmodels' `MixedLM`)
+Paper: Laird & Ware 1982, "Random-Effects Models for Longitudinal Data", doi 10.2307/2529876; restricted maximum
+likelihood as in Bates et al. 2015, "Fitting Linear Mixed-Effects Models Using lme4", doi 10.18637/jss.v067.i01
 
-y = b0 + b1 x1 + b2 x2 + ... + u_task + v_seed + noise, with u and v normal around 0. Of few tasks with many rows each,
-b is nearly that of ordinary least squares with every variable centred within its task (`tests/stats/test_mixed.py`).
+y = X b + Z u + e, with u_k ~ N(0, s_k^2) for the levels of grouping k, and e ~ N(0, s^2). Of few tasks with many rows
+each, b is nearly that of least squares with every variable centred within its task (`tests/stats/test_mixed.py`).
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import linalg, optimize, stats
 
-from remanence.core.errors import NotMeasured, RemanenceError
+from remanence.core.errors import NotMeasured
 from remanence.stats.intervals import Interval
 from remanence.stats.within import codes
 
 Floats = NDArray[np.floating[Any]]
+STARTS = (0.05, 0.5, 3.0)
+"""Where the search for the spreads begins, in units of the rest's; the best end counts."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,22 @@ class MixedModel:
 
     fixed: Mapping[str, Coefficient]
     spread: Mapping[str, float]
-    """Standard deviation of each group's levels, and of the `rest`, in the units of the coefficients."""
+    """Standard deviation of each group's levels, and of the `rest`, in units of y, or of its deviation if standardised."""
     n: int
     left_out: int
     """Rows where some number was missing (NaN)."""
-    notes: tuple[str, ...]
-    """What the fit complained about; empty = nothing."""
+
+
+class Fit(NamedTuple):
+    """A fit in the letters of the header."""
+
+    b: NDArray[np.float64]
+    """[P]"""
+    covariance: NDArray[np.float64]
+    """[P, P] of b."""
+    s_k: NDArray[np.float64]
+    """[G] standard deviation of the levels of each grouping."""
+    s: float
 
 
 def mixed_model(
@@ -60,54 +71,75 @@ def mixed_model(
     """Linear mixed model of y [N] on `fixed` [N] each, with a random intercept for each grouping of `intercepts`.
 
     `standardise` divides y and every predictor by its standard deviation, so that coefficients can be compared. A
-    grouping with a single level is left out. `NotMeasured` where y or a predictor does not vary or rows are too few.
+    grouping with a single level is left out. `NotMeasured` where y or a predictor does not vary, two predictors are
+    the same, or rows are too few.
     """
-    try:
-        from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
-    except ImportError:
-        raise RemanenceError("The mixed model needs statsmodels: pip install 'remanence[study]'.") from None
     names = list(fixed)
     table = np.stack([np.asarray(v, np.float64) for v in (y_N, *fixed.values())])
     whole = np.flatnonzero(~np.isnan(table).any(axis=0)).tolist()
-    columns = list(table[:, whole])
-    n = len(whole)
+    columns, n = table[:, whole], len(whole)
     if n < len(names) + 5:
         raise NotMeasured(f"a model of {len(names)} predictors needs at least {len(names) + 5} rows, got {n}")
     for name, column in zip(["the outcome", *names], columns, strict=True):
         if np.ptp(column) == 0:
             raise NotMeasured(f"{name} is the same in all {n} rows")
-    scales = [float(column.std()) for column in columns]
-    scaled = [(c - c.mean()) / s for c, s in zip(columns, scales, strict=True)]
     groups = {k: codes([v[i] for i in whole]) for k, v in intercepts.items()}
-    groups = {k: v for k, v in groups.items() if v.max() > 0}
-    if not groups:
+    marks = {k: (v[:, None] == np.arange(v.max() + 1)).astype(np.float64) for k, v in groups.items() if v.max() > 0}
+    if not marks:
         raise NotMeasured("no grouping has more than one level, so there is no level to take out")
-    marks = {k: (v[:, None] == np.arange(v.max() + 1)).astype(np.float64) for k, v in groups.items()}
-    variances = VCSpec(
-        list(marks), [[[str(i) for i in range(m.shape[1])]] for m in marks.values()], [[m] for m in marks.values()]
-    )
+    scale = columns.std(axis=1)
+    scaled = (columns - columns.mean(axis=1, keepdims=True)) / scale[:, None]
     design = np.column_stack([np.ones(n), *scaled[1:]])
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        fit: Any = MixedLM(scaled[0], design, groups=np.ones(n), exog_vc=variances).fit(reml=True)
-    unit = [1.0 if standardise else scales[0] / s for s in scales[1:]]
-    z = float(stats.norm.ppf(0.5 + level / 2))
-    values, errors = np.asarray(fit.fe_params)[1:], np.asarray(fit.bse_fe)[1:]
-    if not (np.isfinite(values).all() and np.isfinite(errors).all()):
-        raise NotMeasured("the mixed model did not converge: its predictors may be nearly the same")
-    out = 1.0 if standardise else scales[0]
+    if np.linalg.matrix_rank(design) < design.shape[1]:
+        raise NotMeasured("one predictor follows from the others, so none of their coefficients can be told")
+    fit = reml(scaled[0], design, list(marks.values()))
+    unit = 1.0 if standardise else float(scale[0])
+    values = fit.b[1:] * (1.0 if standardise else scale[0] / scale[1:])
+    errors = np.sqrt(np.diag(fit.covariance))[1:] * (1.0 if standardise else scale[0] / scale[1:])
+    half = float(stats.norm.ppf(0.5 + level / 2)) * errors
+    p_values = 2 * stats.norm.sf(np.abs(values) / errors)
     return MixedModel(
         fixed={
             name: Coefficient(
-                float(b * u),
-                Interval(float((b - z * e) * u), float((b + z * e) * u)),
-                float(2 * stats.norm.sf(abs(b) / e)),
+                float(values[i]), Interval(float(values[i] - half[i]), float(values[i] + half[i])), float(p)
             )
-            for name, b, e, u in zip(names, values, errors, unit, strict=True)
+            for i, (name, p) in enumerate(zip(names, p_values, strict=True))
         },
-        spread={k: float(np.sqrt(max(0.0, v))) * out for k, v in zip(marks, fit.vcomp, strict=True)}
-        | {"rest": float(np.sqrt(fit.scale)) * out},
+        spread={k: float(s) * unit for k, s in zip(marks, fit.s_k, strict=True)} | {"rest": fit.s * unit},
         n=n,
         left_out=table.shape[1] - n,
-        notes=tuple(dict.fromkeys(" ".join(str(w.message).split()) for w in caught)),
     )
+
+
+def reml(y_N: Floats, X_NP: Floats, Z_k: Sequence[Floats]) -> Fit:
+    """Restricted maximum likelihood; Z_k [N, L_k] marks the level of each row in grouping k.
+
+    Only small matrices are inverted: with H = I + Z T^2 Z', T the spreads in units of s, H^-1 = I - Z T M^-1 T Z' and
+    |H| = |M|, where M = I + T Z'Z T.
+    """
+    Z, own = np.concatenate(Z_k, axis=1), np.repeat(np.arange(len(Z_k)), [z.shape[1] for z in Z_k])
+    A = np.column_stack([X_NP, y_N])
+    ZZ, ZA, AA = Z.T @ Z, Z.T @ A, A.T @ A
+    n, p = X_NP.shape
+
+    def weighted(t: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+        """A' H^-1 A and log |H|."""
+        T = t[own]
+        root = linalg.cholesky(np.eye(T.size) + T[:, None] * ZZ * T, lower=True)
+        half = linalg.solve_triangular(root, T[:, None] * ZA, lower=True)
+        return AA - half.T @ half, 2 * float(np.log(np.diag(root)).sum())
+
+    def deviance(t: NDArray[np.float64]) -> float:
+        """-2 log restricted likelihood, less what does not depend on t."""
+        W, log_H = weighted(t)
+        root = linalg.cholesky(W[:p, :p], lower=True)
+        half = linalg.solve_triangular(root, W[:p, p], lower=True)
+        return log_H + 2 * float(np.log(np.diag(root)).sum()) + (n - p) * float(np.log(W[p, p] - half @ half))
+
+    bounds = [(0.0, 1e3)] * len(Z_k)
+    ends: list[Any] = [optimize.minimize(deviance, np.full(len(Z_k), at), bounds=bounds) for at in STARTS]
+    t: NDArray[np.float64] = min(ends, key=lambda end: float(end.fun)).x
+    W, _ = weighted(t)
+    b: NDArray[np.float64] = np.asarray(np.linalg.solve(W[:p, :p], W[:p, p]), np.float64)
+    variance = float(W[p, p] - b @ W[:p, p]) / (n - p)
+    return Fit(b, variance * np.asarray(np.linalg.inv(W[:p, :p]), np.float64), t * variance**0.5, variance**0.5)
