@@ -43,7 +43,7 @@ class MixedModel:
 
     fixed: Mapping[str, Coefficient]
     spread: Mapping[str, float]
-    """Standard deviation of each group's levels, and of the `rest`, in units of y, or of its deviation if standardised."""
+    """Standard deviation of each group's levels, and of the `rest`: in units of y, or of its own deviation."""
     n: int
     left_out: int
     """Rows where some number was missing (NaN)."""
