@@ -91,3 +91,41 @@ def test_an_adapter_of_an_encoder_decoder(bases: dict[str, Path], tmp_path: Path
     folder = finetune(bases["t5"], ROWS, tmp_path, lora_rank=2, **SHORT)
     assert load_model(folder).family == "seq2seq"
     assert not (folder / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["t5", "bart"])
+def test_the_live_seq2seq_trainer_ends_with_the_same_weights(bases: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    """As the examples of transformers write it: tokenizer, `DataCollatorForSeq2Seq`, `Seq2SeqTrainer`."""
+    from transformers import (
+        AutoModelForSeq2SeqLM,
+        AutoTokenizer,
+        DataCollatorForSeq2Seq,
+        Seq2SeqTrainer,
+        Seq2SeqTrainingArguments,
+    )
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(bases[kind])
+    cut: dict[str, Any] = {"truncation": True, "max_length": 12}
+    rows: Any = [
+        {
+            "input_ids": tokenizer(text=r.prompt, **cut)["input_ids"],
+            "labels": tokenizer(text_target=r.completion, **cut)["input_ids"],
+        }
+        for r in ROWS
+    ]
+    assert rows == [training_row(tokenizer, r, 12, "auto", seq2seq=True)._asdict() for r in ROWS]
+    model: Any = AutoModelForSeq2SeqLM.from_pretrained(bases[kind])
+    arguments = Seq2SeqTrainingArguments(
+        output_dir=str(tmp_path / "theirs"), num_train_epochs=2, learning_rate=3e-3, per_device_train_batch_size=4,
+        seed=1, save_strategy="no", report_to=[], disable_tqdm=True, dataloader_pin_memory=False,
+    )  # fmt: skip
+    Seq2SeqTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        data_collator=DataCollatorForSeq2Seq(tokenizer),
+    ).train()
+    ours = finetune(bases[kind], ROWS, tmp_path / "ours", max_length=12, **SHORT)
+    wanted = model.to("cpu").state_dict()
+    assert all(torch.equal(weight, wanted[name]) for name, weight in load_file(ours / "model.safetensors").items())
