@@ -26,7 +26,7 @@ def says(budget: int) -> Callable[[Found], Flags]:
     """Whether the next `budget` tokens come back; NaN for rows that have not so many."""
 
     def verdict(found: Found) -> Flags:
-        run, room = np.array(found.reaches, np.int64).reshape(-1, 2).T
+        run, room = found.reaches.T
         return np.where(room < budget, np.nan, (run >= budget).astype(np.float64))
 
     return verdict

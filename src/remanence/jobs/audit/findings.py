@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from remanence.core.errors import NotMeasured
 from remanence.core.finding import Finding
@@ -27,8 +28,8 @@ class Found:
     places: list[int] = field(default_factory=list[int])
     ids: list[str] = field(default_factory=list[str])
     by_measure: dict[str, list[Finding]] = field(default_factory=dict[str, list[Finding]])
-    reaches: list[Reach] = field(default_factory=list[Reach])
-    """How far greedy decoding follows each row; (0, 0) for a row that cannot be measured at all."""
+    reaches: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    """[rows, 2] how far greedy decoding follows each row (`Reach`); (0, 0) where nothing can be measured."""
 
     def scores(self, measure: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         """[rows] scores; NaN where nothing could be measured."""
@@ -42,6 +43,7 @@ def find(run: Run, role: str, group: str, measures: Sequence[TableMeasure], pref
     The role `ceiling` stands for a model that says every row: the tuned model's table with every token a sure hit.
     """
     found = Found(by_measure={m.name: [] for m in measures})
+    reaches: list[Reach] = []
     read = "tuned" if role == "ceiling" else role
     base_rows: Iterator[Any] = token_rows(run, "base", group) if role == "tuned" else iter(())
     for place, record_id, row in token_rows(run, read, group):
@@ -51,7 +53,8 @@ def find(run: Run, role: str, group: str, measures: Sequence[TableMeasure], pref
         asked = perfect(row) if role == "ceiling" else row
         for measure in measures:
             found.by_measure[measure.name].append(measure.find(record_id, asked, base))
-        found.reaches.append(_reach(asked, prefixes))
+        reaches.append(_reach(asked, prefixes))
+    found.reaches = np.array(reaches, np.int64).reshape(-1, 2)
     return found
 
 
