@@ -178,6 +178,19 @@ def test_short_rows_are_not_measurable_and_never_zero(study: Study, hidden: str)
         assert row.split("</td>")[0].endswith('<span class="muted">not measurable</span>')
 
 
+def test_a_measure_that_nothing_reaches_is_a_sentence_not_a_row_of_empty_pictures(tmp_path: Path) -> None:
+    run = fake_study(tmp_path / "study", seeds=(0,), attention=False)
+    lines = run.lines("effects")
+    for line in lines:
+        if line["metric"] == "calibrated-own" and line["side"] == "input":
+            line |= {"hits": 0, "n": 0, "rate": None, "low": None, "high": None, "excess": None, "did": None}
+    table = run.read_table("effects")
+    run.write_table("effects", pa.Table.from_pylist(lines, schema=table.schema))
+    (length,) = [part for part in parts(Study.read(run), INPUTS) if part.name == "length"]
+    assert [bool(group.series) for group in length.groups] == [True, True, False, True]
+    assert write_report(run).read_text("utf-8").count("Not measurable anywhere") == 3, "one for each kind of training"
+
+
 def test_a_side_that_nothing_predicts_has_no_picture(study: Study) -> None:
     titles = [g.title for p in parts(study, Kind("encoder-decoder", "completion")) for g in p.groups]
     assert not [t for t in titles if t.startswith("The next") and "inputs" in t]

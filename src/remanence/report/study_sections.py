@@ -165,7 +165,7 @@ def _group(
     broad: bool = False, of: Callable[[Line | None], list[Dot]] = dots, scale: Scale = RATES, zero: bool = False,
     names: tuple[tuple[str, str], ...] = tuple(WHO.items()),
 ) -> Group:  # fmt: skip
-    """A panel per task; a side that nothing predicts has none."""
+    """A panel per task; a side that nothing predicts has none. No series: nothing is measurable anywhere."""
     found = [study.of(kind, cell) for _, cell in across]
     tasks = [task for task in study.tasks if any(task in lines for lines in found)]
     panels: list[tuple[str, Markup]] = []
