@@ -25,6 +25,8 @@ from remanence.measure.plagiarism.said import Judged, Said
 from remanence.models.huggingface import HuggingFace
 from remanence.text.words import words_of
 
+LEAST_TOKENS = 20
+"""A detector judges passages: of answers shorter than this it can say nothing, and they are not measurable."""
 PIECES, ALIGNED = 1500, 200
 """Held-out pieces per length that set our detector's thresholds in a study: fewer than in an audit, for many arms."""
 
@@ -110,12 +112,13 @@ class Judge:
 
     def cells(self, side: str, budget: int, texts: Texts) -> Iterator[tuple[Cell, Values]]:
         """One value per row: was it flagged as its own row's (`own`), as any training row's (`any`)?"""
-        there = [i for i, text in enumerate(texts.said) if text is not None]
+        there = [i for i, text in enumerate(texts.said) if text is not None and budget >= LEAST_TOKENS]
         said = [Said(texts.said[i] or "", texts.prompts[i], texts.owns[i]) for i in there]
         for detector in self.settings.detectors:
-            if detector == "pan2015":
+            judged: list[Judged] = []
+            if detector == "pan2015" and said:
                 judged = judged_as_published(self.index, said)
-            else:
+            elif said:
                 judged = self.index.match(said, self._chance(said), self.settings.alpha, decoys=0)
             for whose in ("own", "any"):
                 values = np.full(len(texts.said), np.nan, np.float32)

@@ -5,10 +5,12 @@ Every unit writes its tables and is skipped when they are there, so a killed stu
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +132,7 @@ def _run_all(
                 _alone(*call)
                 advance(1)
             return
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
             waiting = [pool.submit(_alone, *call) for call in calls]
             try:
                 for done in as_completed(waiting):
@@ -139,6 +141,18 @@ def _run_all(
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+
+def _end_with_parent() -> None:
+    """A worker ends when the study is killed: otherwise it would go on writing beside the one that resumes."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _alone(unit: Unit, folder: Path, arm: Arm, model: str, settings: StudySettings, keep_models: bool) -> None:
