@@ -34,7 +34,9 @@ def comparisons(rates: Sequence[dict[str, Any]], train: RowFacts, settings: Audi
         tokens = settings.new_tokens if best is None else best
         told = {"column": column, "budget": best, "rows": {r["value"]: count[r["value"]] for r in here}}
         told |= _compared(here, column, f"At {tokens} generated tokens")
-        told["detector"] = _compared(flagged, column, "In the share of answers that repeat training rows") if flagged else None
+        told["detector"] = (
+            _compared(flagged, column, "In the share of answers that repeat training rows") if flagged else None
+        )
         found.append(told)
     return found
 
