@@ -9,8 +9,11 @@ if TYPE_CHECKING:
     from remanence.core.scheme import SamplingScheme as SamplingScheme
     from remanence.jobs.api import audit as audit
     from remanence.jobs.api import compare as compare
+    from remanence.jobs.api import finetune as finetune
     from remanence.jobs.api import match as match
     from remanence.jobs.api import score as score
+    from remanence.jobs.api import study as study
+    from remanence.jobs.study.arm import Arm as Arm
     from remanence.measure.plagiarism.chance import Chance as Chance
     from remanence.measure.plagiarism.index import PlagiarismIndex as PlagiarismIndex
     from remanence.measure.plagiarism.said import Said as Said
@@ -20,10 +23,13 @@ _PLACES = {
     "audit": "remanence.jobs.api",
     "match": "remanence.jobs.api",
     "score": "remanence.jobs.api",
+    "study": "remanence.jobs.api",
+    "Arm": "remanence.jobs.study.arm",
     "Chance": "remanence.measure.plagiarism.chance",
     "PlagiarismIndex": "remanence.measure.plagiarism.index",
     "Said": "remanence.measure.plagiarism.said",
     "compare": "remanence.jobs.api",
+    "finetune": "remanence.jobs.api",
     "write_report": "remanence.report.html",
     "Record": "remanence.core.record",
     "SamplingScheme": "remanence.core.scheme",

@@ -1,4 +1,4 @@
-"""The Python twins of the commands: `remanence.audit`, `remanence.match`, `remanence.score`, `remanence.compare`."""
+"""The Python twins of the commands: `remanence.audit`, `match`, `finetune`, `study`, `score` and `compare`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from remanence.jobs.audit.rescore import rescore
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import read_rule
 from remanence.jobs.compare import Comparison, compare_runs
+from remanence.jobs.finetune import finetune_job as finetune
 from remanence.jobs.match.match import Matched, run_match
 from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.opening import data_name, open_targets
@@ -23,6 +24,8 @@ from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.study import Studied, rescore_study, run_study
 from remanence.jobs.study.tasks import TaskFile, casebook_models, family, read_tasks, trainable_on
 from remanence.report.html import write_report
+
+__all__ = ["audit", "compare", "finetune", "match", "score", "study"]
 
 
 def audit(
