@@ -36,7 +36,7 @@ class SeedSides(NamedTuple):
 
 @dataclass(frozen=True)
 class Effects:
-    """One number per cell [C], NaN where some side has no row; the draws [B, C] serve contrasts between tasks."""
+    """One number per cell [C], NaN where some side has no row."""
 
     excess: Array
     excess_low: Array
@@ -47,9 +47,7 @@ class Effects:
     excess_SC: Array
     """[seeds, C]"""
     rate_BC: Array
-    """Draws of the members' mean itself."""
-    excess_BC: Array
-    did_BC: Array
+    """[B, C] draws of the members' mean itself."""
 
 
 def effects(seeds: Sequence[SeedSides], rounds: int = 1000, seed: int = 0, level: float = 0.95) -> Effects:
@@ -79,9 +77,8 @@ def effects(seeds: Sequence[SeedSides], rounds: int = 1000, seed: int = 0, level
         at, base_at = excess[cell], excess[cell] - did[cell]
         did_low[cell] = did[cell] - math.hypot(at - tuned[0], base[1] - base_at)
         did_high[cell] = did[cell] + math.hypot(tuned[1] - at, base_at - base[0])
-    return Effects(
-        excess, low, high, did, did_low, did_high, np.stack(excess_SC), _over_seeds(np.stack(rates)), excess_BC, did_BC
-    )
+    rate_BC = _over_seeds(np.stack(rates))
+    return Effects(excess, low, high, did, did_low, did_high, np.stack(excess_SC), rate_BC)
 
 
 def interval_of(draws_B: Array, level: float = 0.95) -> tuple[float, float]:

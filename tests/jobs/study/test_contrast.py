@@ -9,7 +9,7 @@ from remanence.jobs.study.arm import Arm
 from remanence.jobs.study.exact import Cell
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.summary import Recipe, Summed, effect_lines, summed
-from remanence.jobs.study.verdict import _contrasts, _kind, _sentences, says  # pyright: ignore[reportPrivateUsage]
+from remanence.jobs.study.verdict import Ends, _contrasts, _kind, _sentences, combined, says  # pyright: ignore[reportPrivateUsage]
 
 SETTINGS = StudySettings(rounds=200)
 PUBLISHED = Cell("published", "input", "50", 100)
@@ -71,6 +71,19 @@ def test_other_families_are_compared_highest_against_lowest() -> None:
     line = lines["published rate above its floor"]
     assert (line["high"], line["low"]) == (["notes"], ["calls"])
     assert line["value"] == pytest.approx(0.8)
+
+
+def test_intervals_of_independent_figures_add_like_standard_errors() -> None:
+    # 0.5 (0.4 to 0.7) minus 0.2 (0.1 to 0.25): down by hypot(0.1, 0.05), up by hypot(0.2, 0.1)
+    gap = combined([(1.0, Ends(0.5, 0.4, 0.7)), (-1.0, Ends(0.2, 0.1, 0.25))])
+    assert gap == pytest.approx((0.3, 0.3 - np.hypot(0.1, 0.05), 0.3 + np.hypot(0.2, 0.1)))
+
+
+def test_where_no_row_is_flagged_anywhere_the_interval_is_not_a_point() -> None:
+    nothing = dict.fromkeys(FLOOR_ONLY, (0.0, 0.0, 0.0, 0.0))
+    for name in ("published rate", "published rate above its floor", "published rate above floor and base"):
+        line = contrasts(study(nothing))[name]
+        assert line["value"] == 0 and line["low_end"] < 0 < line["high_end"], name
 
 
 def test_effect_lines_count_every_side_and_stratum() -> None:

@@ -69,13 +69,6 @@ class Summed:
     cells: list[Cell]
     effects: Effects
 
-    def draws(self, cell: Cell, what: str) -> NDArray[np.float64] | None:
-        """[B] bootstrap draws of a cell's rate, excess or did; None where it is not measurable."""
-        if cell not in self.cells:
-            return None
-        drawn = getattr(self.effects, f"{what}_BC")[:, self.cells.index(cell)]
-        return None if np.isnan(drawn).all() else drawn
-
 
 def read_recipe(run: Run, arms: Sequence[Arm]) -> Recipe:
     """The arms that differ in the seed alone."""
@@ -136,8 +129,7 @@ def effect_lines(one: Summed) -> list[dict[str, Any]]:
     for c, cell in enumerate(one.cells):
         line = head | {"metric": cell.metric, "side": cell.side, "prefix": cell.prefix}
         line |= {"budget": cell.budget or None, "detail": cell.detail}
-        pooled = _pooled(one, cell)
-        for side, values in pooled.items():
+        for side, values in pooled(one, cell).items():
             line |= _rate(side, values, cell)
         for what in ("excess", "did"):
             value = getattr(one.effects, what)[c]
@@ -150,7 +142,7 @@ def effect_lines(one: Summed) -> list[dict[str, Any]]:
     return lines
 
 
-def _pooled(one: Summed, cell: Cell) -> dict[str, NDArray[np.float64]]:
+def pooled(one: Summed, cell: Cell) -> dict[str, NDArray[np.float64]]:
     """Values of all seeds, by side of the comparison; no NaN."""
     chosen = None if one.copies == "all" else int(one.copies)
     out: dict[str, NDArray[np.float64]] = {}

@@ -1,30 +1,30 @@
 """What remains of the differences between tasks, once chance, length and the base model are taken out.
 
 The contrast is (mean of summarization and dialogue) minus (mean of QA, translation and sentiment), families alike, or,
-with other families, the highest minus the lowest. Its interval comes from the bootstrap draws of the tasks, which are
-independent of each other. Families whose rows are too short for a measure are in no mean, and are named.
+with other families, the highest minus the lowest. Tasks are independent of each other, so the distances to the ends of
+their intervals add like standard errors (Zou & Donner 2008, "Construction of confidence limits about effect measures").
+Families whose rows are too short for a measure are in no mean, and are named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from remanence.core.run import Run
 from remanence.jobs.study.arm import Arm
+from remanence.jobs.study.asking import LEAST_TOKENS
 from remanence.jobs.study.attended import attention_verdict
 from remanence.jobs.study.exact import ANY, Cell
 from remanence.jobs.study.settings import StudySettings
-from remanence.jobs.study.summary import Summed
+from remanence.jobs.study.summary import Summed, pooled
 from remanence.jobs.study.tasks import family
 from remanence.stats.effects import interval_of
+from remanence.stats.intervals import wilson
 
 HIGH, LOW = ("summarization", "dialogue"), ("qa", "translation", "sentiment")
 """The families that the study of 2024 found to memorize much, and hardly."""
-UNITS = {"nats": "nats per token"}
 
 
 def quantities(settings: StudySettings) -> list[tuple[str, str, Cell]]:
@@ -42,6 +42,7 @@ def quantities(settings: StudySettings) -> list[tuple[str, str, Cell]]:
                 Cell("pan2015-own", "input", asked, n),
             )
             for n in settings.budgets
+            if n >= LEAST_TOKENS
         ]
     for side in ("input", "output"):
         if "calibrated" in settings.detectors:
@@ -49,6 +50,7 @@ def quantities(settings: StudySettings) -> list[tuple[str, str, Cell]]:
                 (f"own row by the calibrated detector, {side}s, {n} tokens, above floor and base", "did",
                  Cell("calibrated-own", side, asked, n))
                 for n in settings.budgets
+                if n >= LEAST_TOKENS
             ]  # fmt: skip
         out += [
             (f"next {n} tokens of {side}s come back at some split, above floor and base", "did",
@@ -79,52 +81,68 @@ def _kind(arm: Arm) -> tuple[Any, ...]:
     return (arm.model, arm.loss_on, arm.epochs, arm.learning_rate, arm.batch_size, arm.lora_rank)
 
 
+class Ends(NamedTuple):
+    """A figure with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 def _contrasts(kind: tuple[Any, ...], found: Sequence[Summed], settings: StudySettings) -> list[dict[str, Any]]:
     head = dict(zip(("model", "loss_on", "epochs", "learning_rate", "batch_size", "lora_rank"), kind, strict=True))
     lines: list[dict[str, Any]] = []
     for name, what, cell in quantities(settings):
-        draws: dict[str, list[NDArray[np.float64]]] = {}
-        points: dict[str, list[float]] = {}
+        tasks: dict[str, list[Ends]] = {}
         for one in found:
-            if _kind(one.recipe.arm) != kind or (drawn := one.draws(cell, what)) is None:
-                continue
-            place = family(one.recipe.arm.task)
-            draws.setdefault(place, []).append(drawn)
-            points.setdefault(place, []).append(_point(one, cell, what, drawn))
+            if _kind(one.recipe.arm) == kind and (ends := _ends(one, cell, what)) is not None:
+                tasks.setdefault(family(one.recipe.arm.task), []).append(ends)
         line = head | {"name": name, "what": what, "metric": cell.metric, "side": cell.side, "budget": cell.budget}
-        lines.append(line | _contrast(draws, points))
+        lines.append(line | _contrast(tasks))
     return lines
 
 
-def _point(one: Summed, cell: Cell, what: str, drawn: NDArray[np.float64]) -> float:
-    if what == "rate":
-        return float(np.nanmean(drawn))
-    return float(getattr(one.effects, what)[one.cells.index(cell)])
+def _ends(one: Summed, cell: Cell, what: str) -> Ends | None:
+    """A task's rate, excess or did with its interval; None where it is not measurable."""
+    if cell not in one.cells:
+        return None
+    at = one.cells.index(cell)
+    if what != "rate":
+        ends = Ends(*(float(getattr(one.effects, key)[at]) for key in (what, f"{what}_low", f"{what}_high")))
+        return None if math.isnan(ends.value) else ends
+    values = pooled(one, cell)[""]
+    if not values.size:
+        return None
+    low, high = interval_of(one.effects.rate_BC[:, at])
+    if low == high:  # no row differs from another, so that the bootstrap says nothing
+        low, high = wilson(int((values == 1).sum()), int(values.size))
+    return Ends(float(values.mean()), low, high)
 
 
-def _contrast(draws: dict[str, list[NDArray[np.float64]]], points: dict[str, list[float]]) -> dict[str, Any]:
+def _contrast(tasks: Mapping[str, Sequence[Ends]]) -> dict[str, Any]:
     """High minus low families; None with the reason where one side cannot be measured."""
-    mean = {place: float(np.mean(values)) for place, values in points.items()}
-    drawn = {place: np.mean(values, axis=0) for place, values in draws.items()}
-    families = {place: {"value": mean[place], **_ends(drawn[place])} for place in mean}
-    if set(mean) <= {*HIGH, *LOW}:
-        high, low = ([p for p in side if p in mean] for side in (HIGH, LOW))
+    families = {place: combined([(1 / len(ends), one) for one in ends]) for place, ends in tasks.items()}
+    if set(families) <= {*HIGH, *LOW}:
+        high, low = ([p for p in side if p in families] for side in (HIGH, LOW))
     else:
-        order = sorted(mean, key=lambda place: mean[place])
+        order = sorted(families, key=lambda place: families[place].value)
         high, low = order[-1:], order[:-1][:1]
-    line: dict[str, Any] = {"families": families, "high": high, "low": low}
+    line: dict[str, Any] = {"families": {place: one._asdict() for place, one in families.items()}}
+    line |= {"high": high, "low": low}
     if not high or not low:
         reason = "its rows are too short, or nothing predicts this side, in all families of one kind"
         return line | {"value": None, "low_end": None, "high_end": None, "reason": reason}
-    gap = np.mean([drawn[p] for p in high], axis=0) - np.mean([drawn[p] for p in low], axis=0)
-    ends = interval_of(gap)
-    value = float(np.mean([mean[p] for p in high]) - np.mean([mean[p] for p in low]))
-    return line | {"value": value, "low_end": ends[0], "high_end": ends[1], "reason": None}
+    weighed = [(1 / len(high), families[p]) for p in high] + [(-1 / len(low), families[p]) for p in low]
+    gap = combined(weighed)
+    return line | {"value": gap.value, "low_end": gap.low, "high_end": gap.high, "reason": None}
 
 
-def _ends(drawn: NDArray[np.float64]) -> dict[str, float]:
-    low, high = interval_of(drawn)
-    return {"low": low, "high": high}
+def combined(weighed: Sequence[tuple[float, Ends]]) -> Ends:
+    """The weighted sum of independent figures (Zou & Donner's MOVER)."""
+    value = sum(weight * one.value for weight, one in weighed)
+    below = sum((weight * (one.value - (one.low if weight > 0 else one.high))) ** 2 for weight, one in weighed)
+    above = sum((weight * ((one.high if weight > 0 else one.low) - one.value)) ** 2 for weight, one in weighed)
+    return Ends(value, value - math.sqrt(below), value + math.sqrt(above))
 
 
 def says(line: dict[str, Any]) -> str:
@@ -152,7 +170,7 @@ def _sentences(contrasts: Sequence[dict[str, Any]], kinds: Sequence[tuple[Any, .
         if excess["high_end"] < 0:
             verb = "turns round"
         out.append(
-            f"{where}: by the published rate, {high} stand {says(rate)} above {low}; the difference {verb} once each "
+            f"{where}: by the published rate, {high} are {says(rate)} above {low}; the difference {verb} once each "
             f"task's floor is taken off: {says(excess)}."
         )
     return out

@@ -17,11 +17,11 @@ from remanence.jobs.study.tasks import casebook_tasks
 class Size(NamedTuple):
     """How much is trained and measured."""
 
-    rows: int = 300
+    rows: int = 240
     repeated: tuple[tuple[int, int], ...] = ((4, 10), (16, 5))
-    measured: int = 60
-    calibration: int = 200
-    epochs: int = 5
+    measured: int = 50
+    calibration: int = 150
+    epochs: int = 4
     batch_size: int = 8
 
 
