@@ -7,27 +7,35 @@ from collections.abc import Sequence
 import numpy as np
 
 from remanence.measure.plagiarism.index import PlagiarismIndex
-from remanence.measure.plagiarism.pan2015 import Pan2015
+from remanence.measure.plagiarism.pan2015 import Documents, Pan2015
 from remanence.measure.plagiarism.said import ORIGINS, Judged, Match, Said, Whose
 from remanence.text.words import words_of
 
 CANDIDATES = 10
 
 
-def judged_as_published(index: PlagiarismIndex, said: Sequence[Said], detector: Pan2015 | None = None) -> list[Judged]:
+def judged_as_published(
+    index: PlagiarismIndex,
+    said: Sequence[Said],
+    detector: Pan2015 | None = None,
+    sources: Documents | None = None,
+) -> list[Judged]:
     """The first of 10 BM25 candidates with any detection decides; nothing is masked and nothing is calibrated.
 
-    No text is "not measurable": what the detector cannot see counts as a zero, as in the papers.
+    No text is "not measurable": what the detector cannot see counts as a zero, as in the papers. `sources` are all
+    texts of the index as `detector` reads them, for who asks often; else the candidates are read each time.
     """
     detector = detector or Pan2015.zeng2024()
     if not said:
         return []
     top = index.candidates.top([one.text for one in said], CANDIDATES).ids
-    records, place = np.unique(top[top >= 0], return_inverse=True)
     numbers = np.full(top.shape, -1, np.int64)
-    numbers[top >= 0] = place
+    if sources is None:
+        records, numbers[top >= 0] = np.unique(top[top >= 0], return_inverse=True)
+        sources = detector.read([index.texts[int(r)] for r in records])
+    else:
+        numbers = top
     ranked: list[list[int]] = [row[row >= 0].tolist() for row in numbers]
-    sources = detector.read([index.texts[int(r)] for r in records])
     found = detector.walk(detector.read([one.text for one in said]), sources, ranked)
     first = index.runs.first_copy
     lines: list[Judged] = []
