@@ -21,6 +21,7 @@ from remanence.jobs.study.exact import Cell, Values
 from remanence.jobs.study.settings import StudySettings
 from remanence.measure.plagiarism.chance import Chance, lengths_for
 from remanence.measure.plagiarism.index import PlagiarismIndex
+from remanence.measure.plagiarism.pan2015 import Pan2015
 from remanence.measure.plagiarism.said import Judged, Said
 from remanence.models.huggingface import HuggingFace
 from remanence.text.words import words_of
@@ -109,6 +110,8 @@ class Judge:
         self.settings = settings
         self.unseen = [Said(text, prompt, heldout=i) for i, (prompt, text) in enumerate(unseen)]
         self.chance: Chance | None = None
+        self.detector = Pan2015.zeng2024()
+        self.sources = self.detector.read(list(training)) if "pan2015" in settings.detectors else None
 
     def cells(self, side: str, budget: int, texts: Texts) -> Iterator[tuple[Cell, Values]]:
         """One value per row: was it flagged as its own row's (`own`), as any training row's (`any`)?"""
@@ -117,7 +120,7 @@ class Judge:
         for detector in self.settings.detectors:
             judged: list[Judged] = []
             if detector == "pan2015" and said:
-                judged = judged_as_published(self.index, said)
+                judged = judged_as_published(self.index, said, self.detector, self.sources)
             elif said:
                 judged = self.index.match(said, self._chance(said), self.settings.alpha, decoys=0)
             for whose in ("own", "any"):
