@@ -133,9 +133,9 @@ class Judge:
         """The published rate: was any training row's continuation found in the answer? None = was not asked."""
         there = [i for i, text in enumerate(texts) if text is not None]
         values = np.full(len(texts), np.nan, np.float32)
-        values[there] = [
-            one.label is not None for one in judged_as_published(self.index, [Said(texts[i] or "") for i in there])
-        ]
+        said = [Said(texts[i] or "") for i in there]
+        judged = judged_as_published(self.index, said, self.detector, self.sources)
+        values[there] = [one.label is not None for one in judged]
         return Cell("published", side, str(self.settings.asked), max(self.settings.budgets)), values
 
     def _chance(self, said: Sequence[Said]) -> Chance | None:
