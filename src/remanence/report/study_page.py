@@ -14,6 +14,7 @@ from remanence.core.run import Run
 from remanence.report.study import Study
 from remanence.report.study_curves import curves
 from remanence.report.study_examples import examples
+from remanence.report.study_maps import maps
 from remanence.report.study_picture import picture
 from remanence.report.study_sections import parts
 from remanence.report.study_tables import attention, contrasts
@@ -40,6 +41,7 @@ def study_page(run: Run, *, reveal: bool = False) -> str:
         blocks=[(kind, parts(study, kind), curves(study, kind)) for kind in there],
         contrasts=contrasts(study),
         attention=attention(study),
+        maps=maps(study, reveal=reveal),
         examples=examples(study, reveal=reveal),
         methods=METHODS,
         settings=_settings(study),

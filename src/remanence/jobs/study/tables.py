@@ -59,6 +59,18 @@ OUTCOMES = _schema(
 )
 """Row by row, what came back. `arms/*/outcomes.parquet`, `bases/*/outcomes.parquet`"""
 
+MAPS = _schema(
+    group=_TEXT,
+    row=_INT,
+    id=_TEXT,
+    kind=_TEXT,  # self; cross, for an encoder-decoder
+    says=pa.list_(_TEXT),  # what each position is about to say
+    sees=pa.list_(_TEXT),  # the tokens looked at
+    learned=pa.list_(pa.bool_()),  # whether the position says a token of the output
+    weights=pa.list_(pa.float32()),  # position by position, mean over layers and heads; NaN where it may not look
+)
+"""Attention maps of two rows: the training row with most copies, the first held-out one. `arms/*/maps.parquet`"""
+
 CURVE = _schema(
     epoch=_INT,
     group=_TEXT,

@@ -19,6 +19,7 @@ from remanence.core.scheme import SamplingScheme
 from remanence.core.table import Rendered, TokenRow
 from remanence.core.target import Scores
 from remanence.explain.attention.capture import attention_table
+from remanence.explain.attention.maps import attention_map
 from remanence.jobs.audit.passes import render_all
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.store import from_arrow, to_arrow
@@ -28,7 +29,7 @@ from remanence.jobs.study.asking import Judge, Texts, ask, questions
 from remanence.jobs.study.exact import ANY, Cell, Probe, Values, outcomes
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.split import Split, read_split, whole
-from remanence.jobs.study.tables import ATTEMPTS, CURVE, PROBES, write_lines, write_outcomes
+from remanence.jobs.study.tables import ATTEMPTS, CURVE, MAPS, PROBES, write_lines, write_outcomes
 from remanence.models.huggingface import HuggingFace
 from remanence.models.render import Renderer
 from remanence.training.finetune import finetune
@@ -144,20 +145,11 @@ def _train(
         max_length=settings.max_length,
         loss_on="completion" if watched.family == "seq2seq" else arm.loss_on,
         seed=arm.seed,
-        adapter=_lora(arm.lora_rank, watched.family),
+        lora_rank=arm.lora_rank or None,
         on_epoch=look,
         progress=False,
     )
     write_lines(run, f"{place}/curve", lines, CURVE)
-
-
-def _lora(rank: int, family: str) -> Any:
-    if not rank:
-        return None
-    from peft import LoraConfig
-
-    kind = "SEQ_2_SEQ_LM" if family == "seq2seq" else "CAUSAL_LM"
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type=kind)
 
 
 def _point(scored: Sequence[TokenRow | str], boundaries: Sequence[int], arm: Arm, settings: StudySettings) -> Any:
@@ -235,8 +227,24 @@ def _measure(run: Run, place: str, target: HuggingFace, split: Split, settings: 
         if settings.detectors:
             for side in SIDES:
                 attempts += _attempts(target, group, side, records, rendered, boundaries, settings)
+    if settings.attention:
+        most = int(np.argmax([r.meta["copies"] for r in split.members]))
+        chosen = [("train", most, split.members[most]), ("heldout", 0, split.heldout[0])]
+        write_lines(run, f"{place}/maps", [_map(target, *one) for one in chosen], MAPS)
     write_lines(run, f"{place}/probes", probes, PROBES)
     write_lines(run, f"{place}/attempts", attempts, ATTEMPTS)
+
+
+def _map(target: HuggingFace, group: str, row: int, record: Record) -> dict[str, Any]:
+    """Where the model looks while it writes the output of one row, for `maps.parquet`; empty where there is none."""
+    line: dict[str, Any] = dict.fromkeys(MAPS.names) | {"group": group, "row": row, "id": record.id}
+    rendered = _outputs_only(render_all(cast(Scores, target), [record])[0], _boundaries(target, [record])[0])
+    if isinstance(rendered, str):
+        return line
+    found = attention_map(target, rendered)
+    says, sees = ([whole(token) for token in tokens] for tokens in (found.says, found.sees))
+    line |= {"kind": found.kind, "says": says, "sees": sees, "learned": found.learned.tolist()}
+    return line | {"weights": found.weights.ravel().tolist()}
 
 
 def _outputs_only(row: Rendered | str, boundary: int) -> Rendered | str:
