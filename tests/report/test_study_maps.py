@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fake_study import fake_study
-
 from remanence.core.run import Run
 from remanence.report.study import Study, slug
 from remanence.report.study_maps import maps
+
+from .fake_study import fake_study
 
 
 @pytest.fixture
