@@ -241,5 +241,7 @@ def test_ctrl_c_says_how_to_go_on(place: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert process.returncode == 130 and out == ""
-    assert err.splitlines()[-1] == "remanence: stopped; what an audit has measured is kept, add --resume to go on."
+    assert err.splitlines()[-1] == (
+        "remanence: stopped; add --resume to go on: what was measured is kept, a training begins anew."
+    )
     assert "Traceback" not in err

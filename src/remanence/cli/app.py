@@ -37,7 +37,10 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as end:
         if end.code == STOPPED:
-            typer.echo("remanence: stopped; what an audit has measured is kept, add --resume to go on.", err=True)
+            typer.echo(
+                "remanence: stopped; add --resume to go on: what was measured is kept, a training begins anew.",
+                err=True,
+            )
         raise
 
 
@@ -209,6 +212,7 @@ def study(
     _check_format(format)
     from remanence.jobs.api import study as run
 
+    more: dict[str, Any] = {} if scheme is None else {"schemes": tuple(scheme)}
     result = run(
         tasks,
         _models(model),
@@ -235,7 +239,7 @@ def study(
         detectors=_names(detectors),
         alpha=alpha,
         attention=attention,
-        **({} if scheme is None else {"schemes": tuple(scheme)}),
+        **more,
     )
     _say(result.run, format)
     typer.echo(f"\nreport: {out / 'report.html'}", err=True)

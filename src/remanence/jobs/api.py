@@ -138,11 +138,19 @@ def study(
         arms = list(file.arms(list(file.tasks), list(named)))
     if arms is None:
         picked = [task for task in file.tasks if not only or task in only or family(task) in only]
-        rest: Any = (learning_rates, lora_ranks)
         arms = [
             arm
             for name in named
-            for arm in grid(picked, [name], seeds, trainable_on(named[name], loss_on), *rest, epochs, batch_size)
+            for arm in grid(
+                picked,
+                [name],
+                seeds,
+                trainable_on(named[name], loss_on),
+                learning_rates,
+                lora_ranks,
+                epochs=epochs,
+                batch_size=batch_size,
+            )
         ]
     result = run_study(
         file.tasks, named, arms, out, chosen,

@@ -38,7 +38,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_every_arm_has_its_tables_and_no_path_is_written(done: Studied) -> None:
     folder = done.run.folder
     for arm in ARMS:
-        for name in ("curve", "probes", "tokens-train", "tokens-heldout", "attempts", "outcomes", "attention-train", "maps"):
+        for name in ("curve", "probes", "tokens-train", "attempts", "outcomes", "attention-train", "maps"):
             assert (folder / "arms" / arm.slug / f"{name}.parquet").is_file(), name
         assert not (folder / "arms" / arm.slug / "model").exists()
     assert str(folder.parent).encode() not in (folder / "run.json").read_bytes()
