@@ -21,6 +21,7 @@ from remanence.stats.rates import Rate
 
 DOCS = Path(__file__).parents[1] / "docs"
 COLOURS = {"rate": "#c2410c", "floor": "#2563eb", "base": "#7c8796", "ceiling": "#65a30d"}
+FEW = 10
 FAMILIES = {"summarization": "#c2410c", "dialogue": "#d97706", "qa": "#2563eb", "translation": "#0891b2",
             "sentiment": "#7c3aed"}  # fmt: skip
 
@@ -72,7 +73,7 @@ def share(line: dict[str, Any] | None, side: str = "") -> str:
 
 def points(line: dict[str, Any] | None, what: str, scale: float = 100) -> str:
     """An effect with its interval."""
-    if line is None or line[what] is None:
+    if line is None or line[what] is None or min(line["n"], line["floor_n"]) < FEW:
         return "not measurable"
     digits = 1 if scale == 100 else 2
     value, low, high = (f"{scale * line[key]:+.{digits}f}" for key in (what, f"{what}_low", f"{what}_high"))
@@ -225,7 +226,7 @@ def budget_chart(effects: Sequence[dict[str, Any]]) -> alt.Chart:
     line = base.mark_line(strokeWidth=2, point=True).encode(
         x, alt.Y("did:Q", title="above floor and base", axis=alt.Axis(format="+%")), by_family(), alt.Detail("task:N")
     )
-    return styled(alt.layer(line).facet(alt.Facet("panel:N", title=None, columns=3)).resolve_scale(y="independent"))
+    return styled(alt.layer(line).facet(alt.Facet("panel:N", title=None), columns=3).resolve_scale(y="independent"))
 
 
 def curve_chart(run: Run) -> alt.Chart:

@@ -55,6 +55,19 @@ def test_every_column_of_a_run_is_explained() -> None:
     assert not [line for line in tables.splitlines() if line.startswith("| `") and line.endswith("|  |")]
 
 
+def test_every_column_of_a_study_is_named() -> None:
+    from remanence.explain.attention.table import ATTENTION
+    from remanence.jobs.study.summary import EFFECTS
+    from remanence.jobs.study.tables import ATTEMPTS, CURVE, MAPS, OUTCOMES, PROBES
+
+    page = (ROOT / "docs" / "study-folder.md").read_text(encoding="utf-8")
+    for table in (PROBES, ATTEMPTS, OUTCOMES, CURVE, MAPS, ATTENTION, EFFECTS):
+        plain = [
+            name for name in table.names if not name.startswith(("floor_", "base_", "ceiling_", "did_", "excess_"))
+        ]
+        assert [name for name in plain if f"`{name}`" not in page] == []
+
+
 def test_the_site_builds_strictly_and_asks_nothing_of_the_network(tmp_path: Path) -> None:
     if importlib.util.find_spec("mkdocs") is None:
         pytest.skip("mkdocs is not installed")

@@ -9,7 +9,7 @@ from remanence.jobs.study.arm import Arm
 from remanence.jobs.study.exact import Cell
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.summary import Recipe, Summed, effect_lines, summed
-from remanence.jobs.study.verdict import Ends, _contrasts, _kind, _sentences, combined, says  # pyright: ignore[reportPrivateUsage]
+from remanence.jobs.study.verdict import FEW, Ends, _contrasts, _kind, _sentences, combined, says  # pyright: ignore[reportPrivateUsage]
 
 SETTINGS = StudySettings(rounds=200)
 PUBLISHED = Cell("published", "input", "50", 100)
@@ -22,7 +22,7 @@ def study(rates: dict[str, tuple[float, float, float, float]], rows: int = 100) 
         values = [np.array([1.0] * round(rows * p) + [0.0] * (rows - round(rows * p)), np.float32) for p in sides]
         whose = [("tuned", "train"), ("tuned", "heldout"), ("base", "train"), ("base", "heldout")]
         cells = {who: {PUBLISHED: v} for who, v in zip(whose, values, strict=True)}
-        copies = np.array([4] * 10 + [1] * (rows - 10))
+        copies = np.array([4] * min(10, rows) + [1] * max(0, rows - 10))
         found += summed(Recipe(Arm(task, "m", "all"), [0], [cells], [copies]), SETTINGS)
     return found
 
@@ -47,7 +47,7 @@ def test_a_disparity_that_is_all_floor_does_not_survive() -> None:
     assert rate["value"] == pytest.approx(0.55 - 0.1 / 3, abs=0.02) and rate["low_end"] > 0.3
     assert excess["value"] == pytest.approx(0) and excess["low_end"] < 0 < excess["high_end"]
     said = _sentences(list(lines.values()), [("m", "all", 6, 2e-3, 8, 0)])
-    assert "does not survive" in said[0]
+    assert "the difference is gone" in said[0]
 
 
 def test_one_that_is_memory_survives_and_one_that_the_base_model_has_does_not_outlive_it() -> None:
@@ -84,6 +84,13 @@ def test_where_no_row_is_flagged_anywhere_the_interval_is_not_a_point() -> None:
     for name in ("published rate", "published rate above its floor", "published rate above floor and base"):
         line = contrasts(study(nothing))[name]
         assert line["value"] == 0 and line["low_end"] < 0 < line["high_end"], name
+
+
+def test_a_task_with_few_measurable_rows_is_in_no_contrast() -> None:
+    lines = contrasts(study(FLOOR_ONLY) + study({"qa/tiny": (1.0, 0.0, 0.0, 0.0)}, rows=9 + 1)[:1])
+    assert lines["published rate"]["families"]["qa"]["value"] == pytest.approx(0.55)  # ten rows are enough
+    lines = contrasts(study(FLOOR_ONLY) + study({"qa/tiny": (1.0, 0.0, 0.0, 0.0)}, rows=FEW - 1)[:1])
+    assert lines["published rate"]["families"]["qa"]["value"] == pytest.approx(0.1)
 
 
 def test_effect_lines_count_every_side_and_stratum() -> None:

@@ -3,7 +3,7 @@
 The contrast is (mean of summarization and dialogue) minus (mean of QA, translation and sentiment), families alike, or,
 with other families, the highest minus the lowest. Tasks are independent of each other, so the distances to the ends of
 their intervals add like standard errors (Zou & Donner 2008, "Construction of confidence limits about effect measures").
-Families whose rows are too short for a measure are in no mean, and are named.
+Tasks whose rows are too short for a measure are in no mean.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ from remanence.stats.intervals import wilson
 
 HIGH, LOW = ("summarization", "dialogue"), ("qa", "translation", "sentiment")
 """The families that the study of 2024 found to memorize much, and hardly."""
+FEW = 10
+"""A task with fewer measurable rows than this, trained on or held out, is in no contrast."""
+LENGTH = 10
+"""Tokens at which the sentences compare tasks at equal length, where the study has this budget."""
 
 
 def quantities(settings: StudySettings) -> list[tuple[str, str, Cell]]:
@@ -106,17 +110,16 @@ def _ends(one: Summed, cell: Cell, what: str) -> Ends | None:
     """A task's rate, excess or did with its interval; None where it is not measurable."""
     if cell not in one.cells:
         return None
-    at = one.cells.index(cell)
+    at, values = one.cells.index(cell), pooled(one, cell)
+    if min(values[""].size, values["floor_"].size) < FEW:
+        return None
     if what != "rate":
         ends = Ends(*(float(getattr(one.effects, key)[at]) for key in (what, f"{what}_low", f"{what}_high")))
         return None if math.isnan(ends.value) else ends
-    values = pooled(one, cell)[""]
-    if not values.size:
-        return None
     low, high = interval_of(one.effects.rate_BC[:, at])
     if low == high:  # no row differs from another, so that the bootstrap says nothing
-        low, high = wilson(int((values == 1).sum()), int(values.size))
-    return Ends(float(values.mean()), low, high)
+        low, high = wilson(int((values[""] == 1).sum()), int(values[""].size))
+    return Ends(float(values[""].mean()), low, high)
 
 
 def _contrast(tasks: Mapping[str, Sequence[Ends]]) -> dict[str, Any]:
@@ -154,6 +157,10 @@ def says(line: dict[str, Any]) -> str:
     return f"{100 * line['value']:+.1f} points ({100 * line['low_end']:+.1f} to {100 * line['high_end']:+.1f})"
 
 
+def _length_name(side: str) -> str:
+    return f"next {LENGTH} tokens of {side}s come back at some split, above floor and base"
+
+
 def _sentences(contrasts: Sequence[dict[str, Any]], kinds: Sequence[tuple[Any, ...]]) -> list[str]:
     """For each kind of training: the published contrast, and what is left of it."""
     out: list[str] = []
@@ -166,13 +173,20 @@ def _sentences(contrasts: Sequence[dict[str, Any]], kinds: Sequence[tuple[Any, .
         if rate is None or excess is None or rate["value"] is None or excess["value"] is None:
             continue
         high, low = " and ".join(rate["high"]), " and ".join(rate["low"])
-        verb = "survives" if excess["low_end"] > 0 else "does not survive"
-        if excess["high_end"] < 0:
-            verb = "turns round"
-        out.append(
-            f"{where}: by the published rate, {high} are {says(rate)} above {low}; the difference {verb} once each "
-            f"task's floor is taken off: {says(excess)}."
-        )
+        if rate["low_end"] > 0:
+            left = "survives" if excess["low_end"] > 0 else "turns round" if excess["high_end"] < 0 else "is gone"
+            text = f"{where}: by the published rate, {high} stand {says(rate)} above {low}; once each task's floor is "
+            text += f"taken off the difference {left}: {says(excess)}."
+        else:
+            text = f"{where}: {high} do not stand above {low} by the published rate ({says(rate)})" + (
+                f", nor once floors are taken off ({says(excess)})."
+                if excess["low_end"] <= 0
+                else f", but do once floors are taken off ({says(excess)})."
+            )
+        sides = ((side, by_name.get(_length_name(side))) for side in ("input", "output"))
+        told = [f"{side}s {says(line)}" for side, line in sides if line is not None]
+        out.append(f"{text} At equal length, {LENGTH} tokens word for word above floor and base: {', '.join(told)}."
+                   if told else text)  # fmt: skip
     return out
 
 
