@@ -22,6 +22,9 @@ from remanence.stats.rates import Rate
 DOCS = Path(__file__).parents[1] / "docs"
 COLOURS = {"rate": "#c2410c", "floor": "#2563eb", "base": "#7c8796", "ceiling": "#65a30d"}
 FEW = 10
+KEPT = ("task", "model", "loss_on", "metric", "side", "budget", "hits", "n", "rate", "floor_hits", "floor_n",
+        "base_hits", "ceiling_hits", "ceiling_n", "excess", "excess_low", "excess_high", "did", "did_low", "did_high",
+        "by_seed")  # fmt: skip
 FAMILIES = {"summarization": "#c2410c", "dialogue": "#d97706", "qa": "#2563eb", "translation": "#0891b2",
             "sentiment": "#7c3aed"}  # fmt: skip
 
@@ -46,11 +49,16 @@ def main() -> None:
                         ("budgets", budget_chart(effects)), ("curves", curve_chart(run))):  # fmt: skip
         text = vl_convert.vegalite_to_svg(chart.to_dict())
         (pictures / f"five-tasks-{name}.svg").write_text(text + "\n", encoding="utf-8")
-    kept = [line for line in effects if line["copies"] == "all" and line["prefix"] in ("", "any", "50")]
-    told = {"settings": run.spec["settings"], "versions": run.spec["versions"], "models": run.spec["models"],
-            "data": run.spec["data"], "arms": len(run.spec["arms"]), "contrasts": verdict["contrasts"],
-            "attention": verdict["attention"], "effects": kept}  # fmt: skip
-    (DOCS / "five-tasks.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    kept = [
+        {key: round(value, 5) if isinstance(value, float) else value for key, value in line.items() if key in KEPT}
+        for line in effects
+        if line["copies"] == "all" and line["metric"] != "sampled" and line["prefix"] in ("", "any", "50")
+        if line["metric"] != "greedy" or line["prefix"] == "any"
+    ]
+    told = {name: run.spec[name] for name in ("settings", "versions", "models", "data")}
+    told |= {"arms": len(run.spec["arms"]), "contrasts": verdict["contrasts"], "attention": verdict["attention"]}
+    text = json.dumps(told | {"effects": kept}, separators=(",", ":"))
+    (DOCS / "five-tasks.json").write_text(text + "\n", encoding="utf-8")
 
 
 def kind_of(line: dict[str, Any]) -> str:
