@@ -47,6 +47,7 @@ def test_a_disparity_that_is_all_floor_does_not_survive() -> None:
     assert rate["value"] == pytest.approx(0.55 - 0.1 / 3, abs=0.02) and rate["low_end"] > 0.3
     assert excess["value"] == pytest.approx(0) and excess["low_end"] < 0 < excess["high_end"]
     said = _sentences(list(lines.values()), [("m", "all", 6, 2e-3, 8, 0)])
+    assert "summarization and dialogue stand" in said[0] and "above qa, translation and sentiment" in said[0]
     assert "the difference is gone" in said[0]
 
 

@@ -157,6 +157,11 @@ def says(line: dict[str, Any]) -> str:
     return f"{100 * line['value']:+.1f} points ({100 * line['low_end']:+.1f} to {100 * line['high_end']:+.1f})"
 
 
+def _listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
+
+
 def _length_name(side: str) -> str:
     return f"next {LENGTH} tokens of {side}s come back at some split, above floor and base"
 
@@ -172,7 +177,7 @@ def _sentences(contrasts: Sequence[dict[str, Any]], kinds: Sequence[tuple[Any, .
         rate, excess = by_name.get("published rate"), by_name.get("published rate above its floor")
         if rate is None or excess is None or rate["value"] is None or excess["value"] is None:
             continue
-        high, low = " and ".join(rate["high"]), " and ".join(rate["low"])
+        high, low = _listed(rate["high"]), _listed(rate["low"])
         if rate["low_end"] > 0:
             left = "survives" if excess["low_end"] > 0 else "turns round" if excess["high_end"] < 0 else "is gone"
             text = f"{where}: by the published rate, {high} stand {says(rate)} above {low}; once each task's floor is "
@@ -183,10 +188,12 @@ def _sentences(contrasts: Sequence[dict[str, Any]], kinds: Sequence[tuple[Any, .
                 if excess["low_end"] <= 0
                 else f", but do once floors are taken off ({says(excess)})."
             )
+        out.append(text)
         sides = ((side, by_name.get(_length_name(side))) for side in ("input", "output"))
-        told = [f"{side}s {says(line)}" for side, line in sides if line is not None]
-        out.append(f"{text} At equal length, {LENGTH} tokens word for word above floor and base: {', '.join(told)}."
-                   if told else text)  # fmt: skip
+        if told := [f"{side}s {says(line)}" for side, line in sides if line is not None]:
+            out.append(
+                f"{where}, at equal length ({LENGTH} tokens word for word, above floor and base): {', '.join(told)}."
+            )
     return out
 
 
