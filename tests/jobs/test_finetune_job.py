@@ -88,6 +88,7 @@ def test_no_path_of_this_machine_is_written(done: Finetuned, place: Path) -> Non
     assert not [name for name, content in files(done.folder).items() if str(place).encode() in content]
 
 
+@pytest.mark.slow
 def test_the_record_for_people_and_the_audit_that_fits(done: Finetuned, place: Path, tmp_path: Path) -> None:
     text = done.text()
     assert "passes per row: 2" in text and "rows kept aside: " in text and "Rows left out: 1" in text

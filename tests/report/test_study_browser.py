@@ -12,7 +12,10 @@ from remanence.report.html import write_report
 from .fake_study import EVIL_TASK, SHORT, fake_study
 from .page import CHROMIUM, Opener
 
-pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="no Chromium here: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="no Chromium here: apt-get install chromium"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from remanence.jobs.study.arm import Arm
 from remanence.jobs.study.exact import Cell
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.summary import Recipe, Summed, effect_lines, summed
-from remanence.jobs.study.verdict import FEW, Ends, _contrasts, _kind, _sentences, combined, says  # pyright: ignore[reportPrivateUsage]
+from remanence.jobs.study.verdict import FEW, Ends, _contrasts, _kind, _sentences, _where, combined, says  # pyright: ignore[reportPrivateUsage]
 
 SETTINGS = StudySettings(rounds=200)
 PUBLISHED = Cell("published", "input", "50", 100)
@@ -72,6 +72,13 @@ def test_other_families_are_compared_highest_against_lowest() -> None:
     line = lines["published rate above its floor"]
     assert (line["high"], line["low"]) == (["notes"], ["calls"])
     assert line["value"] == pytest.approx(0.8)
+
+
+def test_arms_that_differ_in_their_rate_are_told_apart() -> None:
+    kinds = [("m", "all", 6, 2e-3, 8, 0), ("m", "all", 6, 4e-3, 8, 0), ("m", "completion", 6, 2e-3, 8, 0)]
+    assert [_where(kind, kinds) for kind in kinds] == [
+        "m, loss on inputs too, rate 0.002", "m, loss on inputs too, rate 0.004", "m, loss on outputs",
+    ]  # fmt: skip
 
 
 def test_intervals_of_independent_figures_add_like_standard_errors() -> None:

@@ -157,6 +157,15 @@ def says(line: dict[str, Any]) -> str:
     return f"{100 * line['value']:+.1f} points ({100 * line['low_end']:+.1f} to {100 * line['high_end']:+.1f})"
 
 
+def _where(kind: tuple[Any, ...], kinds: Sequence[tuple[Any, ...]]) -> str:
+    """Model and loss, and what else tells this kind of training from the others of the same model and loss."""
+    parts = [str(kind[0]), f"loss on {'inputs too' if kind[1] == 'all' else 'outputs'}"]
+    alike = [other for other in kinds if other[:2] == kind[:2]]
+    told = ("{} epochs", "rate {:g}", "batches of {}", "LoRA rank {}")
+    parts += [text.format(kind[at]) for at, text in enumerate(told, 2) if len({other[at] for other in alike}) > 1]
+    return ", ".join(parts)
+
+
 def _listed(names: Sequence[str]) -> str:
     """`a, b and c`."""
     return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
@@ -172,7 +181,7 @@ def _sentences(contrasts: Sequence[dict[str, Any]], kinds: Sequence[tuple[Any, .
     for kind in kinds:
         mine = [c for c in contrasts if (c["model"], c["loss_on"], c["learning_rate"], c["lora_rank"], c["epochs"])
                 == (kind[0], kind[1], kind[3], kind[5], kind[2])]  # fmt: skip
-        where = f"{kind[0]}, loss on {'inputs too' if kind[1] == 'all' else 'outputs'}"
+        where = _where(kind, kinds)
         by_name = {c["name"]: c for c in mine}
         rate, excess = by_name.get("published rate"), by_name.get("published rate above its floor")
         if rate is None or excess is None or rate["value"] is None or excess["value"] is None:
@@ -180,10 +189,14 @@ def _sentences(contrasts: Sequence[dict[str, Any]], kinds: Sequence[tuple[Any, .
         high, low = _listed(rate["high"]), _listed(rate["low"])
         if rate["low_end"] > 0:
             left = "survives" if excess["low_end"] > 0 else "turns round" if excess["high_end"] < 0 else "is gone"
-            text = f"{where}: by the published rate, {high} stand {says(rate)} above {low}; once each task's floor is "
+            stand = "stand" if len(rate["high"]) > 1 else "stands"
+            text = (
+                f"{where}: by the published rate, {high} {stand} {says(rate)} above {low}; once each task's floor is "
+            )
             text += f"taken off the difference {left}: {says(excess)}."
         else:
-            text = f"{where}: {high} do not stand above {low} by the published rate ({says(rate)})" + (
+            do = "do" if len(rate["high"]) > 1 else "does"
+            text = f"{where}: {high} {do} not stand above {low} by the published rate ({says(rate)})" + (
                 f", nor once floors are taken off ({says(excess)})."
                 if excess["low_end"] <= 0
                 else f", but do once floors are taken off ({says(excess)})."
