@@ -19,7 +19,7 @@ from remanence.core.target import Prompt
 from remanence.jobs.match.published import judged_as_published
 from remanence.jobs.study.exact import Cell, Values
 from remanence.jobs.study.settings import StudySettings
-from remanence.measure.plagiarism.chance import Chance, lengths_for
+from remanence.measure.plagiarism.chance import LENGTHS, Chance, lengths_for
 from remanence.measure.plagiarism.index import PlagiarismIndex
 from remanence.measure.plagiarism.pan2015 import Pan2015
 from remanence.measure.plagiarism.said import Judged, Said
@@ -141,7 +141,7 @@ class Judge:
     def _chance(self, said: Sequence[Said]) -> Chance | None:
         if self.chance is None and words_of([one.text for one in self.unseen]).keys.size:
             counts = np.diff(words_of([one.text for one in said]).offsets)
-            lengths = sorted({*lengths_for(counts), 10, 13, 16, 20, 25, 32, 40, 50})
+            lengths = sorted({*lengths_for(counts), *LENGTHS})
             self.chance = Chance.of(self.index, self.unseen, lengths, 0, PIECES, ALIGNED)
         return self.chance
 
