@@ -51,8 +51,12 @@ def attention_pass(
     columns: Sequence[str],
     batch_tokens: int | None = None,
     queries: Queries = "supervised",
+    since: Sequence[int] | None = None,
 ) -> tuple[AttentionTable, list[TokenRow | str]]:
-    """As `attention_table`, with the token rows of the same pass; plain attention may move their last digits."""
+    """As `attention_table`, with the token rows of the same pass; plain attention may move their last digits.
+
+    `since` [rows]: only attention at positions that say this token of the row, or a later one, is reduced.
+    """
     rows = [_measurable(row) for row in rendered]
     reasons = tuple(row if isinstance(row, str) else None for row in rows)
     sink = _Sink(len(rows))
@@ -61,7 +65,7 @@ def attention_pass(
     with eager(target.module) as note:
         for batch in _batches(rows, batch_tokens or target.batch_tokens):
             here = [row for row in (rows[i] for i in batch) if isinstance(row, Rendered)]
-            sink.begin(batch, here, queries, target)
+            sink.begin(batch, here, queries, target, [0 if since is None else since[i] for i in batch])
             for i, row in zip(batch, listen(whole, here, columns, sink.receive), strict=True):
                 table[i] = row
     values = sink.values()
@@ -103,13 +107,21 @@ class _Sink:
         self.found: dict[Layer, NDArray[np.float32]] = {}
         self.queries: dict[Kind, NDArray[np.int32]] = {}
 
-    def begin(self, batch: Sequence[int], rows: Sequence[Rendered], queries: Queries, target: HuggingFace) -> None:
+    def begin(
+        self,
+        batch: Sequence[int],
+        rows: Sequence[Rendered],
+        queries: Queries,
+        target: HuggingFace,
+        since: Sequence[int],
+    ) -> None:
         """The next batch: lines of the table, and which positions of each of its rows look."""
         self.batch, self.places = np.array(batch), dict[Kind, tuple[Tensor, Tensor]]()
         causal = target.family == "causal"
-        said = [
-            np.arange(row.ids.size) if queries == "all" else np.flatnonzero(row.scored) - int(causal) for row in rows
-        ]
+        whose = [np.ones(row.ids.size + int(causal), bool) if queries == "all" else row.scored for row in rows]
+        said = [np.flatnonzero(mask) for mask in whose]
+        said = [places[places >= at] - int(causal) for places, at in zip(said, since, strict=True)]
+        said = [places[places >= 0] for places in said]
         kinds: dict[Kind, list[NDArray[Any]]] = {"self": said} if causal else {"decoder": said, "cross": said}
         if not causal:
             kinds["encoder"] = [np.arange(0 if row.source is None else row.source.size) for row in rows]

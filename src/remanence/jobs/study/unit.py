@@ -18,7 +18,7 @@ from remanence.core.run import Run
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import Rendered, TokenRow
 from remanence.core.target import Scores
-from remanence.explain.attention.capture import attention_table
+from remanence.explain.attention.capture import attention_pass
 from remanence.explain.attention.maps import attention_map
 from remanence.jobs.audit.passes import render_all
 from remanence.jobs.audit.settings import AuditSettings
@@ -211,7 +211,11 @@ def _measure(run: Run, place: str, target: HuggingFace, split: Split, settings: 
     for group, records in zip(GROUPS, (split.members, split.heldout), strict=True):
         rendered = render_all(cast(Scores, target), records)
         boundaries = _boundaries(target, records)
-        rows = list(target.score_rendered(rendered, columns))
+        if settings.attention:  # one pass gives both, attention where the output is written
+            attended, rows = attention_pass(target, rendered, columns, since=boundaries)
+            run.write_table(f"{place}/attention-{group}", attended.to_arrow())
+        else:
+            rows = list(target.score_rendered(rendered, columns))
         shard = to_arrow(group, range(len(rows)), [r.id for r in records], rows, [None] * len(rows))
         run.write_table(f"{place}/tokens-{group}", shard)
         for i, (record, row, boundary) in enumerate(zip(records, rendered, boundaries, strict=True)):
@@ -221,9 +225,6 @@ def _measure(run: Run, place: str, target: HuggingFace, split: Split, settings: 
                  "num_tokens": known.ids.size if known else None, "reason": row if isinstance(row, str) else None,
                  "num_truncated": known.num_truncated if known else None}
             )  # fmt: skip
-        if settings.attention:
-            attended = attention_table(target, [_outputs_only(row, at) for row, at in zip(rendered, boundaries)])  # noqa: B905
-            run.write_table(f"{place}/attention-{group}", attended.to_arrow())
         if settings.detectors:
             for side in SIDES:
                 attempts += _attempts(target, group, side, records, rendered, boundaries, settings)
