@@ -55,6 +55,17 @@ def test_one_row_at_a_time_says_the_same(kind: str):
             np.testing.assert_allclose(together.values[part][i], values[0], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_since_a_token_equals_a_row_of_which_only_the_rest_is_learned(kind: str):
+    target, rows = families.target(kind), families.rows(kind)
+    since = [row.ids.size // 2 for row in rows]
+    everything = [Rendered(row.ids, np.ones(row.ids.size, bool)) for row in rows]
+    rest = [Rendered(row.ids, np.arange(row.ids.size) >= at) for row, at in zip(rows, since, strict=True)]
+    found, table = attention_pass(target, everything, ("logprob",), since=since)
+    np.testing.assert_allclose(found.values["self"], attention_table(target, rest).values["self"], rtol=1e-4, atol=1e-6)
+    assert all(not isinstance(row, str) and np.isfinite(row.columns["logprob"][1:]).all() for row in table)
+
+
 @pytest.mark.parametrize("layers", [2, 6])
 def test_a_map_is_gone_before_the_next_layer_speaks(layers: int):
     """So the memory of the pass does not grow with the number of layers."""
