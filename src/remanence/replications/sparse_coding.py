@@ -21,10 +21,10 @@ from torch import Tensor
 
 from remanence.core.verbs import Findings, Verdict
 from remanence.corpora.fields import FieldRecords
-from remanence.explain.sparse_coding.exposure import chance_exposure
 from remanence.explain.sparse_coding.field_memory import Measured, mean_or_none, measure
 from remanence.explain.sparse_coding.sparse_coding import SparseCoding, linear_holds, needs
 from remanence.explain.sparse_coding.trend import Trend, memory_trend, state_trend
+from remanence.stats.exposure import chance_exposure
 from remanence.stats.intervals import bootstrap, clopper_pearson
 from remanence.training.tiny import LEARNING_RATES, shuffled, tiny_gpt2, train_lm
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from remanence.corpora.fields import FILLER, SPECIAL, FieldRecords, Ids
-from remanence.explain.sparse_coding.exposure import exposure
 from remanence.explain.sparse_coding.probe import probe_hits
+from remanence.stats.exposure import exposure
 
 
 class Said(NamedTuple):

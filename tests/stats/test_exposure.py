@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from remanence.explain.sparse_coding.exposure import chance_exposure, exposure
+from remanence.stats.exposure import chance_exposure, exposure
 
 
 def test_four_candidates_by_hand():
