@@ -1,0 +1,231 @@
+"""Trains a model to forget some rows and keep others, on Hugging Face's own `Trainer`.
+
+Every step pairs a batch of forget rows with as many retain rows; what is made of the two is the objective's business
+(`remanence.mitigate.unlearning`). Forget rows are passed over once per epoch, retain rows are drawn from a shuffled
+list that begins anew when it is used up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from remanence.core.errors import RemanenceError
+from remanence.training.rows import Row
+from remanence.training.sequences import Batch as Batch
+from remanence.training.sequences import sequence_nll as sequence_nll
+from remanence.training.start import Start, chosen, evaluating, kept_flags
+from remanence.training.start import trainable as trainable
+from remanence.training.trainers import Collator, plain_collator
+from remanence.training.watching import quiet
+
+Objective: TypeAlias = Callable[[Any, Batch, "Batch | None", Start], Tensor]
+"""(model, forget, retain, start) -> a scalar to minimise; `retain` is None where there are no retain rows."""
+Watch: TypeAlias = Callable[[float, Any], bool]
+"""Called with the strength reached (steps done, or lambda) and the live model in eval mode; True = stop here."""
+
+_OPTIMIZERS = {"adamw": "adamw_torch", "sgd": "sgd"}
+
+
+@dataclass(frozen=True)
+class UnlearnSettings:
+    """How the steps are taken. The rate is constant after the warm-up, so that more steps only go further."""
+
+    learning_rate: float = 1e-4
+    steps: int = 60
+    """Optimizer steps at most."""
+    batch_size: int = 8
+    """Forget rows per forward pass, and as many retain rows."""
+    accumulate: int = 1
+    """Forward passes per optimizer step."""
+    check_every: int = 5
+    """Steps between two looks."""
+    seed: int = 0
+    """Of the order of the rows, and of dropout."""
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this length; 0 = never."""
+    warmup_steps: int = 0
+    optimizer: str = "adamw"
+    """adamw (no weight decay), sgd, or any `optim` of `TrainingArguments`."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "check_every"):
+            if getattr(self, name) < 1:
+                raise RemanenceError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not self.learning_rate > 0:
+            raise RemanenceError(f"learning_rate must be above 0, got {self.learning_rate}.")
+
+    def arguments(self, out: Path | str, cpu: bool) -> TrainingArguments:
+        """The same for a Trainer, which saves and reports nothing by itself."""
+        return TrainingArguments(
+            output_dir=str(out),
+            max_steps=self.steps,
+            learning_rate=self.learning_rate,
+            lr_scheduler_type="constant_with_warmup",
+            warmup_steps=self.warmup_steps,
+            per_device_train_batch_size=self.batch_size,
+            gradient_accumulation_steps=self.accumulate,
+            max_grad_norm=self.max_grad_norm,
+            optim=_OPTIMIZERS.get(self.optimizer, self.optimizer),
+            weight_decay=0.0,
+            seed=self.seed,
+            use_cpu=cpu,
+            remove_unused_columns=False,
+            dataloader_pin_memory=not cpu,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+        )
+
+
+class Pair(NamedTuple):
+    """A forget row and the retain row that goes with it."""
+
+    forget: Row
+    retain: Row | None
+
+
+class ForgetRetain(torch.utils.data.Dataset[Pair]):
+    """Every forget row once, each time with another retain row."""
+
+    def __init__(self, forget: Sequence[Row], retain: Sequence[Row] = (), seed: int = 0) -> None:
+        self.forget, self.retain = forget, retain
+        self.places = self._shuffled(seed)
+
+    def _shuffled(self, seed: int) -> Iterator[int]:
+        rng = np.random.default_rng((seed, 6))
+        while True:
+            yield from rng.permutation(len(self.retain)).tolist()
+
+    def __len__(self) -> int:
+        return len(self.forget)
+
+    def __getitem__(self, place: int) -> Pair:
+        return Pair(self.forget[place], self.retain[next(self.places)] if self.retain else None)
+
+
+@dataclass(frozen=True)
+class ForgetRetainCollator:
+    """Pairs as a batch {"forget": ..., "retain": ...}, each made by the collator inside."""
+
+    base: Collator
+
+    def __call__(self, pairs: Sequence[Pair]) -> dict[str, Batch]:
+        retain = [pair.retain for pair in pairs if pair.retain is not None]
+        batch = {"forget": self.base([pair.forget for pair in pairs])}
+        return {**batch, "retain": self.base(retain)} if retain else batch
+
+
+class UnlearnTrainer(Trainer):
+    """The `Trainer` of transformers for a batch of forget and retain rows; every argument of it is at your service.
+
+    The loss of a step under gradient accumulation is the mean over its forward passes. `start` is taken from the model
+    as it is handed over, of the weights that require a gradient (`trainable` sets which).
+    """
+
+    loss_is_scaled_for_ga = False
+
+    def __init__(
+        self,
+        model: Any,
+        args: TrainingArguments,
+        tokenizer: Any,
+        forget: Sequence[Row],
+        retain: Sequence[Row],
+        objective: Objective,
+        **more: Any,
+    ) -> None:
+        if not forget:
+            raise RemanenceError("There are no rows to forget: give some, with group 'forget'.")
+        if not any(weight.requires_grad for weight in model.parameters()):
+            trainable(model)
+        self.objective = objective
+        self.start = Start(model)
+        args.remove_unused_columns = False  # a pair has no column of its own name in the model's forward pass
+        more.setdefault("data_collator", ForgetRetainCollator(plain_collator(tokenizer)))
+        super().__init__(model=model, args=args, train_dataset=ForgetRetain(forget, retain, args.seed), **more)
+        self.remove_callback(PrinterCallback)
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The objective of a batch {"forget": ..., "retain": ...}."""
+        loss = self.objective(model, inputs["forget"], inputs.get("retain"), self.start)
+        return (loss, {}) if return_outputs else loss
+
+    @torch.no_grad()
+    def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
+        """The objective on a batch of pairs that is evaluated; there are no logits of such a batch to return."""
+        with self.compute_loss_context_manager():
+            return self.compute_loss(model, self._prepare_inputs(inputs)).detach(), None, None
+
+
+class _Steps(TrainerCallback):
+    """Calls `after_step` after every optimizer step, and `watch` after every few."""
+
+    def __init__(self, every: int, watch: Watch | None, after_step: Callable[[Any], None] | None) -> None:
+        self.every, self.watch, self.after_step = every, watch, after_step
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if self.after_step is not None:
+            with torch.no_grad():
+                self.after_step(model)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        step = state.global_step
+        if self.watch is not None and (step % self.every == 0 or step == state.max_steps):
+            control.should_training_stop |= looked(self.watch, float(step), model)
+
+
+def looked(watch: Watch, strength: float, model: Any) -> bool:
+    """What the watch says of the live model in eval mode; what it draws at random does not change the training."""
+    with evaluating(model), torch.random.fork_rng(), torch.no_grad():
+        return bool(watch(strength, model))
+
+
+def unlearn(
+    model: Any,
+    tokenizer: Any,
+    forget: Sequence[Row],
+    retain: Sequence[Row],
+    objective: Objective,
+    settings: UnlearnSettings,
+    *,
+    watch: Watch | None = None,
+    after_step: Callable[[Any], None] | None = None,
+    parameters: Collection[str] | str | None = None,
+) -> int:
+    """Minimises the objective on the live model, in place; returns the steps done.
+
+    `watch(steps, model)` is called before the first step, after every `check_every` steps and at the end, and may stop.
+    `after_step(model)` is called after every optimizer step: projections and masks go there. `parameters` names the
+    weights to train, or finds them by a regular expression; default, all of `trainable`. Dropout is what the model's
+    config says. Afterwards the model is in eval mode and every weight requires a gradient or not as before.
+    """
+    if watch is not None and looked(watch, 0.0, model):
+        return 0
+    with kept_flags(model), quiet(), TemporaryDirectory() as scratch:
+        chosen(model, parameters)
+        torch.manual_seed(settings.seed)
+        cpu = next(model.parameters()).device.type == "cpu"
+        trainer = UnlearnTrainer(
+            model,
+            settings.arguments(scratch, cpu),
+            tokenizer,
+            forget,
+            retain,
+            objective,
+            callbacks=[_Steps(settings.check_every, watch, after_step)],
+        )
+        trainer.train()
+        model.zero_grad(set_to_none=True)
+    model.eval()
+    return int(trainer.state.global_step)
