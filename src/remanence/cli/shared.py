@@ -1,0 +1,66 @@
+"""What the commands share: options that several of them take, and how words become values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from remanence.core.errors import RemanenceError
+
+FAILED = 3
+"""Exit code when the --fail-if rule strikes."""
+
+RunFolder = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
+Format = Annotated[str, typer.Option("--format", help="What goes to stdout: table, for people, or json, for pipes.")]
+
+
+def columns(
+    text: str | None, prompt: str | None, completion: str | None, messages: str | None, id: str
+) -> dict[str, str]:
+    """The columns that were named."""
+    named = {"text": text, "prompt": prompt, "completion": completion, "messages": messages, "id": id}
+    return {key: column for key, column in named.items() if column is not None}
+
+
+def say(run: Any, format: str) -> None:
+    """The verdict of a run on stdout."""
+    if format == "json":
+        if not run.has("verdict.json"):
+            raise RemanenceError(
+                f"{run.folder.name} has no verdict: the run was not finished; add --resume to the audit."
+            )
+        typer.echo(json.dumps(run.read_json("verdict.json")))
+        return
+    from remanence.report.terminal import verdict_plain
+
+    typer.echo(verdict_plain(run))
+
+
+def check_format(format: str) -> None:
+    """Raise `RemanenceError` for a format that is none."""
+    if format not in {"table", "json"}:
+        raise RemanenceError(f"--format is one of table, json, got {format!r}.")
+
+
+def numbers(text: str, option: str) -> tuple[int, ...]:
+    """`0,8,16` as whole numbers."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise RemanenceError(f"{option} is a list of whole numbers like 0,8,16, got {text!r}.") from None
+
+
+def decimals(text: str, option: str) -> tuple[float, ...]:
+    """`0.001,0.002` as numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise RemanenceError(f"{option} is a list of numbers like 0.001,0.002, got {text!r}.") from None
+
+
+def names(text: str) -> tuple[str, ...]:
+    """`a, b` as words."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
