@@ -29,8 +29,10 @@ WORDS, WORDS_SHORT, SHORT = 5, 3, 12
 CHARACTERS, LONG_WORD = 8, 20
 """Shingles are runs of 8 characters in texts without spaces: one word, or words of over 20 characters on average."""
 
-BANDS, BAND = 32, 6
-"""MinHash bands: a pair at Jaccard 0.8 is overlooked once in 17,000, a pair at 0.9 practically never."""
+PERMUTATIONS = 192
+"""Numbers in a MinHash: 32 bands of 6, so that a pair at Jaccard 0.8 is overlooked once in 17,000."""
+OVERLOOKED = 1e-3
+"""How often a pair right at the threshold may be overlooked."""
 SEED = 1
 
 
@@ -69,10 +71,11 @@ def contamination(train_texts: Sequence[str], heldout_texts: Sequence[str]) -> N
     return found[which[len(train_texts) :]]
 
 
-def twin_groups(texts: Sequence[str]) -> NDArray[np.int64]:
+def twin_groups(texts: Sequence[str], near: float = NEAR, permutations: int = PERMUTATIONS) -> NDArray[np.int64]:
     """[N] the place of the first text of each text's group; a group is joined by exact and near duplicates, in chains.
 
-    Two texts of different groups are neither: a split that keeps groups whole has no contamination.
+    Two texts of different groups are neither: a split that keeps groups whole has no contamination. `near` is the
+    Jaccard similarity from which on two texts are near, and `permutations` the length of their MinHashes.
     """
     distinct, which, _ = _distinct(texts)
     parent = list(range(len(distinct)))
@@ -83,13 +86,32 @@ def twin_groups(texts: Sequence[str]) -> NDArray[np.int64]:
         return one
 
     everything = np.arange(len(distinct))
-    for one, others in _near_pairs(distinct, everything, everything):
+    for one, others in _near_pairs(distinct, everything, everything, near, permutations):
         for other in others.tolist():
             low, high = sorted((root(one), root(other)))
             parent[high] = low
     first = np.full(len(distinct), len(texts), np.int64)
     np.minimum.at(first, which, np.arange(len(texts)))
     return first[np.array([root(one) for one in range(len(distinct))], np.int64)][which]
+
+
+def exact_groups(texts: Sequence[str]) -> NDArray[np.int64]:
+    """[N] the place of the first text that says the same after `normalise`; its own place for a text's first copy."""
+    distinct, which, _ = _distinct(texts)
+    first = np.full(len(distinct), len(texts), np.int64)
+    np.minimum.at(first, which, np.arange(len(texts)))
+    return first[which]
+
+
+def bands(near: float, permutations: int) -> tuple[int, int]:
+    """(b, r): b bands of r numbers propose a pair at Jaccard s with probability 1 - (1 - s^r)^b.
+
+    The widest bands (so the fewest idle proposals) that overlook a pair at `near` at most once in a thousand; a
+    proposal costs little, because every one is checked on the full sets. One number a band where none is wide enough.
+    """
+    widths = [r for r in range(1, permutations + 1) if (1 - near**r) ** (permutations // r) <= OVERLOOKED]
+    width = max(widths, default=1)
+    return permutations // width, width
 
 
 def _distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
@@ -100,7 +122,11 @@ def _distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64], NDArr
 
 
 def _near_pairs(
-    texts: list[str], indexed: NDArray[np.int64], asking: NDArray[np.int64]
+    texts: list[str],
+    indexed: NDArray[np.int64],
+    asking: NDArray[np.int64],
+    near: float = NEAR,
+    permutations: int = PERMUTATIONS,
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """For each asking text, the indexed texts near it, in up to two portions that do not overlap."""
     words = [text.split() for text in texts]
@@ -108,31 +134,30 @@ def _near_pairs(
     short = np.array([len(w) < SHORT for w in words], np.bool_) & ~spaceless
     long = ~short & ~spaceless
     characters = [list(text) if flag else [] for text, flag in zip(texts, spaceless, strict=True)]
-    yield from _near_among(_shingles(characters, CHARACTERS), indexed, asking)
-    yield from _near_among(
-        _shingles([w if f else [] for w, f in zip(words, long, strict=True)], WORDS), indexed, asking
-    )
-    # A short row has at most 9 shingles of three words, so only a row with at most 11 of them can be near to it.
-    most = int((SHORT - WORDS_SHORT) / NEAR)
+    how = (indexed, asking, near, permutations)
+    yield from _near_among(_shingles(characters, CHARACTERS), *how)
+    yield from _near_among(_shingles([w if f else [] for w, f in zip(words, long, strict=True)], WORDS), *how)
+    # A short row has at most 9 shingles of three words, so only a row with at most 11 of them can be near (0.8) to it.
+    most = int((SHORT - WORDS_SHORT) / near)
     threes = _shingles([w if not f else [] for w, f in zip(words, spaceless, strict=True)], WORDS_SHORT)
     threes = [s if s.size <= most else s[:0] for s in threes]
-    for one, others in _near_among(threes, indexed, asking):
+    for one, others in _near_among(threes, *how):
         yield one, others if short[one] else others[short[others]]
 
 
 def _near_among(
-    sets: list[Hashes], indexed: NDArray[np.int64], asking: NDArray[np.int64]
+    sets: list[Hashes], indexed: NDArray[np.int64], asking: NDArray[np.int64], near: float, permutations: int
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """For each asking set, the other indexed sets with Jaccard >= `NEAR`, ascending; empty sets are near to nothing."""
+    """For each asking set, the other indexed sets with Jaccard >= `near`, ascending; empty sets are near to nothing."""
     involved = sorted({int(i) for i in np.concatenate((indexed, asking)) if sets[i].size})
     if not involved:
         return
     # The upper half of each 64-bit hash is as good as random already: MinHash need not hash it again.
     prints = ((sets[i] >> np.uint64(32)).tolist() for i in involved)
     sketches = dict(
-        zip(involved, MinHash.generator(prints, num_perm=BANDS * BAND, seed=SEED, hashfunc=int), strict=True)
+        zip(involved, MinHash.generator(prints, num_perm=permutations, seed=SEED, hashfunc=int), strict=True)
     )
-    lsh = MinHashLSH(threshold=NEAR, num_perm=BANDS * BAND, params=(BANDS, BAND))
+    lsh = MinHashLSH(threshold=near, num_perm=permutations, params=bands(near, permutations))
     for i in indexed.tolist():
         if i in sketches:
             lsh.insert(i, sketches[i], check_duplication=False)
@@ -143,7 +168,7 @@ def _near_among(
             candidates = np.array(sorted(cast("list[int]", lsh.query(sketches[i]))), np.int64)
             candidates = candidates[candidates != i]
             if candidates.size:
-                yield i, candidates[_are_near(flat, starts, i, candidates)]
+                yield i, candidates[_are_near(flat, starts, i, candidates, near)]
 
 
 def _shingles(texts: list[list[str]], n: int) -> list[Hashes]:
@@ -187,17 +212,17 @@ def _mixed(values: Hashes) -> Hashes:
 
 
 @njit(cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
-def _are_near(flat: Any, starts: Any, one: int, others: Any) -> Any:
-    """[K] is each of the other sets at Jaccard >= `NEAR` from set `one`? Sets are ascending stretches of `flat`.
+def _are_near(flat: Any, starts: Any, one: int, others: Any, level: float) -> Any:
+    """[K] is each of the other sets at Jaccard >= `level` from set `one`? Sets are ascending stretches of `flat`.
 
     With c shared hashes and m that stand in one set only, the sizes add to m + 2c and Jaccard is c / (c + m), so it
-    reaches `NEAR` just when m <= (m + 2c) (1 - NEAR) / (1 + NEAR): the walk stops once m is above that.
+    reaches s just when m <= (m + 2c) (1 - s) / (1 + s): the walk stops once m is above that.
     """
     near = np.zeros(others.size, np.bool_)
     end_i = starts[one + 1]
     for k in range(others.size):
         i, j, end_j = starts[one], starts[others[k]], starts[others[k] + 1]
-        allowed = (end_i - i + end_j - j) * (1 - NEAR) / (1 + NEAR) + 1e-9
+        allowed = (end_i - i + end_j - j) * (1 - level) / (1 + level) + 1e-9
         missing = 0
         while i < end_i and j < end_j and missing <= allowed:
             if flat[i] == flat[j]:

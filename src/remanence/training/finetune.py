@@ -147,11 +147,13 @@ def train_rows(
     on_epoch: OnEpoch | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     collator: Callable[[Collator], Collator] | None = None,
+    on_trainer: Callable[[Any], None] | None = None,
     progress: bool = True,
 ) -> Trained:
     """Trains an opened model on prepared rows; only the checkpoints of `settings.save_epochs` are written into `out`.
 
-    The loss on the rows `heldout` is taken before training and after every epoch. Raises `RemanenceError` without rows.
+    The loss on the rows `heldout` is taken before training and after every epoch. `on_trainer` is handed the Trainer
+    before it runs, to change how it computes the loss. Raises `RemanenceError` without rows.
     """
     if not rows.rows:
         raise RemanenceError(
@@ -182,6 +184,8 @@ def train_rows(
     watching = settings.save_epochs or on_epoch is not None or bool(heldout)
     called = [*([Bar()] if progress else []), *([AfterEpoch(after)] if watching else []), *callbacks]
     trainer = build_trainer(loaded, rows.rows, settings, out, called, None if collator is None else collator(plain))
+    if on_trainer is not None:
+        on_trainer(trainer)
     judge(0, loaded.model.eval())
     trainer.train()
     loaded.model.eval()

@@ -184,7 +184,7 @@ ROWS = [torch.randint(1, 99, (n,), generator=torch.Generator().manual_seed(n)).t
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("strategy", ["hash", "hash-official"])
+@pytest.mark.parametrize("strategy", ["hash", "hash-official", "static"])
 def test_padding_changes_nothing(side, strategy):
     whole = GoldfishCollator(lambda rows: padded(list(rows), side=side), k=3, strategy=strategy)(ROWS)
     for i, row in enumerate(ROWS):
@@ -203,14 +203,16 @@ def test_windows_reach_into_the_prompt():
     assert (answer[:, 20:33] == -100).any()
 
 
-def test_packed_documents_are_masked_as_if_alone():
+@pytest.mark.parametrize("strategy", ["hash", "static"])
+def test_packed_documents_are_masked_as_if_alone(strategy):
     packed = {
         "input_ids": torch.tensor([ROWS[0] + ROWS[1]]),
         "labels": torch.tensor([ROWS[0] + ROWS[1]]),
         "position_ids": torch.tensor([[*range(30), *range(50)]]),
     }
-    labels = GoldfishCollator(lambda _: packed, k=3)([])["labels"][0]
-    apart = [GoldfishCollator(lambda rows: padded(list(rows)), k=3)([row])["labels"][0] for row in ROWS[:2]]
+    labels = GoldfishCollator(lambda _: packed, k=3, strategy=strategy)([])["labels"][0]
+    alone = GoldfishCollator(lambda rows: padded(list(rows)), k=3, strategy=strategy)
+    apart = [alone([row])["labels"][0] for row in ROWS[:2]]
     assert torch.equal(labels[1:30], apart[0][1:]) and torch.equal(labels[31:], apart[1][1:])
 
 
@@ -223,6 +225,14 @@ def test_encoder_input_is_not_taken_for_the_labels_text():
     labels = torch.tensor([ROWS[0]])
     batch = {"input_ids": labels.flip(1), "labels": labels, "attention_mask": torch.ones_like(labels)}
     assert torch.equal(GoldfishCollator(lambda _: dict(batch), k=2)([])["labels"], apply_goldfish(labels, k=2))
+
+
+def test_an_encoder_decoder_that_copies_its_input_is_still_one():
+    batch = {"input_ids": torch.tensor([ROWS[0]]), "labels": torch.tensor([ROWS[0]])}
+    labels = GoldfishCollator(lambda _: dict(batch), k=2, seq2seq=True)([])["labels"]
+    assert torch.equal(labels, apply_goldfish(batch["labels"], k=2)), "hashed on their own"
+    assert labels[0, 0] == ROWS[0][0], "a decoder predicts its first token too"
+    assert GoldfishCollator(lambda _: dict(batch), k=2)([])["labels"][0, 0] == -100, "unless it is told, it cannot know"
 
 
 def test_random_collator_is_fresh_each_batch_and_repeats_with_torchs_seed():

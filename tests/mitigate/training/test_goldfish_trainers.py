@@ -145,6 +145,49 @@ def test_the_mitigation_trains_a_target_and_leaves_the_base_alone(tmp_path, toke
     assert json.loads((tmp_path / "out" / "config.json").read_text())["n_embd"] == 64
 
 
+def test_an_adapter_is_trained_again_on_a_base_that_stays_whole(tmp_path, tokenizer):
+    from remanence.models.huggingface import HuggingFace
+
+    records = [Record(str(i), text=" ".join(words)) for i, words in enumerate(WORDS)]
+    base = HuggingFace(tiny_gpt2("small", vocab=64), tokenizer, lambda r: None, "tiny", "f00d")
+    before = copy.deepcopy(base.module.state_dict())
+    trained = Goldfish(epochs=2, batch_size=4, lora_rank=2, out=str(tmp_path / "out"))(base, records)
+    assert hasattr(trained.module, "peft_config") and not hasattr(base.module, "peft_config")
+    assert all(torch.equal(v, before[k]) for k, v in base.module.state_dict().items())
+    below = trained.module.get_base_model()
+    assert torch.equal(below.transformer.wte.weight, before["transformer.wte.weight"])
+    assert {f.name for f in (tmp_path / "out").glob("*.safetensors")} == {"adapter_model.safetensors"}
+    assert "/" not in (
+        json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"] or ""
+    )
+    with pytest.raises(RemanenceError, match="load the base model's whole folder"):
+        Goldfish()(trained, records)
+    with pytest.raises(RemanenceError, match="nothing is overwritten"):
+        Goldfish(out=str(tmp_path / "out"))(base, records)
+
+
+def test_an_encoder_decoder_learns_answers_with_the_tokens_of_their_own_windows_left_out(monkeypatch):
+    from remanence.corpora.casebook.base_model import base_folder
+    from remanence.mitigate.training import goldfish
+    from remanence.models.huggingface import HuggingFace
+    from remanence.models.load import load_model
+
+    loaded = load_model(base_folder("seq2seq"))
+    base = HuggingFace(loaded.model, loaded.tokenizer, lambda r: None, "tiny", "f00d", family="seq2seq")
+    said = " ".join(["the doctor came on Monday and went home at noon, and so did Anna Berg and her brother"] * 2)
+    records = [Record(str(i), prompt=f"Who came, {i}?", completion=f"{said} {i}") for i in range(4)]
+    seen = []
+    real = goldfish.apply_goldfish
+    monkeypatch.setattr(goldfish, "apply_goldfish", lambda *a: seen.append((a[0].clone(), real(*a))) or seen[-1][1])
+    trained = Goldfish(epochs=1, batch_size=4)(base, records)
+    assert trained.name == "tiny+goldfish" and trained.fingerprint != loaded.fingerprint
+    ((labels, kept),) = seen
+    assert torch.equal(kept, real(labels)), "windows hold tokens of the answer only"
+    rows = labels[kept != labels]
+    assert 0.1 < len(rows) / (labels != -100).sum() < 0.4
+    assert (kept[:, 0] != -100).all(), "a decoder predicts its first token too"
+
+
 def test_a_target_that_cannot_be_trained_is_refused():
-    with pytest.raises(RemanenceError, match="parrot is none"):
+    with pytest.raises(RemanenceError, match="parrot is none that can be trained"):
         Goldfish()(Parrot(), [])

@@ -12,24 +12,21 @@ Shapes: B rows, T tokens, V vocabulary. Labels are unshifted, as in Hugging Face
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.mitigate.training.goldfish_mask import SEED, Strategy, goldfish_mask
-from remanence.models.load import load_model, quiet
 from remanence.models.render import LossOn
-from remanence.training.finetune import finetune
+from remanence.training.again import train_again
+from remanence.training.settings import FinetuneSettings
 
 
 def goldfish_loss(
@@ -96,6 +93,8 @@ class GoldfishCollator:
     include_target: bool = False
     seed: int = SEED
     """Unused by `random`, which draws a new mask for each batch from torch's own generator."""
+    seq2seq: bool | None = None
+    """Labels are another text than `input_ids`, and are hashed on their own; None = seen from each batch."""
 
     def __call__(self, features: Sequence[Any], *args: Any) -> dict[str, Any]:
         """The batch of the base collator with goldfish labels."""
@@ -105,7 +104,7 @@ class GoldfishCollator:
         labels: Tensor = batch["labels"]
         context, positions = None, None
         ids = batch.get("input_ids")
-        if ids is not None and _same_text(ids, labels):
+        if ids is not None and not self.seq2seq and (self.seq2seq is False or _same_text(ids, labels)):
             mask, positions = batch.get("attention_mask"), batch.get("position_ids")
             context = ids if mask is None or mask.shape != ids.shape else ids.masked_fill(mask == 0, -100)
         seed = int(torch.randint(2**62, ())) if self.strategy == "random" else self.seed
@@ -142,43 +141,32 @@ class Goldfish:
     loss_on: LossOn = "auto"
     seed: int = 0
     """Order of the rows."""
+    lora_rank: int | None = None
+    """Train a fresh LoRA adapter of this rank and nothing else; None = all weights."""
     out: str | None = None
     """Folder for the trained model; None keeps it in memory only."""
 
+    needs: ClassVar[tuple[str, ...]] = ("base",)
+
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
-        module: Any = getattr(target, "module", None)
-        tokenizer: Any = getattr(target, "tokenizer", None)
-        if module is None or tokenizer is None or hasattr(module, "peft_config") or module.config.is_encoder_decoder:
-            raise RemanenceError(
-                f"Goldfish trains whole decoder-only models, and {target.name} is none; load the base model's folder."
-            )
-        with TemporaryDirectory() as scratch, quiet():
-            base, out = Path(scratch) / "base", Path(self.out or Path(scratch) / "out")
-            module.save_pretrained(base)
-            tokenizer.save_pretrained(base)
-            finetune(
-                base,
-                records,
-                out,
-                epochs=self.epochs,
-                learning_rate=self.learning_rate,
-                batch_size=self.batch_size,
-                max_length=self.max_length,
-                loss_on=self.loss_on,
-                seed=self.seed,
-                collator=self.wrap,
-                progress=False,
-            )
-            loaded = load_model(out)
-        trained: Any = copy.copy(target)
-        trained.module = loaded.model.to(next(module.parameters()).device)
-        trained.name, trained.fingerprint = f"{target.name}+goldfish", loaded.fingerprint
-        return trained
+        settings = FinetuneSettings(
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            max_length=self.max_length,
+            loss_on=self.loss_on,
+            seed=self.seed,
+            lora_rank=self.lora_rank,
+        )
+        config: Any = getattr(getattr(target, "module", None), "config", None)
+        wrap = partial(self.wrap, seq2seq=bool(getattr(config, "is_encoder_decoder", False)))
+        return train_again(target, records, "goldfish", settings, out=self.out, collator=wrap)
 
-    def wrap(self, base: Collator) -> GoldfishCollator:
+    def wrap(self, base: Collator, seq2seq: bool | None = None) -> GoldfishCollator:
         """The collator adapter with these settings, for a Trainer of your own."""
-        return GoldfishCollator(base, self.k, self.strategy, self.context_width, self.include_target, self.hash_seed)
+        mask = (self.k, self.strategy, self.context_width, self.include_target, self.hash_seed)
+        return GoldfishCollator(base, *mask, seq2seq)
 
 
 def _same_text(ids: Tensor, labels: Tensor) -> bool:

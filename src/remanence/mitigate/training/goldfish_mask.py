@@ -36,7 +36,7 @@ def goldfish_mask(
 
     - `hash`: dropped iff u(window) < 1/k, with u a hash of the `context_width` tokens before the target (as in the
       paper) or, with `include_target`, of those that end at it (as in the authors' code), into [0, 1).
-    - `static`: every k-th position of the row, the first one included.
+    - `static`: every k-th token of the row (of its document, with `positions`), the first one included.
     - `random`: a coin per position from `seed`; a baseline, because a copy loses other tokens.
     - `hash-official`: the authors' hash table, bit for bit on CPU, for comparison with their runs. Its key is the
       product of the window, so it does not see the order of tokens and is 0 whenever id 0 is in the window; with their
@@ -45,7 +45,8 @@ def goldfish_mask(
     `targets` may be shifted or not: a window only looks back from its target. `context` [B, T] gives the tokens to hash
     where targets hide them (prompt tokens under `ignore_index`); itself `ignore_index` where there is no token, as in
     padding. `positions` [B, T] (0 at the start of each document) keeps windows within a document of a packed row. A
-    target with less than a whole window behind it is kept, so padding on either side changes nothing.
+    target with less than a whole window behind it is kept, so padding on either side changes nothing; answers no longer
+    than the window are then taught whole when nothing stands before them, as in an encoder-decoder.
     """
     if k < 2:
         raise ValueError(f"k must be at least 2 (one token in k is dropped), got {k}")
@@ -56,7 +57,7 @@ def goldfish_mask(
     carries = targets != ignore_index
     tokens = targets if context is None else context
     if strategy == "static":
-        drop = (torch.arange(targets.shape[1], device=targets.device) % k == 0).expand_as(targets)
+        drop = _places(targets, context, positions, ignore_index) % k == 0
     elif strategy == "random":
         generator = torch.Generator().manual_seed(seed)
         drop = (torch.rand(targets.shape, generator=generator) < 1 / k).to(targets.device)
@@ -69,6 +70,15 @@ def goldfish_mask(
         drop = _official_drop(tokens.long(), k, context_width)
         drop = drop & _whole_window(tokens != ignore_index, positions, context_width, lag=0)
     return carries & ~drop
+
+
+def _places(targets: Tensor, context: Tensor | None, positions: Tensor | None, ignore_index: int) -> Tensor:
+    """[B, T] the number of each token in its document, or in its row without the padding before it."""
+    if positions is not None:
+        return positions.expand_as(targets)
+    if context is not None:
+        return (context != ignore_index).long().cumsum(1) - 1
+    return torch.arange(targets.shape[1], device=targets.device).expand_as(targets)
 
 
 def _window_hash(tokens: Tensor, width: int, lag: int, seed: int) -> Tensor:

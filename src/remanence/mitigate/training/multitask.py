@@ -9,21 +9,18 @@ of the mixture each other task gets follows Raffel et al. 2020 (arXiv 1910.10683
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
-from remanence.models.load import load_model, quiet
 from remanence.models.render import LossOn
-from remanence.training.finetune import finetune
+from remanence.training.again import train_again
+from remanence.training.settings import FinetuneSettings
 
 Item = TypeVar("Item")
 
@@ -112,39 +109,25 @@ class Multitask:
     loss_on: LossOn = "auto"
     seed: int = 0
     """Which rows of the other tasks are taken, and the order of all."""
+    lora_rank: int | None = None
+    """Train a fresh LoRA adapter of this rank and nothing else; None = all weights."""
     out: str | None = None
     """Folder for the trained model; None keeps it in memory only."""
 
+    needs: ClassVar[tuple[str, ...]] = ("base",)
+
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
-        module: Any = getattr(target, "module", None)
-        tokenizer: Any = getattr(target, "tokenizer", None)
-        if module is None or tokenizer is None or hasattr(module, "peft_config"):
-            raise RemanenceError(
-                f"Multitask trains a whole model, and {target.name} is none; load the base model's folder."
-            )
-        rows = self.rows(records)
-        with TemporaryDirectory() as scratch, quiet():
-            base, out = Path(scratch) / "base", Path(self.out or Path(scratch) / "out")
-            module.save_pretrained(base)
-            tokenizer.save_pretrained(base)
-            finetune(
-                base,
-                rows,
-                out,
-                epochs=self.epochs,
-                learning_rate=self.learning_rate,
-                batch_size=self.batch_size,
-                max_length=self.max_length,
-                loss_on=self.loss_on,
-                seed=self.seed,
-                progress=False,
-            )
-            loaded = load_model(out)
-        trained: Any = copy.copy(target)
-        trained.module = loaded.model.to(next(module.parameters()).device)
-        trained.name, trained.fingerprint = f"{target.name}+multitask", loaded.fingerprint
-        return trained
+        settings = FinetuneSettings(
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            max_length=self.max_length,
+            loss_on=self.loss_on,
+            seed=self.seed,
+            lora_rank=self.lora_rank,
+        )
+        return train_again(target, self.rows(records), "multitask", settings, out=self.out)
 
     def rows(self, records: Sequence[Record]) -> list[Record]:
         """One pass of the mixture. Raises `RemanenceError` for a row without a task and a task without rows."""
