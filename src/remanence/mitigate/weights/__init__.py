@@ -1,0 +1,1 @@
+"""Mitigations that change the weights of a model that is trained already."""
