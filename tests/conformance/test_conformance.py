@@ -57,7 +57,8 @@ ODD = [
 ]
 
 SYSTEMS = [e for e in entries() if e.verb in {"Measure", "Attack"}]
-MEASURES = [e for e in SYSTEMS if e.verb == "Measure" and e.needs.startswith("Scores")]
+MEASURES = [e for e in SYSTEMS if e.verb == "Measure" and e.needs in {"Scores", "Scores, and a base model"}]
+COMPARERS = [e for e in SYSTEMS if e.verb == "Measure" and e.needs == "ScoresRendered"]
 ASKERS = [e for e in SYSTEMS if e.verb == "Measure" and e.needs == "Generates"]
 OPENERS = [e for e in SYSTEMS if e.verb == "Measure" and e.needs == "Opens"]
 ATTACKS = [e for e in SYSTEMS if e.verb == "Attack" and e.needs == "Generates"]
@@ -65,6 +66,7 @@ ATTACKS = [e for e in SYSTEMS if e.verb == "Attack" and e.needs == "Generates"]
 every = pytest.mark.parametrize("entry", SYSTEMS, ids=lambda e: e.name)
 every_measure = pytest.mark.parametrize("entry", MEASURES, ids=lambda e: e.name)
 every_asker = pytest.mark.parametrize("entry", ASKERS, ids=lambda e: e.name)
+every_comparer = pytest.mark.parametrize("entry", COMPARERS, ids=lambda e: e.name)
 every_opener = pytest.mark.parametrize("entry", OPENERS, ids=lambda e: e.name)
 every_attack = pytest.mark.parametrize("entry", ATTACKS, ids=lambda e: e.name)
 
@@ -106,8 +108,9 @@ def opened(family: str) -> HuggingFace:
 
 
 def test_there_is_something_to_hold_to_it():
-    assert len(MEASURES) >= 8 and len(ATTACKS) >= 1 and len(ASKERS) >= 3 and len(OPENERS) >= 1
-    grouped = [*MEASURES, *ATTACKS, *ASKERS, *OPENERS]
+    assert len(MEASURES) >= 8 and len(ATTACKS) >= 1 and len(ASKERS) >= 4 and len(OPENERS) >= 1
+    assert len(COMPARERS) >= 2
+    grouped = [*MEASURES, *ATTACKS, *ASKERS, *COMPARERS, *OPENERS]
     loose = [e.name for e in SYSTEMS if e not in grouped and not e.needs.startswith("nothing")]
     assert loose == [], "every system that is given a target is held to something"
 
@@ -175,6 +178,25 @@ def test_odd_rows_get_a_score_or_a_sentence(entry: Entry):
         assert found["empty"][0] is None and found["empty completion"][0] is None
         assert found["emoji"][0] is not None and found["right to left"][0] is not None
         assert found["long"][0] is not None
+
+
+@every_comparer
+def test_a_measure_that_tries_other_words_in_a_row_ranks_told_rows_first(entry: Entry):
+    """By its nature it depends on company: what is tried in a row is taken from the others."""
+    records = [*TOLD, *ODD, *OTHERS]
+    found = list(system(entry)(Parrot(tuple(TOLD)), records))
+    assert [f.record_id for f in found] == [r.id for r in records]
+    assert {f.measure for f in found} == {entry.name} and list(system(entry)(Parrot(), [])) == []
+    assert by_record(found) == by_record(list(system(entry)(Parrot(tuple(TOLD)), records[::-1])))
+    for f in found:
+        assert (f.score is None) == (f.reason is not None)
+        assert f.score is None or not math.isnan(f.score)
+        assert f.reason is None or (f.reason[0] != " " and not f.reason.endswith(".")), "a clause that ends a sentence"
+    score = {f.record_id: f.score for f in found}
+    assert score["empty"] is None and score["empty completion"] is None
+    assert min(score[r.id] for r in TOLD) > max(score[r.id] for r in OTHERS)  # pyright: ignore
+    (alone,) = system(entry)(Parrot(tuple(TOLD)), TOLD[:1])
+    assert alone.reason is not None and "other row" in alone.reason
 
 
 @every_asker

@@ -90,6 +90,15 @@ class Scores(Target, Protocol):
 
 
 @runtime_checkable
+class ScoresRendered(Scores, Protocol):
+    """A target that scores token rows made by hand too, such as a row with another span in the place of its own."""
+
+    def score_rendered(self, rendered: Sequence[Rendered | str], columns: Sequence[str]) -> Iterator[TokenRow | str]:
+        """As `score`, for rows that are rendered already; a string stays what it is."""
+        ...
+
+
+@runtime_checkable
 class Opens(Scores, Protocol):
     """A target whose module can be opened, for hooks and weights."""
 

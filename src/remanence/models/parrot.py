@@ -27,7 +27,7 @@ SURE = 30.0
 
 @dataclass(frozen=True)
 class Parrot:
-    """A target that repeats `told` word for word. Satisfies `Generates` and `Scores`."""
+    """A target that repeats `told` word for word. Satisfies `Generates`, `Scores` and `ScoresRendered`."""
 
     told: tuple[Record, ...] = ()
     name: str = "parrot"
@@ -59,14 +59,23 @@ class Parrot:
 
     def score(self, records: Sequence[Record], columns: Sequence[str]) -> Iterator[TokenRow | str]:
         """Token rows from logits of `SURE` on the right byte (told) or on a wrong one (not told)."""
-        known = {row.ids.tobytes() for row in self._told()}
+        rendered: list[Rendered | str] = []
         for record in records:
             try:
-                row = self.render(record)
+                rendered.append(self.render(record))
             except NotMeasured as why:
-                yield why.reason
+                rendered.append(why.reason)
+        yield from self.score_rendered(rendered, columns)
+
+    def score_rendered(self, rendered: Sequence[Rendered | str], columns: Sequence[str]) -> Iterator[TokenRow | str]:
+        """As `score`, for rows that are rendered already; the beginning of a told row counts as told."""
+        told = [row.ids for row in self._told()]
+        for row in rendered:
+            if isinstance(row, str):
+                yield row
                 continue
-            said = row.ids if row.ids.tobytes() in known else (row.ids + 1) % VOCABULARY
+            known = any(np.array_equal(ids[: row.ids.size], row.ids) for ids in told)
+            said = row.ids if known else (row.ids + 1) % VOCABULARY
             logits = torch.zeros(row.ids.size, VOCABULARY)
             logits[torch.arange(row.ids.size), torch.from_numpy(said.astype(np.int64))] = SURE
             found = reduce_logits(logits, torch.from_numpy(row.ids.astype(np.int64)), columns)

@@ -1,0 +1,1 @@
+"""What the unlearning literature measures, so that results compare with it."""
