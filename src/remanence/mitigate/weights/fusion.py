@@ -11,16 +11,29 @@ Shapes: m models, N texts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from remanence.core.errors import RemanenceError
-from remanence.mitigate.weights.states import State, check_shapes, combine, put
+from remanence.core.record import Record
+from remanence.core.target import Opens
+from remanence.mitigate.unlearning.apply import forget_with
+from remanence.mitigate.weights.adapters import pairs, summed
+from remanence.mitigate.weights.merging import fisher_diagonal, fisher_mean, ties_mean
+from remanence.mitigate.weights.peers import opened, snapshot, steps_of, taught_from_base
+from remanence.mitigate.weights.states import State, combine, put
+from remanence.models.load import load_model
+from remanence.training.rows import Row
+from remanence.training.sequences import sequence_nll
+from remanence.training.start import evaluating, kept_flags, trainable
+from remanence.training.trainers import plain_collator
+from remanence.training.unlearn import UnlearnSettings, Watch, looked
 
 Method: TypeAlias = Literal["arithmetic", "fisher", "ties"]
 
@@ -45,67 +58,10 @@ def fuse(
     if any(w < 0 for w in alpha):
         raise RemanenceError(f"Fusion takes weights of 0 and more, got {list(weights or ())}.")
     if method == "fisher":
-        return _fisher(states, alpha, fishers)
+        return fisher_mean(states, alpha, fishers)
     if method == "ties":
-        return _ties(states, alpha, base, density)
+        return ties_mean(states, alpha, base, density)
     return combine(states, alpha)
-
-
-def _fisher(states: Sequence[State], alpha: Sequence[float], fishers: Sequence[State] | None) -> dict[str, Tensor]:
-    check_shapes(states)
-    if fishers is None or len(fishers) != len(states):
-        raise RemanenceError("Fisher-weighted fusion needs the Fisher diagonal of every model: give fishers.")
-    fused = combine(states, alpha)
-    for name, mean in fused.items():
-        if not mean.is_floating_point():
-            continue
-        weights = torch.stack([w * f[name].float().to(mean.device) for w, f in zip(alpha, fishers, strict=True)])
-        values = torch.stack([state[name].detach().float().to(mean.device) for state in states])
-        total = weights.sum(0)
-        weighted = (weights * values).sum(0) / total.clamp(min=torch.finfo(torch.float32).tiny)
-        fused[name] = torch.where(total > 0, weighted.to(mean.dtype), mean)  # where nobody cares: the plain mean
-    return fused
-
-
-def _ties(states: Sequence[State], alpha: Sequence[float], base: State | None, density: float) -> dict[str, Tensor]:
-    from peft.utils.merge_utils import ties
-
-    if base is None:
-        raise RemanenceError("TIES sums changes against the base model, which was not given: give base.")
-    if not 0 < density < 1:
-        raise RemanenceError(f"density is the share of changes that TIES keeps, between 0 and 1, got {density}.")
-    check_shapes([base, *states])
-    fused: dict[str, Tensor] = {}
-    for name, start in base.items():
-        if not start.is_floating_point():
-            fused[name] = states[0][name].clone()
-            continue
-        changes = [state[name].detach().float().to(start.device) - start.detach().float() for state in states]
-        # PEFT divides the sum by the number of models that agree, so the weights are given times m
-        merged = ties(changes, torch.tensor(alpha) * len(states), density)
-        fused[name] = (start.detach().float() + merged).to(start.dtype)
-    return fused
-
-
-def fisher_diagonal(
-    model: Any, losses: Iterable[Callable[[], Tensor]], names: Iterable[str] | None = None
-) -> dict[str, Tensor]:
-    """Mean over examples of the squared gradient of the loss: the empirical Fisher diagonal, float32.
-
-    Each item of `losses` computes the summed negative log-likelihood (nats) of ONE example when called. `names` are the
-    parameters wanted, by default all that require gradients.
-    """
-    chosen = [n for n, p in model.named_parameters() if p.requires_grad] if names is None else list(names)
-    own: dict[str, Tensor] = dict(model.named_parameters())
-    found = {name: torch.zeros_like(own[name], dtype=torch.float32) for name in chosen}
-    count = 0
-    for loss in losses:
-        gradients = torch.autograd.grad(loss(), [own[name] for name in chosen], allow_unused=True)
-        for name, gradient in zip(chosen, gradients, strict=True):
-            if gradient is not None:
-                found[name] += gradient.float() ** 2
-        count += 1
-    return {name: value / max(count, 1) for name, value in found.items()}
 
 
 class Point(NamedTuple):
@@ -146,3 +102,83 @@ def average_likelihood_ratio(loss_N: ArrayLike, base_loss_N: ArrayLike) -> float
 def likelihood_ratios(loss_N: ArrayLike, base_loss_N: ArrayLike) -> NDArray[np.float64]:
     """[N] exp(loss_M - loss_base) of every text."""
     return np.exp(np.asarray(loss_N, np.float64) - np.asarray(base_loss_N, np.float64))
+
+
+@dataclass(frozen=True)
+class FuseToForget:
+    """Fusion as a mitigation: the model is averaged with peers that never saw the forget rows, with growing weight.
+
+    Peers are fine-tuned from the same base. Without any, one is made: the base model, trained on the retain rows. For
+    an adapter it is a fresh adapter on the same base, and products B A are what is averaged, cut back to its rank.
+    """
+
+    models: tuple[str, ...] = ()
+    """Folders of peers, in the same form as the model (whole or adapters)."""
+    base: str | None = None
+    """Folder of the base model: to make a peer where there is none, and for `ties`; an adapter brings its own."""
+    method: Method = "arithmetic"
+    density: float = 0.2
+    """Share of the changes that `ties` keeps of each model."""
+    alphas: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    """Weight of all peers together, in this order. The paper's mean of m models is (m - 1) / m."""
+    learning_rate: float = 1e-3
+    """Of a peer's training; it should be that of the model."""
+    epochs: float = 3
+    """Passes of a peer over the retain rows."""
+    batch_size: int = 8
+    seed: int = 0
+    limit: float = 0.02
+    """Greatest relative rise of the held-out loss."""
+
+    unit: ClassVar[str] = "weight of the peers"
+    needs: ClassVar[tuple[str, ...]] = ("retain", "base")
+
+    def walk(self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], watch: Watch) -> None:
+        """The live model and its peers averaged, the peers' weight growing, until `watch` says stop."""
+        if looked(watch, 0.0, model):
+            return
+        own = snapshot(model)
+        if self.method != "arithmetic" and pairs(own):
+            raise RemanenceError(f"{self.method} is for whole models: fuse adapters with method arithmetic.")
+        base, peers = self._peers(model, tokenizer, retain)
+        states = [own, *peers]
+        fishers = [self._fisher(model, tokenizer, s, retain) for s in states] if self.method == "fisher" else None
+        put(model, own)
+        for alpha in self.alphas:
+            weights = [1 - alpha, *[alpha / len(peers)] * len(peers)]
+            if self.method == "arithmetic":
+                put(model, summed(states, weights))
+            else:
+                put(model, fuse(states, weights, self.method, fishers=fishers, base=base, density=self.density))
+            if looked(watch, alpha, model):
+                return
+
+    def _peers(self, model: Any, tokenizer: Any, retain: Sequence[Row]) -> tuple[State | None, list[State]]:
+        """The base model's weights, if they are known, and the peers'."""
+        if self.models:
+            base = None if self.base is None or self.method != "ties" else snapshot(load_model(self.base).model)
+            return base, [opened(model, folder) for folder in self.models]
+        if not retain:
+            raise RemanenceError("Fusion makes a peer of the retain rows, and there are none: give some, or models.")
+        steps = steps_of(self.epochs, len(retain), self.batch_size)
+        settings = UnlearnSettings(self.learning_rate, steps, self.batch_size, seed=self.seed)
+        base, peer = taught_from_base(model, tokenizer, self.base, retain, settings)
+        return base, [peer]
+
+    def _fisher(self, model: Any, tokenizer: Any, state: State, rows: Sequence[Row]) -> dict[str, Tensor]:
+        """How much the loss on every row depends on each weight of one of the models; the live model is overwritten."""
+        put(model, state)
+        collate, device = plain_collator(tokenizer), next(model.parameters()).device
+
+        def losses() -> Iterator[Callable[[], Tensor]]:
+            for row in rows:
+                batch = {name: value.to(device) for name, value in collate([row]).items()}
+                yield partial(lambda b: sequence_nll(model, b).sum_B.sum(), batch)
+
+        with kept_flags(model), evaluating(model):
+            return fisher_diagonal(model, losses(), trainable(model))
+
+    def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
+        """The target at the best weight within the limit. Records: groups forget, retain, heldout."""
+        needs = () if self.models else ("retain",)
+        return forget_with(target, records, self.walk, "fusion", self.limit, needs=needs, seed=self.seed)

@@ -10,14 +10,23 @@ Shapes: B rows, T predicted tokens, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from remanence.mitigate.weights.masks import Mask, keep_others_
+from remanence.core.record import Record
+from remanence.core.target import Opens
+from remanence.mitigate.unlearning.apply import forget_with
+from remanence.mitigate.unlearning.losses import kl_to_ref
+from remanence.mitigate.weights.masks import Mask, block_matrices, gradients, keep_others_, random_mask, topk_mask
+from remanence.training.rows import Row
+from remanence.training.sequences import Batch, predictions, row_nll, sequence_nll
+from remanence.training.start import Start, changeable, evaluating, kept_flags, trainable
+from remanence.training.trainers import plain_collator
+from remanence.training.unlearn import UnlearnSettings, Watch, unlearn
 
 
 def contrastive_objective(
@@ -34,11 +43,9 @@ def contrastive_objective(
     under its start; the divergence is averaged over the tokens that `learned_BT` marks (None = all). The paper writes
     the divergence the other way round; the direction of the authors' code is followed.
     """
-    start = start_logits_BTV.detach().float().log_softmax(-1)
-    kl_BT = F.kl_div(logits_BTV.float().log_softmax(-1), start, reduction="none", log_target=True).sum(-1)
-    kl = kl_BT.mean() if learned_BT is None else (kl_BT * learned_BT).sum() / learned_BT.sum().clamp(min=1)
+    learned = torch.ones_like(logits_BTV[..., 0]) if learned_BT is None else learned_BT
     sign = -1.0 if mode == "unlearn" else 1.0
-    return sign * change_weight * nll_B.mean() + kl
+    return sign * change_weight * nll_B.mean() + kl_to_ref(logits_BTV, start_logits_BTV, learned)
 
 
 def sparse_finetune(
@@ -66,3 +73,94 @@ def sparse_finetune(
         if each is not None:
             each(step)
     optimizer.zero_grad(set_to_none=True)
+
+
+def row_gradients(model: Any, tokenizer: Any, rows: Sequence[Row], names: Sequence[str], batch_size: int = 8) -> Mask:
+    """g = d (sum of -log p over the learned tokens of all rows) / d theta for the named weights of a live model."""
+    collate, device = plain_collator(tokenizer), next(model.parameters()).device
+    with kept_flags(model), evaluating(model), torch.enable_grad():
+        weights = trainable(model)
+        chosen = {name: weights[name] for name in names}
+        total = {name: torch.zeros_like(weight) for name, weight in chosen.items()}
+        for at in range(0, len(rows), batch_size):
+            batch = {k: v.to(device) for k, v in collate(rows[at : at + batch_size]).items()}
+            for name, gradient in gradients(sequence_nll(model, batch).sum_B.sum(), chosen).items():
+                total[name] += gradient
+    return total
+
+
+@dataclass(frozen=True)
+class Localized:
+    """The method as a mitigation: Adam on the contrastive objective, in the weights with the largest gradient only.
+
+    The mask is made once, from the loss on all forget rows, and frozen; the retain rows are those whose predictions are
+    to stay. Only matrices inside the blocks are in question (of an adapter: its own matrices).
+    """
+
+    fraction: float = 0.01
+    """Share of those matrices' entries that may change; the paper's is 0.001, of a model 100 times the size of ours."""
+    mask: Literal["gradient", "random", "all"] = "gradient"
+    """random and all are the paper's controls."""
+    c: float = 0.1
+    """Weight of the loss on the forget rows."""
+    learning_rate: float = 1e-3
+    """The paper's is 1e-5, of a larger model."""
+    steps: int = 60
+    batch_size: int = 8
+    check_every: int = 5
+    seed: int = 0
+    limit: float = 0.02
+    """Greatest relative rise of the held-out loss."""
+
+    unit: ClassVar[str] = "steps"
+    needs: ClassVar[tuple[str, ...]] = ("retain",)
+
+    def walk(self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], watch: Watch) -> None:
+        """Optimise the masked weights of the live model, step by step, until `watch` says stop."""
+        weights = changeable(model)
+        names = block_matrices(model, weights)
+        mask = self.mask_of(model, tokenizer, forget, {name: weights[name] for name in names})
+        start = {name: weights[name].detach().clone() for name in names}
+        settings = UnlearnSettings(
+            self.learning_rate, self.steps, self.batch_size, check_every=self.check_every, seed=self.seed
+        )
+
+        def after_step(_: Any) -> None:
+            if mask is not None:
+                keep_others_(weights, start, mask)
+
+        unlearn(
+            model,
+            tokenizer,
+            forget,
+            retain,
+            self.objective,
+            settings,
+            watch=watch,
+            after_step=after_step,
+            parameters=names,
+        )
+
+    def mask_of(
+        self, model: Any, tokenizer: Any, forget: Sequence[Row], matrices: Mapping[str, Tensor]
+    ) -> dict[str, Tensor] | None:
+        """Where the weights may change; None = everywhere in these matrices."""
+        num = max(1, round(self.fraction * sum(matrix.numel() for matrix in matrices.values())))
+        if self.mask == "all":
+            return None
+        if self.mask == "random":
+            return random_mask(matrices, num, self.seed)
+        return topk_mask(row_gradients(model, tokenizer, forget, list(matrices), self.batch_size), num)
+
+    def objective(self, model: Any, forget: Batch, retain: Batch | None, start: Start) -> Tensor:
+        """The contrastive objective of two batches; without retain rows, gradient ascent alone."""
+        nll = row_nll(*predictions(model, forget))
+        mean_B = nll.sum_B / nll.tokens_B.clamp(min=1)
+        if retain is None:
+            return -self.c * mean_B.mean()
+        now, before = predictions(model, retain), predictions(model, retain, start)
+        return contrastive_objective(mean_B, now.logits_BTV, before.logits_BTV, now.learned_BT, change_weight=self.c)
+
+    def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
+        """The target at the best step within the limit. Records: groups forget, retain, heldout."""
+        return forget_with(target, records, self.walk, "localized", self.limit, needs=self.needs, seed=self.seed)

@@ -21,7 +21,7 @@ Mask: TypeAlias = Mapping[str, Tensor]
 
 def gradients(loss: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """g = d loss / d theta for every named parameter; zeros where the loss does not depend on it."""
-    found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    found: Any = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     return {
         name: torch.zeros_like(parameter) if gradient is None else gradient
         for (name, parameter), gradient in zip(parameters.items(), found, strict=True)
