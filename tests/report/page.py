@@ -8,7 +8,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
-from remanence.report.html import bundle
+from remanence.report.page import bundle
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

@@ -13,7 +13,8 @@ import pytest
 
 from remanence.core import schema
 from remanence.core.run import Run
-from remanence.report.html import embedded, write_report
+from remanence.report.html import write_report
+from remanence.report.page import embedded
 from remanence.report.words import NESTED
 
 from .fake_run import EVIL, EVIL_TEXT, fake_run, training_texts

@@ -70,6 +70,7 @@ def test_the_model_is_untouched_and_the_trail_repeats() -> None:
     assert runs[0].trail[-1].memorization > runs[0].trail[0].memorization
 
 
+@pytest.mark.slow
 def test_what_was_learned_once_comes_back_sooner() -> None:
     """Hidden by noise on every weight, rows need fewer steps than in a model that learned the same language only."""
     knows, never = tiny_gpt2("small", vocab=16, seed=1), tiny_gpt2("small", vocab=16, seed=1)

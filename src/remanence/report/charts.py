@@ -215,6 +215,14 @@ def draw(
         layers.append(written.encode(measured("rate"), across, text="said:N"))
     places = {*_order(points), *missing}
     height = len(places) * (20 + 11 * len(series)) if sideways else 150 if small else 220
+    names = {p["who"]: p["name"] for p in points}
+    return drawn(name, title, [(who, names[who]) for who in series], layers, height, 220 if small else 460)
+
+
+def drawn(
+    name: str, title: str, series: Sequence[tuple[str, str]], layers: Sequence[Any], height: int, width: int = 460
+) -> Figure:
+    """The layers as a chart in the page's colours: the spec for Vega, and the still picture, `width` pixels wide."""
     chart = alt.layer(*layers).properties(height=height).configure(
         aria=False,  # the page says it: a caption above, the numbers in a table
         background="transparent",
@@ -227,10 +235,9 @@ def draw(
     )  # fmt: skip
     spec = chart.to_dict()
     spec.pop("$schema", None)  # an address that nothing loads; the page names no other place at all
-    svg = vl_convert.vegalite_to_svg({**spec, "width": 220 if small else 460})
+    svg = vl_convert.vegalite_to_svg({**spec, "width": width})
     spec |= {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
-    names = {p["who"]: p["name"] for p in points}
-    return Figure(name, title, tuple((who, names[who]) for who in series), spec, inline(svg))
+    return Figure(name, title, tuple(series), spec, inline(svg))
 
 
 def inline(svg: str) -> str:

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 from collections.abc import Iterator, Sequence
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import vl_convert
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -26,6 +22,8 @@ from remanence.report.audit import Audit
 from remanence.report.charts import Figure, rates_figure
 from remanence.report.columns import columns
 from remanence.report.evidence import evidence, text_evidence
+from remanence.report.forget_page import forget_page
+from remanence.report.page import asset, bundle, embedded
 from remanence.report.study_page import study_page
 from remanence.report.words import Line, bound, plural
 
@@ -43,8 +41,10 @@ TEXT_COLUMNS = ("rank", "id", "found", "bits", "p_value", "q_value", "copied", "
 
 def write_report(run: Run, *, reveal: bool = False) -> Path:
     """Write `report.html` into the run folder. Without `reveal` no training text is in the file, only its shape."""
-    if run.spec.get("job") == "study":
-        run.write_text("report.html", study_page(run, reveal=reveal))
+    pages = {"study": study_page, "forget": forget_page}
+    job = run.spec.get("job")
+    if job in pages:
+        run.write_text("report.html", pages[job](run, reveal=reveal))
     else:
         run.write_text("report.html", render(Audit.read(run), reveal=reveal))
     return run.folder / "report.html"
@@ -56,10 +56,10 @@ def render(audit: Audit, *, reveal: bool = False) -> str:
     first = rates_figure(all_rates, audit.who)
     page = _match_page(audit, reveal) if audit.is_match else _audit_page(audit, reveal)
     figures: list[Figure | None] = [first, *page.pop("figures")]
-    scripts = [bundle(), _asset("page.js"), _asset("cards.js"), _asset("rows.js")]
+    scripts = [bundle(), asset("page.js"), asset("cards.js"), asset("rows.js")]
     assert not any("</script" in script for script in scripts)
     pages = Environment(
-        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return pages.get_template("match.html.j2" if audit.is_match else "report.html.j2").render(
         audit=audit,
@@ -75,7 +75,7 @@ def render(audit: Audit, *, reveal: bool = False) -> str:
         methods=sections.methods(audit),
         settings=sections.settings(audit),
         svg=_svg,
-        style=Markup(_asset("report.css") + _asset("rows.css")),
+        style=Markup(asset("report.css") + asset("rows.css")),
         scripts=[Markup(script) for script in scripts],
         hashes=[_hash(script) for script in scripts],
         specs=embedded({f.name: f.spec for f in figures if f is not None}),
@@ -125,20 +125,6 @@ def _columns(names: Sequence[str], lines: Sequence[Line]) -> Markup:
     return embedded({name: [_plain(line[name]) for line in lines] for name in names})
 
 
-def embedded(value: Any) -> Markup:
-    """JSON for a script element that nothing in it can close: `<`, `>`, `&` and line separators are escaped."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for char in "<>&\u2028\u2029":
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return Markup(text)
-
-
-@cache
-def bundle() -> str:
-    """Vega, Vega-Lite and vega-embed as one script, once for all charts."""
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-
-
 def _chunks(found: list[dict[str, Any] | None]) -> Iterator[Markup]:
     for start in range(0, len(found), CHUNK):
         yield embedded(found[start : start + CHUNK])
@@ -157,7 +143,3 @@ def _svg(figure: Figure) -> Markup:
 
 def _hash(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _asset(name: str) -> str:
-    return (resources.files("remanence.report") / "assets" / name).read_text(encoding="utf-8")

@@ -98,13 +98,14 @@ def _example(study: Study, line: Line, budget: int, copies: int, reveal: bool) -
     at = study.budgets.index(budget)
     return Example(
         f"Row {line['id']}, trained on {plural(copies, 'time')} per epoch; flagged at {plural(budget, 'token')}",
-        _text(line["prompt"], reveal, tail=True),
-        _text(line["answer_at"][at], reveal),
-        _text(line["expected_at"][at], reveal),
+        shown(line["prompt"], reveal, tail=True),
+        shown(line["answer_at"][at], reveal),
+        shown(line["expected_at"][at], reveal),
     )
 
 
-def _text(text: str | None, reveal: bool, *, tail: bool = False) -> Text:
+def shown(text: str | None, reveal: bool, *, tail: bool = False) -> Text:
+    """A text as the page may show it; of a hidden one the end counts (`tail`) or the beginning."""
     if reveal:
         return Text(text or "", [], "")
     bars = shape(text or "")

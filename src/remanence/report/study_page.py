@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from remanence.core.run import Run
+from remanence.report.page import asset
 from remanence.report.study import Study
 from remanence.report.study_curves import curves
 from remanence.report.study_examples import examples
@@ -26,10 +26,10 @@ def study_page(run: Run, *, reveal: bool = False) -> str:
     """The whole page. Without `reveal` no training text and no answer is in it, only the length of their words."""
     study = Study.read(run)
     there = [kind for kind in study.kinds if any(study.cells(kind))]
-    script = _asset("study.js")
+    script = asset("study.js")
     assert "</script" not in script
     pages = Environment(
-        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return pages.get_template("study.html.j2").render(
         study=study,
@@ -45,7 +45,7 @@ def study_page(run: Run, *, reveal: bool = False) -> str:
         examples=examples(study, reveal=reveal),
         methods=METHODS,
         settings=_settings(study),
-        style=Markup(_asset("report.css") + _asset("rows.css") + _asset("study.css")),
+        style=Markup(asset("report.css") + asset("rows.css") + asset("study.css")),
         script=Markup(script),
         hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
@@ -87,7 +87,3 @@ def _value(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "not given", True: "yes", False: "no"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _asset(name: str) -> str:
-    return (resources.files("remanence.report") / "assets" / name).read_text(encoding="utf-8")

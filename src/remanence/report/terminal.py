@@ -14,6 +14,7 @@ from rich.text import Text
 from remanence.core.run import Run
 from remanence.report.audit import Audit
 from remanence.report.columns import compared, tokens_of
+from remanence.report.forget_terminal import forget_text
 from remanence.report.origins import Shares, calibration_line, shares, texts
 from remanence.report.sections import Cell, rate_rows
 from remanence.report.study_terminal import study_text
@@ -36,6 +37,8 @@ def verdict_text(run: Run) -> RenderableType:
     """The verdict as rich draws it, at most 100 columns wide. Ids are shown, training text never is."""
     if run.spec.get("job") == "study":
         return study_text(run)
+    if run.spec.get("job") == "forget":
+        return forget_text(run)
     audit = Audit.read(run)
     sentences: list[str] = audit.verdict.get("sentences") or ["This run has no verdict: add --resume to finish it."]
     parts: list[RenderableType] = [Text(visible(s), style="bold" if not i else "") for i, s in enumerate(sentences)]

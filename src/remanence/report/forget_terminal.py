@@ -1,0 +1,90 @@
+"""The verdict of a forgetting for a terminal or a mail: its sentences, one line per model, and the reasons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from remanence.core.run import Run
+from remanence.report.forget import BEFORE, RETRAINED, Forget
+from remanence.report.forget_page import UNFINISHED
+from remanence.report.forget_sections import price
+from remanence.report.forget_words import counted, gone, model_name
+from remanence.report.words import Line, number, points, visible
+
+LEGEND = (
+    "back: rows to forget that come back; above: the same minus held-out rows, in points; loss: on held-out rows; "
+    "others: untouched rows that come back; AUC: membership, (!) = over-unlearned; relearned: after so many steps."
+)
+MOST = 10
+"""Methods shown, the recommended one first."""
+
+
+def forget_text(run: Run) -> RenderableType:
+    """As rich draws it, at most 100 columns wide. Training text is never shown."""
+    forget = Forget.read(run)
+    sentences: list[str] = forget.verdict.get("sentences") or [UNFINISHED]
+    parts: list[RenderableType] = [Text(visible(s), style="bold" if not i else "") for i, s in enumerate(sentences)]
+    if forget.points:
+        parts += ["", _table(forget), Text(LEGEND, style="dim")]
+    reasons: list[str] = forget.recommended.get("reasons") or []
+    if reasons:
+        chosen = forget.recommended
+        at = ", ".join(part for part in (chosen["setting"], f"{chosen['strength']:g} {chosen['unit']}") if part)
+        parts += ["", Text(f"Recommended: {visible(model_name(chosen['method']))}, {visible(at)}", style="bold")]
+        parts.append(_listed(reasons))
+    if forget.verdict.get("notes"):
+        parts += ["", _listed(forget.verdict["notes"])]
+    return Group(*parts)
+
+
+def _table(forget: Forget) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("model", overflow="ellipsis", max_width=22, no_wrap=True)
+    for name in ("back", "above", "removed", "loss", "others", "AUC", "relearned"):
+        table.add_column(name, justify="right", no_wrap=True)
+    kept = [m for m in forget.models if m in {BEFORE, RETRAINED} or m in forget.methods[:MOST]]
+    for model in kept:
+        point = forget.chosen(model)
+        if point is not None:
+            words = _words(forget, model, point)
+            table.add_row(Text(visible(model_name(model))), *words, style="" if point["within"] else "dim")
+    return table
+
+
+def _words(forget: Forget, model: str, point: Line) -> list[str]:
+    rate, other = counted(point, "forget_"), counted(point, "untouched_")
+    excess, removed, auc = (number(point.get(name)) for name in ("excess", "removed", "auc"))
+    return [
+        "–" if rate is None else f"{rate.hits:,} of {rate.n:,}",
+        "–" if excess is None else points(excess),
+        "–" if model == BEFORE else gone(removed),
+        "–" if model == BEFORE else price(point),
+        "–" if other is None else f"{other.hits:,} of {other.n:,}",
+        "–" if auc is None else f"{auc:.2f}{_over(point)}",
+        _steps(forget, model),
+    ]
+
+
+def _over(point: Line) -> str:
+    high = number(point.get("auc_high"))
+    return " (!)" if high is not None and high < 0.5 else ""
+
+
+def _steps(forget: Forget, model: str) -> str:
+    """Steps of training on forgotten rows until they are back."""
+    line: Any = next((x for x in forget.relearned if (x["model"], x["rows"]) == (model, "forget")), None)
+    if line is None:
+        return "–"
+    return f"> {line['max_steps']}" if line["steps"] is None else str(line["steps"])
+
+
+def _listed(sentences: list[str]) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    for sentence in sentences:
+        table.add_row("-", Text(visible(sentence), style="dim"))
+    return table
