@@ -1,0 +1,52 @@
+"""The layers of a language model, whatever its family calls them: how many, their weights' names, their outputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from remanence.core.errors import RemanenceError
+from remanence.training.rows import NO_LOSS
+from remanence.training.sequences import Batch, inputs_of, is_seq2seq, unwrapped
+from remanence.training.start import Start
+
+
+def blocks(model: Any) -> tuple[str, nn.ModuleList]:
+    """Name and list of a model's layers: the first list of as many modules as its config has layers.
+
+    Of an encoder-decoder, the decoder's. Raises `RemanenceError` where there is none.
+    """
+    live = unwrapped(model)
+    config = live.config.get_text_config()
+    counts = {getattr(config, key, None) for key in ("num_hidden_layers", "num_decoder_layers", "decoder_layers")}
+    for name, module in live.named_modules():
+        in_decoder = not is_seq2seq(live) or "decoder" in name.split(".")
+        if isinstance(module, nn.ModuleList) and len(module) in counts and in_decoder:
+            return name, module
+    raise RemanenceError(
+        "The model's layers cannot be found, so none can be chosen: use a method that trains all of it."
+    )
+
+
+def num_blocks(model: Any) -> int:
+    """How many layers the model (or its decoder) has."""
+    return len(blocks(model)[1])
+
+
+def block_pattern(model: Any, which: Iterable[int]) -> str:
+    """A regular expression that finds the names of the weights in these layers, an adapter's too."""
+    return rf"^{re.escape(blocks(model)[0])}\.({'|'.join(map(str, which))})\."
+
+
+def hidden(model: Any, batch: Batch, layer: int, start: Start | None = None) -> tuple[Tensor, Tensor]:
+    """[B, T, D] the output of a layer, from 0, and [B, T] the positions from which a token that carries loss is
+    predicted. `start` = as it was at the start."""
+    inputs = inputs_of(model, batch) | {"output_hidden_states": True}
+    outputs = model(**inputs) if start is None else start(model, **inputs)
+    learned_BT = batch["labels"] != NO_LOSS
+    if is_seq2seq(model):
+        return outputs.decoder_hidden_states[layer + 1], learned_BT
+    return outputs.hidden_states[layer + 1][:, :-1], learned_BT[:, 1:]

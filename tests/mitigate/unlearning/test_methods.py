@@ -1,0 +1,376 @@
+"""Every method of unlearning: its objective row by row, then on a target, an adapter and an encoder-decoder."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "models"))
+
+import tiny_models
+
+from remanence.core.errors import RemanenceError
+from remanence.core.record import Record
+from remanence.corpora.markov import MarkovText
+from remanence.mitigate.unlearning.apply import default_measure, forget_with, sides
+from remanence.mitigate.unlearning.gradient_ascent import GradientAscent
+from remanence.mitigate.unlearning.gradient_difference import GradientDifference
+from remanence.mitigate.unlearning.kl_retain import KLRetain
+from remanence.mitigate.unlearning.layers import block_pattern, hidden, num_blocks
+from remanence.mitigate.unlearning.npo import NPO
+from remanence.mitigate.unlearning.rmu import RMU, unit_vector
+from remanence.mitigate.unlearning.simnpo import SimNPO
+from remanence.mitigate.unlearning.steps import FASTER, RATE
+from remanence.models.huggingface import HuggingFace
+from remanence.models.parrot import Parrot
+from remanence.models.render import Renderer
+from remanence.training.guard import recited
+from remanence.training.rows import Row
+from remanence.training.start import Start
+from remanence.training.tiny import tiny_gpt2, train_lm
+from remanence.training.trainers import plain_collator
+
+torch.set_num_threads(1)
+METHODS = (GradientAscent, GradientDifference, KLRetain, NPO, SimNPO, RMU)
+every = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)
+TEXT = MarkovText(64, reserved=2)
+DOCUMENTS = TEXT.sample(16, 32, 0)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocab = {"<pad>": 0, "<eos>": 1} | {f"w{i}": i for i in range(2, 64)}
+    plain = Tokenizer(models.WordLevel(vocab, unk_token="<eos>"))
+    plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=plain, pad_token="<pad>")
+
+
+def records(groups: tuple[str, ...] = ("forget", "retain", "heldout")) -> list[Record]:
+    """Four documents to forget, eight to keep, four that nobody has seen."""
+    which = ["forget"] * 4 + ["retain"] * 8 + ["heldout"] * 4
+    return [
+        Record(str(i), text=" ".join(f"w{t}" for t in ids), group=group)  # pyright: ignore[reportArgumentType]
+        for i, (ids, group) in enumerate(zip(DOCUMENTS.tolist(), which, strict=True))
+        if group in groups
+    ]
+
+
+@pytest.fixture(scope="module")
+def target(tokenizer: Any) -> HuggingFace:
+    """A small model that knows its twelve documents by heart, among new text of their language."""
+    model, rng = tiny_gpt2("small", vocab=64), np.random.default_rng(1)
+    batches = (torch.from_numpy(np.concatenate([DOCUMENTS[:12], TEXT.sample(4, 32, rng)])) for _ in range(120))
+    train_lm(model, batches, 4e-3)
+    return HuggingFace(model.requires_grad_(False), tokenizer, Renderer(tokenizer), "tiny", "f00d")
+
+
+def weights(model: Any) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def random_model() -> Any:
+    return tiny_gpt2("small", vocab=64, seed=3).requires_grad_(False)
+
+
+def batches() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], plain_collator]:
+    collate = plain_collator(type("T", (), {"pad_token_id": 0, "eos_token_id": None}))
+    rows = [Row(x[:n], [-100] * 2 + x[2:n]) for x, n in zip(DOCUMENTS.tolist(), (20, 9, 32, 12, 25), strict=False)]
+    return collate(rows[:3]), collate(rows[3:])
+
+
+# ------------------------------------------------------- objectives and their slow twins
+
+
+@torch.no_grad()
+def one_by_one(model: Any, batch: dict[str, torch.Tensor]) -> list[list[float]]:
+    """-log p of every learned token, row by row and token by token."""
+    found: list[list[float]] = []
+    for ids, mask, labels in zip(batch["input_ids"], batch["attention_mask"], batch["labels"], strict=True):
+        length = int(mask.sum())
+        logp = model(input_ids=ids[None, :length]).logits[0].double().log_softmax(-1)
+        found.append([-float(logp[t - 1, ids[t]]) for t in range(1, length) if labels[t] != -100])
+    return found
+
+
+def flat(rows: list[list[float]]) -> list[float]:
+    return [x for row in rows for x in row]
+
+
+def moved() -> tuple[Any, Any, Start]:
+    """A model that has gone a little way from its start; the start as a model, and as what it is in training."""
+    model = random_model()
+    then, start = copy.deepcopy(model), Start(model)
+    torch.manual_seed(0)
+    for weight in model.parameters():
+        weight.add_(torch.randn_like(weight) * 0.05)
+    return model, then, start
+
+
+@pytest.mark.parametrize("retain", ["none", "nll", "kl"])
+def test_npo_equals_its_definition_row_by_row(retain: Any):
+    model, then, start = moved()
+    forget, keep = batches()
+    beta = 0.2
+    loss = NPO(beta=beta, gamma=0.7, alpha=3.0, retain=retain).objective()(model, forget, keep, start)
+    gaps = [sum(a) - sum(b) for a, b in zip(one_by_one(model, forget), one_by_one(then, forget), strict=True)]
+    away = -(2 / beta) * np.mean([-np.log1p(np.exp(-beta * gap)) for gap in gaps])
+    held = {"none": 0.0, "nll": np.mean(flat(one_by_one(model, keep))), "kl": slow_kl(model, then, keep)}[retain]
+    assert float(loss) == pytest.approx(0.7 * away + 3.0 * held, rel=1e-5)
+
+
+@torch.no_grad()
+def slow_kl(model: Any, then: Any, batch: dict[str, torch.Tensor]) -> float:
+    found: list[float] = []
+    for ids, mask, labels in zip(batch["input_ids"], batch["attention_mask"], batch["labels"], strict=True):
+        length = int(mask.sum())
+        new, old = (m(input_ids=ids[None, :length]).logits[0].double().log_softmax(-1) for m in (model, then))
+        found += [
+            float((old[t - 1].exp() * (old[t - 1] - new[t - 1])).sum()) for t in range(1, length) if labels[t] != -100
+        ]
+    return float(np.mean(found))
+
+
+def test_the_ascents_equal_their_definitions():
+    model, then, start = moved()
+    forget, keep = batches()
+    away, held = -np.mean(flat(one_by_one(model, forget))), np.mean(flat(one_by_one(model, keep)))
+    ascent = GradientAscent().objective()(model, forget, keep, start)
+    assert float(ascent) == pytest.approx(away, rel=1e-5)
+    both = GradientDifference(gamma=2.0, alpha=0.5).objective()(model, forget, keep, start)
+    assert float(both) == pytest.approx(2 * away + 0.5 * held, rel=1e-5)
+    kl = KLRetain(alpha=4.0).objective()(model, forget, keep, start)
+    assert float(kl) == pytest.approx(away + 4 * slow_kl(model, then, keep), rel=1e-5)
+
+
+def test_simnpo_equals_its_definition():
+    model, _, start = moved()
+    forget, keep = batches()
+    loss = SimNPO(beta=3.0, delta=0.5, gamma=0.4, retain="none").objective()(model, forget, keep, start)
+    means = [np.mean(row) for row in one_by_one(model, forget)]
+    assert float(loss) == pytest.approx(0.4 * (2 / 3) * np.mean([np.log1p(np.exp(-3 * (m - 0.5))) for m in means]))
+
+
+def test_rmu_equals_its_definition():
+    """Hidden states of rows alone, where a learned token is predicted; the twin reads them with a hook."""
+    model, then, start = moved()
+    forget, keep = batches()
+    control = 5 * unit_vector(64, seed=2)
+    loss = RMU(alpha=7.0).leading_to(control, 0)(model, forget, keep, start)
+
+    @torch.no_grad()
+    def states(which: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        found: list[torch.Tensor] = []
+        for ids, mask, labels in zip(batch["input_ids"], batch["attention_mask"], batch["labels"], strict=True):
+            caught: list[torch.Tensor] = []
+            hook = which.transformer.h[0].register_forward_hook(
+                lambda m, i, o, caught=caught: caught.append(o[0] if isinstance(o, tuple) else o)
+            )
+            length = int(mask.sum())
+            which(input_ids=ids[None, :length])
+            hook.remove()
+            state = caught[0][0]
+            found += [state[t - 1] for t in range(1, length) if labels[t] != -100]
+        return torch.stack(found)
+
+    away = (states(model, forget) - control).square().mean()
+    held = (states(model, keep) - states(then, keep)).square().mean()
+    assert float(loss) == pytest.approx(float(away + 7 * held), rel=1e-5)
+    assert float(control.norm()) == pytest.approx(5) and bool((control >= 0).all())
+
+
+def test_at_the_start_nothing_pulls_but_the_rows_to_forget():
+    model = random_model().requires_grad_(True)
+    forget, keep = batches()
+    start = Start(model)
+    KLRetain(gamma=0.0).objective()(model, forget, keep, start).backward()
+    assert max(float(w.grad.abs().max()) for w in model.parameters() if w.grad is not None) < 1e-7
+    model.zero_grad()
+    npo, ascent = NPO(beta=1e-4, retain="none").objective(), GradientAscent().objective()
+    forget = {k: v[:1] for k, v in forget.items()}  # one row of 18 tokens: the mean over tokens is the sum / 18
+    one, other = npo(model, forget, None, start), 18 * ascent(model, forget, None, start)
+    slopes = [torch.autograd.grad(loss, model.transformer.wte.weight)[0] for loss in (one, other)]
+    assert torch.allclose(*slopes, rtol=1e-4, atol=1e-6)
+
+
+# ------------------------------------------------------------------------ on targets
+
+
+@every
+def test_a_method_makes_a_new_target_and_leaves_the_old_one_alone(method: Any, target: HuggingFace):
+    before = weights(target.module)
+    made = method(steps=4, check_every=2, limit=10.0, learning_rate=1e-2)
+    changed = made(target, records())
+    name = method.__module__.rsplit(".", 1)[1]
+    assert changed.name == f"tiny+{name}" and changed.fingerprint not in {"f00d", ""}
+    assert (target.name, target.fingerprint) == ("tiny", "f00d")
+    assert all(torch.equal(value, before[key]) for key, value in target.module.state_dict().items())
+    assert any(not torch.equal(value, before[key]) for key, value in changed.module.state_dict().items())
+    assert not any(weight.requires_grad for weight in changed.module.parameters())
+    assert made.unit == "steps" and set(made.needs) <= {"retain"}
+
+
+def test_the_same_seed_gives_the_same_fingerprint(target: HuggingFace):
+    prints = [
+        NPO(steps=2, check_every=1, limit=10.0, learning_rate=1e-2, batch_size=2, seed=seed)(
+            target, records()
+        ).fingerprint
+        for seed in (0, 0, 1)
+    ]
+    assert prints[0] == prints[1] != prints[2]
+
+
+@pytest.mark.slow
+def test_npo_with_its_defaults_forgets_within_the_limit(target: HuggingFace):
+    rows = sides(target, records())
+    assert recited(target.module, rows.forget) >= 0.9 and recited(target.module, rows.retain) >= 0.9
+    changed = NPO()(target, records())
+    assert recited(changed.module, rows.forget) <= 0.25
+    assert recited(changed.module, rows.retain) >= 0.75
+
+
+def never(strength: float, model: Any) -> bool:
+    return False
+
+
+def test_a_walk_that_only_harms_gives_back_the_model_as_it_was(target: HuggingFace):
+    def harm(model: Any, tokenizer: Any, forget: Any, retain: Any, watch: Any) -> None:
+        assert not watch(0, model)
+        for weight in model.parameters():
+            weight.mul_(0.0)
+        assert watch(1, model)
+
+    changed = forget_with(target, records(), harm, "harm")
+    assert all(torch.equal(a, b) for a, b in zip(target.module.parameters(), changed.module.parameters(), strict=True))
+
+
+def test_without_heldout_rows_a_tenth_of_the_retain_rows_stands_in(target: HuggingFace):
+    with_them, without = sides(target, records()), sides(target, records(("forget", "retain")))
+    assert [len(side) for side in with_them] == [4, 8, 4]
+    assert [len(side) for side in without] == [4, 7, 1]
+    assert all(row not in without.retain and row in with_them.retain for row in without.heldout)
+    assert sides(target, records(("forget", "retain"))) == without
+
+
+def test_what_is_missing_is_said(target: HuggingFace):
+    with pytest.raises(RemanenceError, match="None of the rows is to be forgotten"):
+        NPO()(target, records(("retain", "heldout")))
+    with pytest.raises(RemanenceError, match="what must not suffer"):
+        GradientAscent()(target, records(("forget",)))
+    with pytest.raises(RemanenceError, match="rows that are to be kept"):
+        GradientDifference()(target, records(("forget", "heldout")))
+    with pytest.raises(RemanenceError, match="NPO trains on rows that are to be kept"):
+        NPO().walk(random_model(), None, [Row([1, 2], [1, 2])], [], never)
+    with pytest.raises(RemanenceError, match="parrot has none to change"):
+        NPO()(Parrot(), records())
+    assert NPO(retain="none").wants == () and NPO().wants == NPO.needs == ("retain",)
+    assert NPO(retain="none", steps=1)(target, records(("forget", "heldout"))).name == "tiny+npo"
+
+
+# -------------------------------------------------------------------------- layers
+
+
+def test_rmu_changes_its_layers_and_nothing_else(target: HuggingFace, tokenizer: Any):
+    model = tiny_gpt2("toy", vocab=64).requires_grad_(False)
+    before = weights(model)
+    method = RMU(layer=1, trained=1, steps=2, learning_rate=1e-2)
+    rows = sides(target, records())
+    method.walk(model, tokenizer, rows.forget, rows.retain, never)
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed and all(name.startswith("transformer.h.1.") for name in changed)
+    assert {name for name in before if name.startswith("transformer.h.1.mlp")} <= changed
+
+
+def test_rmus_layer_and_point_are_shares_by_default(target: HuggingFace, tokenizer: Any):
+    toy = tiny_gpt2("toy", vocab=64).requires_grad_(False)
+    assert num_blocks(toy) == 3 and RMU().layer_of(toy) == 0
+    assert RMU(depth=0.7).layer_of(toy) == 1 and RMU(depth=1.0).layer_of(toy) == 1 and RMU(layer=2).layer_of(toy) == 2
+    forget = sides(target, records()).forget
+    acts, mask = hidden(toy, plain_collator(tokenizer)(forget), 0)
+    norm = float(acts.norm(dim=-1)[mask].mean())
+    control = RMU(c_norms=3.0).control(toy, tokenizer, forget)
+    assert float(control.norm()) == pytest.approx(3 * norm, rel=1e-4)
+    assert float(RMU(c=2.5).control(toy, tokenizer, forget).norm()) == pytest.approx(2.5)
+    assert torch.equal(control, RMU(c_norms=3.0).control(toy, tokenizer, forget))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("llama", "model.layers"), ("gpt2", "transformer.h"), ("t5", "decoder.block"), ("bart", "model.decoder.layers")],
+)
+def test_the_layers_of_each_family_are_found(kind: str, name: str):
+    model = tiny_models.make_model(kind, tiny_models.make_tokenizer())
+    assert num_blocks(model) == 2
+    assert block_pattern(model, [0, 1]) == "^" + name.replace(".", r"\.") + r"\.(0|1)\."
+
+
+# --------------------------------------------------------- adapters, encoder-decoders
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> HuggingFace:
+    from remanence.models.load import load_model
+
+    folder = tmp_path_factory.mktemp("adapter")
+    base = tiny_models.save_model(folder / "base", "llama")
+    loaded = load_model(tiny_models.save_adapter(folder / "adapter", base))
+    return HuggingFace(loaded.model, loaded.tokenizer, Renderer(loaded.tokenizer), "adapter", loaded.fingerprint)
+
+
+CALLERS = ("Anna", "Berg", "Lind", "Jonas", "Eva", "Max")
+PAIRS = [
+    Record(str(i), prompt=f"Who called on {i} May?", completion=f" {name} called at noon.", group=group)
+    for i, name in enumerate(CALLERS)
+    for group in (("forget", "retain", "heldout")[i // 2],)
+]
+
+
+@every
+def test_of_an_adapter_nothing_but_its_own_weights_changes(method: Any, adapter: HuggingFace):
+    before, rows = weights(adapter.module), sides(adapter, PAIRS)
+
+    def walk(model: Any, tokenizer: Any, forget: Any, retain: Any, watch: Any) -> None:
+        method(steps=2, learning_rate=1e-2).walk(model, tokenizer, forget, retain, never)
+        model.taken = weights(model)
+        assert rows.forget == forget and watch(0, model)
+
+    changed = forget_with(adapter, PAIRS, walk, "walked")
+    after = changed.module.taken
+    assert type(changed.module) is type(adapter.module) and list(after) == list(before)
+    moved = {name for name in after if not torch.equal(after[name], before[name])}
+    assert moved and all("lora_" in name for name in moved)
+    if method is RMU:
+        assert all(".layers.0." in name for name in moved)
+    assert all(torch.equal(value, before[key]) for key, value in adapter.module.state_dict().items())
+
+
+def test_an_adapter_learns_faster_by_default(adapter: HuggingFace, target: HuggingFace):
+    assert NPO().settings(target.module).learning_rate == RATE
+    assert NPO().settings(adapter.module).learning_rate == pytest.approx(RATE * FASTER)
+    assert NPO(learning_rate=1e-5).settings(adapter.module).learning_rate == 1e-5
+
+
+@every
+def test_an_encoder_decoder_forgets_its_completions(method: Any):
+    tokenizer = tiny_models.make_tokenizer(appends_eos=True)
+    model = tiny_models.make_model("t5", tokenizer).requires_grad_(False)
+    target = HuggingFace(model, tokenizer, Renderer(tokenizer, seq2seq=True), "t5", "0", "seq2seq")
+    before, rows = weights(model), sides(target, PAIRS)
+    assert method()(target, PAIRS).module.state_dict().keys() == before.keys()
+    loss = default_measure(tokenizer, rows._replace(heldout=rows.forget))
+    first = loss(model)[1]
+    method(steps=6, learning_rate=1e-2, alpha=0.0).walk(model, tokenizer, rows.forget, rows.retain, never)
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved
+    if method is not RMU:  # it scrambles what is said, which in a random model costs nothing
+        assert loss(model)[1] > first + 1
+    if method is RMU:
+        assert all(name.startswith("decoder.block.0.") for name in moved)
