@@ -47,7 +47,7 @@ class SmallStepsSpareFacts:
     edit_rate: float = 5e-4
     width: int = 64
     layers: int = 3
-    deltas: tuple[float, ...] = (FREE, 1e-2, 5e-3, 3e-3, 1e-3)
+    deltas: tuple[float, ...] = (FREE, 1e-2, 5e-3, 3e-3, 1e-3, 3e-4)
     block_delta: float = 5e-3
     rewritten: float = 0.95
     spared: float = 0.4

@@ -30,7 +30,7 @@ from remanence.training.unlearn import UnlearnSettings, Watch, unlearn
 
 
 def modified(records: Sequence[Record]) -> list[Record]:
-    """The forget records with their `meta["replacement"]` said in place of the words to forget; none where none has one.
+    """The forget records with their `meta["replacement"]` said in place of its words; none where none has one.
 
     The replacement stands for the whole text, the completion, or the last turn of a chat. Raises `RemanenceError` when
     some forget records have one and others do not.
