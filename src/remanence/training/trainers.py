@@ -52,7 +52,7 @@ def build_trainer(
         kinds = (Seq2SeqTrainer, Seq2SeqTrainingArguments)
     trainer = kinds[0](
         model=loaded.model,
-        args=kinds[1](**_arguments(settings, out)),
+        args=kinds[1](**trainer_arguments(settings, out)),
         train_dataset=_Rows(rows),
         data_collator=lambda items: batch([Row(item["input_ids"], item["labels"]) for item in items]),  # pyright: ignore
         callbacks=list(callbacks),
@@ -61,7 +61,8 @@ def build_trainer(
     return trainer
 
 
-def _arguments(settings: FinetuneSettings, out: Path) -> dict[str, Any]:
+def trainer_arguments(settings: FinetuneSettings, out: Path) -> dict[str, Any]:
+    """The settings in the names of `TrainingArguments`; nothing is saved or reported."""
     return {
         "output_dir": str(out),
         "num_train_epochs": settings.epochs,
@@ -91,7 +92,7 @@ def _trl(loaded: Loaded, rows: Sequence[Row], settings: FinetuneSettings, out: P
 
         packing = settings.packing != "none"
         config = SFTConfig(
-            **_arguments(settings, out),
+            **trainer_arguments(settings, out),
             max_length=settings.max_length if packing else None,
             packing=packing,
             packing_strategy=settings.packing if packing else "bfd",
