@@ -28,6 +28,7 @@ def check_epsilon_by_hand() -> None:
     assert math.isclose(rdp_epsilon(1, 2, 10, 1e-3, orders=[2]), 2.5 + math.log(250))
 
 
+@torch.no_grad()
 def check_every_row_of_a_loss_counts_alike() -> None:
     from remanence.training.private import row_losses
     from remanence.training.rows import Row, pad_rows

@@ -45,6 +45,7 @@ def train_again(
 ) -> Opens:
     """The target "NAME+method", fine-tuned from the base `target` on `records`, on the same device.
 
+    Records of group "heldout" are not trained on.
     `settings.lora_rank` puts a fresh adapter on the base and trains nothing else. `out` is a folder for weights and
     tokenizer; None keeps the model in memory only. `collator`, `callbacks` and `on_trainer` are those of `train_rows`;
     `train` takes its place. The loss on `heldout` is in the Trainer's log. Raises `RemanenceError` for a target that is
@@ -66,7 +67,7 @@ def train_again(
         tokenizer.save_pretrained(base)
         loaded = open_for_training(base, dropout=_dropout(module, settings), loss_on=settings.loss_on)
         renderer = renderer_for(loaded, settings)
-        rows = prepare(records, renderer)
+        rows = prepare(trained_on(records), renderer)
         if train is not None:
             trained = train(loaded, rows, settings, Path(scratch))
         else:
@@ -95,6 +96,11 @@ def train_again(
     return made
 
 
+def trained_on(records: Sequence[Record]) -> list[Record]:
+    """The records without those of group "heldout"."""
+    return [record for record in records if record.group != "heldout"]
+
+
 def with_lora(loaded: Loaded, settings: FinetuneSettings) -> Loaded:
     """The opened model behind the adapter that the settings ask for, or as it is."""
     if settings.lora_rank is None:
@@ -104,7 +110,7 @@ def with_lora(loaded: Loaded, settings: FinetuneSettings) -> Loaded:
 
 
 def learned_rows(target: Opens, records: Sequence[Record], settings: FinetuneSettings) -> list[Row]:
-    """The rows as `train_again` would make them of these records, for callbacks that look at some of them."""
+    """These records, of whatever group, as rows that `train_again` would make; for callbacks that look at some."""
     module: Any = target.module
     tokenizer: Any = getattr(target, "tokenizer", None)
     config = module.config.get_text_config()

@@ -100,7 +100,8 @@ def test_the_mitigation_trains_on_what_is_left_and_leaves_the_base_alone():
     different = [Record(str(i), text=words(*range(2 + i, 30 + i))) for i in (0, 20, 33)]
     repeated = [*different, Record("copy", text=words(*range(2, 30))), Record("near", text=words(*range(2, 31)))]
     few = {"epochs": 1, "batch_size": 2}
-    trained = Deduplicate(**few)(base, repeated)
+    aside = Record("aside", text=words(*range(2, 30)), group="heldout")
+    trained = Deduplicate(**few)(base, [aside, *repeated])
     assert trained.name == "tiny+deduplicate"
     assert all(torch.equal(v, before[k]) for k, v in base.module.state_dict().items())
     assert trained.fingerprint == Deduplicate(**few)(base, different).fingerprint

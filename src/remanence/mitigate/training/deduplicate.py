@@ -22,7 +22,7 @@ from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.models.render import LossOn
 from remanence.text.duplicates import exact_groups, twin_groups
-from remanence.training.again import train_again
+from remanence.training.again import train_again, trained_on
 from remanence.training.settings import FinetuneSettings
 
 
@@ -118,5 +118,5 @@ class Deduplicate:
         return train_again(target, self.rows(records).kept, "deduplicate", settings, out=self.out)
 
     def rows(self, records: Sequence[Record]) -> Deduplicated:
-        """What will be trained on, and where the other rows went."""
-        return deduplicated(records, self.threshold, self.permutations)
+        """What will be trained on, and where the other rows went; rows of group "heldout" are neither."""
+        return deduplicated(trained_on(records), self.threshold, self.permutations)

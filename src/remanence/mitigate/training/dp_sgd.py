@@ -23,7 +23,7 @@ from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.models.load import Loaded
 from remanence.models.render import LossOn
-from remanence.training.again import learned_rows, train_again, with_lora
+from remanence.training.again import learned_rows, train_again, trained_on, with_lora
 from remanence.training.prepare import Prepared
 from remanence.training.private import DPConfig, PrivateTrainer, Spent, plan, require_opacus
 from remanence.training.settings import FinetuneSettings
@@ -84,7 +84,8 @@ class DPSGD:
 
     def privacy(self, target: Opens, records: Sequence[Record]) -> Spent:
         """What training on these records gives away, known beforehand; `privacy_statement` puts it in words."""
-        return plan(self.config, len(learned_rows(target, records, self.settings)), self.batch_size, self.epochs)
+        rows = learned_rows(target, trained_on(records), self.settings)
+        return plan(self.config, len(rows), self.batch_size, self.epochs)
 
     @property
     def config(self) -> DPConfig:

@@ -22,7 +22,7 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.models.render import LossOn
-from remanence.training.again import learned_rows, train_again
+from remanence.training.again import learned_rows, train_again, trained_on
 from remanence.training.guard import recited
 from remanence.training.loss import mean_loss
 from remanence.training.rows import Row
@@ -161,7 +161,7 @@ class EarlyStopping:
         """(trained on, held out)."""
         heldout = [record for record in records if record.group == "heldout"]
         if heldout:
-            return [record for record in records if record.group != "heldout"], heldout
+            return trained_on(records), heldout
         split = split_rows(records, 0.1, self.seed)
         return split.train, split.heldout
 

@@ -19,7 +19,7 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.models.render import LossOn
-from remanence.training.again import train_again
+from remanence.training.again import train_again, trained_on
 from remanence.training.settings import FinetuneSettings
 
 Item = TypeVar("Item")
@@ -130,9 +130,12 @@ class Multitask:
         return train_again(target, self.rows(records), "multitask", settings, out=self.out)
 
     def rows(self, records: Sequence[Record]) -> list[Record]:
-        """One pass of the mixture. Raises `RemanenceError` for a row without a task and a task without rows."""
+        """One pass of the mixture, without rows of group "heldout".
+
+        Raises `RemanenceError` for a row without a task and a task without rows.
+        """
         tasks: dict[str, list[Record]] = {}
-        for record in (*records, *self.others):
+        for record in (*trained_on(records), *self.others):
             if self.column not in record.meta:
                 raise RemanenceError(f"Row {record.id!r} has no {self.column!r} to tell its task: add that column.")
             tasks.setdefault(str(record.meta[self.column]), []).append(record)
