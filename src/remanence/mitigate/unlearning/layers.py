@@ -44,9 +44,13 @@ def block_pattern(model: Any, which: Iterable[int]) -> str:
 def hidden(model: Any, batch: Batch, layer: int, start: Start | None = None) -> tuple[Tensor, Tensor]:
     """[B, T, D] the output of a layer, from 0, and [B, T] the positions from which a token that carries loss is
     predicted. `start` = as it was at the start."""
-    inputs = inputs_of(model, batch) | {"output_hidden_states": True}
-    outputs = model(**inputs) if start is None else start(model, **inputs)
+    caught: list[Any] = []
+    hook = blocks(model)[1][layer].register_forward_hook(lambda module, given, output: caught.append(output))
+    try:
+        inputs = inputs_of(model, batch)
+        _ = model(**inputs) if start is None else start(model, **inputs)
+    finally:
+        hook.remove()
+    acts_BTD: Tensor = caught[0][0] if isinstance(caught[0], tuple) else caught[0]
     learned_BT = batch["labels"] != NO_LOSS
-    if is_seq2seq(model):
-        return outputs.decoder_hidden_states[layer + 1], learned_BT
-    return outputs.hidden_states[layer + 1][:, :-1], learned_BT[:, 1:]
+    return (acts_BTD, learned_BT) if is_seq2seq(model) else (acts_BTD[:, :-1], learned_BT[:, 1:])

@@ -31,7 +31,10 @@ class NPO(Steps):
 
     beta: float = 0.1
     """Strength of the brake, per nat of a whole row; towards 0 it is gradient ascent."""
-    retain: Retain = "nll"
+    alpha: float = 30.0
+    """The pull is per row, the hold per token: with the paper's 1, a row to forget of 60 tokens weighs 60 times as
+    much as one to keep, and the language suffers."""
+    retain: Retain = "kl"
 
     needs: ClassVar[tuple[str, ...]] = ("retain",)
 

@@ -85,9 +85,9 @@ class Steps:
         return self.needs if way is None else () if way == "none" else ("retain",)
 
 
-RATE = 1e-4
+RATE = 2e-4
 """Learning rate of whole models."""
-FASTER = 5.0
+FASTER = 4.0
 """Factor for adapters."""
 
 
