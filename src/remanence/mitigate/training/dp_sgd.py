@@ -50,14 +50,14 @@ class DPSGD:
     The optimizer is AdamW without decay on the noised gradients (DP-Adam), its rate falling to zero.
     """
 
-    epsilon: float = 8.0
+    target_epsilon: float = 8.0
     """What the training gives away at most; the noise follows from it."""
-    delta: float | None = None
+    target_delta: float | None = None
     """Chance that more is given away; None = 1 / number of rows."""
-    clip: float = 1.0
+    max_grad_norm: float = 1.0
     """C: length to which each row's gradient is cut, over all trained weights together."""
     noise_multiplier: float | None = None
-    """sigma: noise in units of C, in place of `epsilon`."""
+    """sigma: noise in units of C, in place of `target_epsilon`."""
     noise_seed: int | None = None
     """Repeats batches and noise, for tests: whoever knows it can take the noise off again. None = a secret one."""
     epochs: float = 10
@@ -90,7 +90,9 @@ class DPSGD:
     @property
     def config(self) -> DPConfig:
         """The same for a `PrivateTrainer` of your own."""
-        return DPConfig(self.epsilon, self.delta, self.clip, self.noise_multiplier, self.noise_seed)
+        return DPConfig(
+            self.target_epsilon, self.target_delta, self.max_grad_norm, self.noise_multiplier, self.noise_seed
+        )
 
     @property
     def settings(self) -> FinetuneSettings:
