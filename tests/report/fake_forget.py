@@ -129,7 +129,8 @@ def _scores(model: str) -> list[dict[str, Any]]:
     )
     lines.append(line("forget", "privleak", 100 * (0.52 - auc) / 0.48, n=ROWS))
     lines.append(line("forget", "forget_quality", 1.0 if model == "retrained" else 1e-6 * (40 - hits), n=ROWS))
-    lines.append(line("heldout", "loss", BASE_LOSS, n=HELDOUT, low=2.4, high=2.6))
+    loss = BASE_LOSS * (1 + {"npo": 0.013, "gradient_ascent": 0.019, "retrained": -0.012}.get(model, 0.0))
+    lines.append(line("heldout", "loss", loss, n=HELDOUT, low=2.4, high=2.6))
     lines.append(line("heldout", "task_metric", None, "no task metric was given"))
     lines.append(line("heldout", "user:politeness <b>", 0.875))
     return lines
@@ -153,7 +154,7 @@ def _said(model: str, n: int, name: str, evil: bool) -> dict[str, Any]:
 def _verdict(retrained: bool) -> dict[str, Any]:
     return {
         "sentences": [
-            "36 of 40 rows came back before; after npo 1 does (97.2 % of the excess removed), for 1.2 % more loss.",
+            "36 of 40 rows came back before; after npo 1 does (98.3 % of the excess removed), for 1.2 % more loss.",
             "Gradient ascent removed all of it too, but only by breaking the model: its loss rose by 716 %.",
         ],
         "notes": ["The floor is 1 of 100 held-out rows.", *([] if retrained else ["No retrained model was made."])],

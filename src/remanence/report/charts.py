@@ -220,10 +220,20 @@ def draw(
 
 
 def drawn(
-    name: str, title: str, series: Sequence[tuple[str, str]], layers: Sequence[Any], height: int, width: int = 460
+    name: str,
+    title: str,
+    series: Sequence[tuple[str, str]],
+    layers: Sequence[Any],
+    height: int,
+    width: int = 460,
+    values: Sequence[dict[str, Any]] | None = None,
 ) -> Figure:
-    """The layers as a chart in the page's colours: the spec for Vega, and the still picture, `width` pixels wide."""
-    chart = alt.layer(*layers).properties(height=height).configure(
+    """The layers as a chart in the page's colours: the spec for Vega, and the still picture, `width` pixels wide.
+
+    `values` are the data of every layer that brings none of its own.
+    """
+    data: dict[str, Any] = {} if values is None else {"data": alt.Data(values=list(values))}
+    chart = alt.layer(*layers, **data).properties(height=height).configure(
         aria=False,  # the page says it: a caption above, the numbers in a table
         background="transparent",
         font="system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",

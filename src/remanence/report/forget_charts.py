@@ -14,6 +14,7 @@ import altair as alt
 
 from remanence.report.charts import Figure, drawn
 from remanence.report.forget import BEFORE, RETRAINED, Forget
+from remanence.report.forget_judged import ends
 from remanence.report.forget_words import (
     cell_of,
     excess_cell,
@@ -65,15 +66,17 @@ def trade_figure(forget: Forget) -> Figure | None:
     low, high = min(-0.02, *ends), max(2.5 * limit, *ends)
     scale = alt.Scale(type="symlog", constant=max(limit, 0.005), domain=[low, high], nice=False)
     ticks = [v for v in RISES if low <= v <= high]
-    axis = alt.Axis(values=ticks, labelExpr="format(100 * datum.value, '+,~r') + ' %'", labelOverlap=True)
+    axis = alt.Axis(
+        values=ticks, labelExpr="format(100 * datum.value, datum.value ? '+,~r' : 'd') + ' %'", labelOverlap=True
+    )
     across = alt.X("rise:Q", title="rise of the loss on rows never trained on", scale=scale, axis=axis)
-    up = alt.Y("excess:Q", title="comes back, above the floor",
+    up = alt.Y("excess:Q", title="comes back, above the floor, points",
                axis=alt.Axis(tickCount=5, labelExpr="format(100 * datum.value, '~r')"))  # fmt: skip
     tint = _by_model("Color", models, [f"var(--{colour(forget, m)})" for m in models])
     line = _by_model("StrokeDash", models, [list(dash(forget, m)) for m in models])
     shape = _by_model("Shape", models, [SHAPES.get(m, "diamond") for m in models])
     tips = [alt.Tooltip(f"{name}:N", title=title) for name, title in TIPS.items()]
-    base = alt.Chart(alt.Data(values=dots))
+    base = alt.Chart()
     marked = base.transform_filter("datum.marked")
     bar: dict[str, Any] = {"strokeWidth": 1.5, "opacity": 0.55, "tooltip": False}
     layers: list[Any] = [
@@ -91,7 +94,7 @@ def trade_figure(forget: Forget) -> Figure | None:
         .encode(across, up, tint, shape, tooltip=tips),
     ]  # fmt: skip
     series = [(colour(forget, m), model_name(m)) for m in models]
-    return drawn("trade", "What is left of the memory, and what it cost", series, layers, 380, 640)
+    return drawn("trade", "What is left of the memory, and what it cost", series, layers, 380, 640, dots)
 
 
 TIPS = {"name": "model", "setting": "setting", "at": "strength", "left": "above floor, points", "price": "loss",
@@ -105,7 +108,7 @@ def _dot(forget: Forget, point: Line) -> dict[str, Any] | None:
         return None
     method = point["method"]
     own = method not in {BEFORE, RETRAINED}
-    excess_told, cost_told, removed = excess_cell(point), rise_cell(point), number(point.get("removed"))
+    excess_told, cost_told = excess_cell(ends(point, "excess")), rise_cell(ends(point, "loss_rise"))
     assert excess_told is not None and cost_told is not None
     dot: dict[str, Any] = {
         "model": method,
@@ -118,7 +121,7 @@ def _dot(forget: Forget, point: Line) -> dict[str, Any] | None:
         "rise": cost,
         "left": f"{points(excess)} ({excess_told.interval or 'no interval'})",
         "price": f"{rise(cost)} ({cost_told.interval or 'no interval'})",
-        "gone": gone(removed),
+        "gone": gone(number(point.get("removed"))),
         "note": "kept" if own and point["chosen"] else "on the front" if point["on_front"] else "",
         "marked": not own or bool(point["chosen"]),
     }  # fmt: skip
@@ -154,13 +157,13 @@ def relearn_figure(forget: Forget, rows: str, title: str) -> Figure | None:
     tint = _by_model("Color", models, [f"var(--{colour(forget, m)})" for m in models])
     line = _by_model("StrokeDash", models, [list(dash(forget, m)) for m in models])
     tips = [alt.Tooltip("name:N", title="model"), alt.Tooltip("step:Q"), alt.Tooltip("shown:N", title="comes back")]
-    base = alt.Chart(alt.Data(values=dots))
+    base = alt.Chart()
     goals = {float(one["goal"]) for one in forget.relearned if one["rows"] == rows and one.get("goal") is not None}
     layers: list[Any] = [_rule({"rate": goal}, [6, 4]).encode(up) for goal in sorted(goals)]
     layers.append(base.mark_line(strokeWidth=2, tooltip=False).encode(across, up, tint, line))
     layers.append(base.mark_circle(size=30, opacity=1).encode(across, up, tint, tooltip=tips))
     series = [(colour(forget, m), model_name(m)) for m in models]
-    return drawn(f"relearn-{rows}", title, series, layers, 240)
+    return drawn(f"relearn-{rows}", title, series, layers, 240, values=dots)
 
 
 def membership_figure(forget: Forget) -> Figure | None:
@@ -180,8 +183,12 @@ def membership_figure(forget: Forget) -> Figure | None:
     if not dots:
         return None
     models = [model for model in forget.models if any(dot["model"] == model for dot in dots)]
-    across = alt.X("auc:Q", title="AUC: below 0.5 over-unlearned, 0.5 a coin, above 0.5 recognised",
-                   scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1]))  # fmt: skip
+    axis: dict[str, Any] = {
+        "title": "AUC: below 0.5 over-unlearned, 0.5 a coin, above 0.5 recognised",
+        "scale": alt.Scale(domain=[0, 1]),
+        "axis": alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f"),
+    }
+    across = alt.X("auc:Q", **axis)
     up = alt.Y("label:N", title=None, sort=[model_name(m) for m in models])
     tint = _by_model("Color", models, [f"var(--{colour(forget, m)})" for m in models])
     kinds = ["by loss", "by Min-K%"]
@@ -189,16 +196,18 @@ def membership_figure(forget: Forget) -> Figure | None:
     offset = alt.YOffset("metric:N", sort=kinds, scale=alt.Scale(paddingInner=0.5, paddingOuter=0.6))
     told = {"label": "model", "metric": "score", "shown": "AUC", "interval": "95 %", "says": ""}
     tips = [alt.Tooltip(f"{name}:N", title=title) for name, title in told.items()]
-    base = alt.Chart(alt.Data(values=dots))
+    base = alt.Chart()
     layers: list[Any] = [
         _rule({"auc": 0.5}, [2, 3]).encode(across),
         base.mark_rule(strokeWidth=2, opacity=0.55).encode(
-            alt.X("low:Q", title=None), alt.X2("high:Q"), up, offset, tint, tooltip=tips
+            alt.X("low:Q", **axis), alt.X2("high:Q"), up, offset, tint, tooltip=tips
         ),
         base.mark_point(filled=True, size=64, opacity=1).encode(across, up, offset, tint, shape, tooltip=tips),
     ]
     series = [(colour(forget, m), model_name(m)) for m in models]
-    return drawn("membership", "Telling forgotten rows from rows never seen", series, layers, 42 * len(models))
+    return drawn(
+        "membership", "Telling forgotten rows from rows never seen", series, layers, 42 * len(models), values=dots
+    )
 
 
 def _rule(at: Mapping[str, float], stroke: Sequence[int]) -> Any:

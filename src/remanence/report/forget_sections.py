@@ -7,24 +7,25 @@ from typing import Any
 
 from remanence.report.forget import BEFORE, RETRAINED, Forget
 from remanence.report.forget_charts import colour
+from remanence.report.forget_judged import counted, ends, judged, seconds
 from remanence.report.forget_words import (
     GROUPS,
     SIDES,
     USER,
+    auc_cell,
     cell_of,
-    counted,
     excess_cell,
     gone,
     membership_word,
     metric_of,
     model_name,
     rate_cell,
-    rise,
     rise_cell,
+    value_of,
 )
 from remanence.report.sections import Cell, strips
 from remanence.report.study_examples import Text, shown
-from remanence.report.words import Line, number, plural, points
+from remanence.report.words import Line, number, plural
 
 MOST_ROWS = 500
 """Rows listed by id; of the others only the number is told."""
@@ -51,28 +52,27 @@ class Tried:
 
 
 def tried(forget: Forget) -> list[Tried]:
-    """One line for each model of the picture."""
+    """One line for each model of the picture, judged as the verdict is."""
     found: list[Tried] = []
     for model in forget.models:
-        point = forget.chosen(model)
-        if point is None:
+        point, told, spent = forget.chosen(model), judged(forget, model), seconds(forget, model)
+        if point is None or told is None:
             continue
-        removed, seconds = number(point.get("removed")), number(point.get("seconds"))
-        spent = [s for p in forget.points if p["method"] == model if (s := number(p.get("seconds"))) is not None]
+        first = model == BEFORE
         found.append(
             Tried(
                 name=model_name(model),
                 colour=colour(forget, model),
-                detail="" if model in {BEFORE, RETRAINED} else _at(point),
-                forget=rate_cell(point, "forget_"),
-                excess=excess_cell(point),
-                removed="–" if model == BEFORE else gone(removed),
-                rise=None if model == BEFORE else rise_cell(point),
-                untouched=rate_cell(point, "untouched_"),
-                auc=_auc(point),
-                seconds="" if seconds is None else f"{max(spent):,.0f}",
+                detail="" if model in {BEFORE, RETRAINED} else at(point),
+                forget=rate_cell(told.forget),
+                excess=excess_cell(told.excess),
+                removed="–" if first else gone(told.removed),
+                rise=None if first else rise_cell(told.rise),
+                untouched=rate_cell(told.untouched),
+                auc=auc_cell(told.auc),
+                seconds="" if spent is None or first else f"{spent:,.0f}",
                 recommended=model == forget.recommended.get("method"),
-                within=bool(point["within"]),
+                within=told.within,
             )
         )
     return found
@@ -86,9 +86,9 @@ def all_states(forget: Forget) -> list[tuple[str, str, list[dict[str, Any]], str
             rows = [
                 {
                     "at": f"{point['strength']:g} {point['unit']}",
-                    "forget": rate_cell(point, "forget_"),
-                    "excess": excess_cell(point),
-                    "rise": rise_cell(point),
+                    "forget": rate_cell(counted(point, "forget_")),
+                    "excess": excess_cell(ends(point, "excess")),
+                    "rise": rise_cell(ends(point, "loss_rise")),
                     "note": ", ".join(
                         word
                         for word, said in (("kept", point["chosen"]), ("on the front", point["on_front"]),
@@ -104,30 +104,28 @@ def all_states(forget: Forget) -> list[tuple[str, str, list[dict[str, Any]], str
 
 def headline(forget: Forget) -> dict[str, Any] | None:
     """The big number beside the verdict: what is gone, with the rates it is made of and its price."""
-    before, after = forget.reference(BEFORE), forget.chosen(forget.recommended.get("method", ""))
-    if before is None or after is None or not forget.recommended:
+    method = forget.recommended.get("method")
+    if method is None:
         return None
-    removed = number(after.get("removed"))
-    shares = {
-        "tuned": counted(before, "forget_"),
-        "base": counted(after, "forget_"),
-        "floor": counted(forget.reference(RETRAINED), "forget_"),
-        "blind": counted(after, "floor_"),
-    }
+    before, after, anew = (judged(forget, model) for model in (BEFORE, method, RETRAINED))
+    point = forget.chosen(method)
+    if before is None or after is None or point is None:
+        return None
+    shares = {"tuned": before.forget, "base": after.forget, "floor": anew and anew.forget, "blind": after.floor}
     names = {
         "tuned": model_name(BEFORE),
-        "base": f"After {model_name(after['method'])}",
+        "base": f"After {model_name(method)}",
         "floor": model_name(RETRAINED),
         "blind": "After, rows never trained on",
     }
     bars, end = strips(shares, names)
     return {
-        "number": "" if removed is None else gone(removed).removesuffix("\u00a0%"),
-        "excess": (_difference(before), _difference(after)),
-        "rise": rise_cell(after),
+        "number": "" if after.removed is None else gone(after.removed).removesuffix("\u00a0%"),
+        "excess": [excess_cell(one.excess) for one in (before, after)],
+        "rise": rise_cell(after.rise),
         "strips": bars,
         "end": end,
-        "at": _at(after),
+        "at": at(point),
     }
 
 
@@ -168,7 +166,7 @@ def memberships(forget: Forget) -> list[str]:
         word = membership_word(auc, number(line["low"]), number(line["high"]))
         leak = forget.score(model, "forget", "privleak")
         value = number(leak["value"]) if leak else None
-        said = "" if value is None else f"; PrivLeak {value:+.0f}"
+        said = "" if value is None else f"; PrivLeak {value_of(value, 'signed')}"
         found.append(f"{model_name(model)}: {word} (AUC {auc:.2f}{said}).")
     return found
 
@@ -216,13 +214,13 @@ def rows(forget: Forget) -> tuple[list[tuple[str, str]], list[dict[str, Any]], i
 
 
 def _state(line: Line | None) -> tuple[str, str] | None:
-    """(class, words) of a row on a model."""
+    """(class, words) of a row on a model: most tokens right in a row, with a dot where the row comes back."""
     if line is None:
         return None
-    run = plural(line["longest_run"], "token") if line.get("longest_run") is not None else "run not measured"
+    run = "–" if line.get("longest_run") is None else f"{line['longest_run']:,}"
     if line["comes_back"] is None:
-        return "muted", "not measurable"
-    return ("back", f"comes back, {run}") if line["comes_back"] else ("", run)
+        return "muted", f"{run} (too short)"
+    return ("back", f"●\u00a0{run}") if line["comes_back"] else ("", run)
 
 
 @dataclass(frozen=True)
@@ -259,24 +257,6 @@ def methods(forget: Forget) -> list[tuple[str, str]]:
     return [(metric_of(m)[0], metric_of(m)[2]) for m in shown_metrics if m in known]
 
 
-def _at(point: Line) -> str:
+def at(point: Line) -> str:
+    """Setting and strength of a state."""
     return ", ".join(part for part in (point["setting"], f"{point['strength']:g} {point['unit']}") if part)
-
-
-def _difference(point: Line) -> str:
-    value = number(point["excess"])
-    return "not measurable" if value is None else points(value)
-
-
-def _auc(point: Line) -> Cell | None:
-    auc, low, high = (number(point.get(name)) for name in ("auc", "auc_low", "auc_high"))
-    if auc is None:
-        return None
-    interval = "" if low is None or high is None else f"{low:.2f} to {high:.2f}"
-    return Cell(f"{auc:.2f}", interval, "over-unlearned" if high is not None and high < 0.5 else "")
-
-
-def price(point: Line | None) -> str:
-    """The rise of the loss in short."""
-    value = number(point["loss_rise"]) if point else None
-    return "–" if value is None else rise(value)

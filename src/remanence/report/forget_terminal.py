@@ -11,10 +11,11 @@ from rich.text import Text
 
 from remanence.core.run import Run
 from remanence.report.forget import BEFORE, RETRAINED, Forget
+from remanence.report.forget_judged import Judged, judged
 from remanence.report.forget_page import UNFINISHED
-from remanence.report.forget_sections import price
-from remanence.report.forget_words import counted, gone, model_name
-from remanence.report.words import Line, number, points, visible
+from remanence.report.forget_sections import at
+from remanence.report.forget_words import gone, model_name, rise
+from remanence.report.words import points, visible
 
 LEGEND = (
     "back: rows to forget that come back; above: the same minus held-out rows, in points; loss: on held-out rows; "
@@ -34,8 +35,8 @@ def forget_text(run: Run) -> RenderableType:
     reasons: list[str] = forget.recommended.get("reasons") or []
     if reasons:
         chosen = forget.recommended
-        at = ", ".join(part for part in (chosen["setting"], f"{chosen['strength']:g} {chosen['unit']}") if part)
-        parts += ["", Text(f"Recommended: {visible(model_name(chosen['method']))}, {visible(at)}", style="bold")]
+        what = f"{model_name(chosen['method'])}, {at(chosen)}"
+        parts += ["", Text(f"Recommended: {visible(what)}", style="bold")]
         parts.append(_listed(reasons))
     if forget.verdict.get("notes"):
         parts += ["", _listed(forget.verdict["notes"])]
@@ -47,32 +48,25 @@ def _table(forget: Forget) -> Table:
     table.add_column("model", overflow="ellipsis", max_width=22, no_wrap=True)
     for name in ("back", "above", "removed", "loss", "others", "AUC", "relearned"):
         table.add_column(name, justify="right", no_wrap=True)
-    kept = [m for m in forget.models if m in {BEFORE, RETRAINED} or m in forget.methods[:MOST]]
-    for model in kept:
-        point = forget.chosen(model)
-        if point is not None:
-            words = _words(forget, model, point)
-            table.add_row(Text(visible(model_name(model))), *words, style="" if point["within"] else "dim")
+    for model in forget.models:
+        told = judged(forget, model)
+        if told is not None and (model in {BEFORE, RETRAINED} or model in forget.methods[:MOST]):
+            words = _words(forget, model, told)
+            table.add_row(Text(visible(model_name(model))), *words, style="" if told.within else "dim")
     return table
 
 
-def _words(forget: Forget, model: str, point: Line) -> list[str]:
-    rate, other = counted(point, "forget_"), counted(point, "untouched_")
-    excess, removed, auc = (number(point.get(name)) for name in ("excess", "removed", "auc"))
+def _words(forget: Forget, model: str, told: Judged) -> list[str]:
+    over = told.auc is not None and told.auc.high is not None and told.auc.high < 0.5
     return [
-        "–" if rate is None else f"{rate.hits:,} of {rate.n:,}",
-        "–" if excess is None else points(excess),
-        "–" if model == BEFORE else gone(removed),
-        "–" if model == BEFORE else price(point),
-        "–" if other is None else f"{other.hits:,} of {other.n:,}",
-        "–" if auc is None else f"{auc:.2f}{_over(point)}",
+        "–" if told.forget is None else f"{told.forget.hits:,} of {told.forget.n:,}",
+        "–" if told.excess is None else points(told.excess.value),
+        "–" if model == BEFORE else gone(told.removed),
+        "–" if model == BEFORE or told.rise is None else rise(told.rise.value),
+        "–" if told.untouched is None else f"{told.untouched.hits:,} of {told.untouched.n:,}",
+        "–" if told.auc is None else f"{told.auc.value:.2f}{' (!)' if over else ''}",
         _steps(forget, model),
     ]
-
-
-def _over(point: Line) -> str:
-    high = number(point.get("auc_high"))
-    return " (!)" if high is not None and high < 0.5 else ""
 
 
 def _steps(forget: Forget, model: str) -> str:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 
 from remanence.report.forget import BEFORE, RETRAINED
+from remanence.report.forget_judged import Ends
 from remanence.report.sections import Cell
 from remanence.report.words import Line, Share, count, number, percent, points, span
-from remanence.stats.rates import Rate
 
 MODELS: Mapping[str, str] = {BEFORE: "Before", RETRAINED: "Retrained without them"}
 SIDES = {
@@ -84,7 +84,7 @@ def value_of(value: float, form: str) -> str:
     if form == "p":
         return f"{value:.2f}" if value >= 0.01 else f"{value:.0e}"
     if form == "signed":
-        return f"{value:+.0f}"
+        return f"{value:+.0f}" if round(value) else "0"
     if form == "plain":
         return f"{value:.4g}"
     if abs(value) >= 100:
@@ -106,42 +106,42 @@ def cell_of(line: Line | None) -> Cell | None:
     return Cell(value_of(value, form), interval, counted)
 
 
-def counted(line: Line | None, prefix: str) -> Share | None:
-    """The share that stands in a state as two counts, with its exact interval; None where it was not looked at."""
-    if line is None or not line.get(f"{prefix}n"):
-        return None
-    rate = Rate.counted(line[f"{prefix}hits"], line[f"{prefix}n"])
-    return Share(rate.hits, rate.n, rate.rate, rate.low, rate.high)
-
-
-def rate_cell(line: Line | None, prefix: str) -> Cell | None:
-    """The same as a cell."""
-    value = counted(line, prefix)
+def rate_cell(value: Share | None) -> Cell | None:
+    """A rate with interval and count."""
     return None if value is None else Cell(percent(value.rate), span(value.low, value.high), count(value))
 
 
-def excess_cell(line: Line | None) -> Cell | None:
+def excess_cell(value: Ends | None) -> Cell | None:
     """Rate minus floor, in points."""
-    value, low, high = (number(line.get(f"excess{end}")) if line else None for end in ("", "_low", "_high"))
     if value is None:
         return None
-    return Cell(points(value), f"{points(low)} to {points(high)}" if low is not None and high is not None else "", "")
+    low, high = value.low, value.high
+    return Cell(points(value.value), "" if low is None or high is None else f"{points(low)} to {points(high)}", "")
 
 
 def rise(value: float) -> str:
     """A relative change of the loss: +1.4 %, +716 %."""
     if not math.isfinite(value):
         return "beyond all bounds"
-    shown = 100 * value
+    shown = round(100 * value, 1) + 0.0
     return f"{shown:+,.0f}\u00a0%" if abs(shown) >= 100 else f"{shown:+.1f}\u00a0%"
 
 
-def rise_cell(line: Line | None) -> Cell | None:
+def rise_cell(value: Ends | None) -> Cell | None:
     """How far the held-out loss rose."""
-    value, low, high = (number(line.get(f"loss_rise{end}")) if line else None for end in ("", "_low", "_high"))
     if value is None:
         return None
-    return Cell(rise(value), f"{rise(low)} to {rise(high)}" if low is not None and high is not None else "", "")
+    low, high = value.low, value.high
+    return Cell(rise(value.value), "" if low is None or high is None else f"{rise(low)} to {rise(high)}", "")
+
+
+def auc_cell(value: Ends | None) -> Cell | None:
+    """The area, with a word where it is on the wrong side."""
+    if value is None:
+        return None
+    low, high = value.low, value.high
+    interval = "" if low is None or high is None else f"{low:.2f} to {high:.2f}"
+    return Cell(f"{value.value:.2f}", interval, "over-unlearned" if high is not None and high < 0.5 else "")
 
 
 def gone(removed: float | None) -> str:
