@@ -68,12 +68,16 @@ class Spent(NamedTuple):
     """Whether the noise was drawn from a seed that nobody keeps."""
 
 
-def plan(config: DPConfig, rows: int, batch_size: float, epochs: float) -> Spent:
-    """What a training of so many epochs will have spent at its end; ValueError for an epsilon out of reach."""
+def plan(config: DPConfig, rows: int, batch_size: float, epochs: float, steps: int | None = None) -> Spent:
+    """What a training of so many epochs, or of so many steps, will have spent at its end.
+
+    ValueError for an epsilon out of reach.
+    """
     if rows < 2:
         raise RemanenceError(f"DP-SGD hides a row among others, and there are {rows}: give more rows.")
     q = min(1.0, batch_size / rows)
-    steps = math.ceil(epochs * steps_per_epoch(q))
+    if steps is None:
+        steps = math.ceil(epochs * steps_per_epoch(q))
     delta = 1 / rows if config.target_delta is None else config.target_delta
     sigma = config.noise_multiplier
     if sigma is None:
@@ -143,6 +147,8 @@ class PrivateTrainer(Trainer):
         require_opacus()
         if args.gradient_accumulation_steps != 1:
             raise RemanenceError("DP-SGD takes a step per Poisson batch: leave gradient accumulation at 1.")
+        if max(args.n_gpu, args.world_size) > 1:
+            raise RemanenceError("DP-SGD trains on one device: hide the others, as with CUDA_VISIBLE_DEVICES=0.")
         if is_seq2seq(model) and not hasattr(model, "peft_config"):
             raise RemanenceError(
                 "The gradients of single rows cannot be had for all weights of an encoder-decoder: train an adapter "
@@ -150,10 +156,8 @@ class PrivateTrainer(Trainer):
             )
         args.max_grad_norm = 0.0  # rows are clipped one by one, and noise must not be
         self.config = config or DPConfig()
-        epochs = args.num_train_epochs
-        if args.max_steps > 0:
-            epochs = args.max_steps / steps_per_epoch(min(1.0, args.per_device_train_batch_size / max(2, len(rows))))
-        self.spent = plan(self.config, len(rows), args.per_device_train_batch_size, epochs)
+        steps = args.max_steps if args.max_steps > 0 else None
+        self.spent = plan(self.config, len(rows), args.per_device_train_batch_size, args.num_train_epochs, steps)
         self.rows, self.collate, self.physical = rows, collator, physical
         seed = secrets.randbits(62) if self.config.noise_seed is None else self.config.noise_seed
         self.batches = PoissonBatches(len(rows), self.spent.q, seed)

@@ -184,7 +184,7 @@ def test_a_step_is_that_of_rows_taken_one_by_one(kind: str, adapter: bool, tmp_p
     trainer = one_step(model, kind, tmp_path, clip)
     assert torch.allclose(flat(model), wanted, atol=1e-3 * float((wanted - flat(opened(kind, adapter))).abs().max()))
     assert (each.norm(dim=1) > clip * 1.01).any() and (each.norm(dim=1) < clip * 0.99).any(), "some are clipped"
-    assert trainer.spent.epsilon == math.inf
+    assert trainer.spent.epsilon == math.inf and trainer.spent.steps == trainer.state.global_step == 1
     assert not any(m._forward_hooks or m._backward_hooks for m in model.modules()), "no hook is left"
     assert not any(hasattr(w, "grad_sample") for w in model.parameters())
 
@@ -210,6 +210,19 @@ def test_an_empty_batch_is_a_step_of_noise(tmp_path: Path, monkeypatch: pytest.M
     trainer = one_step(model, "gpt2", tmp_path, clip=1.0, sigma=2.0, batch=1)
     assert trainer.spent.q == 0.2
     assert (flat(model) - before).std().item() == pytest.approx(2.0, rel=0.1)
+
+
+@dp
+@pytest.mark.parametrize("epochs", [0.4, 2.0, 2.5])
+def test_as_many_steps_are_taken_as_are_accounted_for(epochs: float, tmp_path: Path):
+    arguments = TrainingArguments(
+        str(tmp_path), num_train_epochs=epochs, per_device_train_batch_size=2, report_to=[], save_strategy="no",
+        disable_tqdm=True, use_cpu=True, remove_unused_columns=False, dataloader_pin_memory=False,
+    )  # fmt: skip
+    collate = plain_collator(tiny_models.make_tokenizer())
+    trainer = PrivateTrainer(opened("llama", True), arguments, rows("llama"), collate, DPConfig(noise_seed=0))
+    trainer.train()
+    assert trainer.spent.steps == trainer.state.global_step == math.ceil(epochs * 2), "2 of 5 rows: 2 steps an epoch"
 
 
 @dp
