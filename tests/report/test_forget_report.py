@@ -17,7 +17,8 @@ from remanence.jobs.forget import tables
 from remanence.report.forget import Forget
 from remanence.report.forget_charts import beyond, legend, membership_figure, relearn_figure, trade_figure
 from remanence.report.forget_judged import judged, seconds
-from remanence.report.forget_sections import all_states, headline, memberships, relearned, rows, said, tried
+from remanence.report.forget_rows import rows, said
+from remanence.report.forget_sections import all_states, headline, memberships, relearned, tried
 from remanence.report.forget_sections import tables as score_tables
 from remanence.report.forget_words import cell_of, membership_word, model_name, rise
 from remanence.report.html import write_report

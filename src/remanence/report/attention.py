@@ -13,7 +13,7 @@ import vl_convert
 from numpy.typing import NDArray
 
 from remanence.explain.attention.maps import AttentionMap
-from remanence.report.charts import Figure, inline
+from remanence.report.drawing import Figure, inline
 from remanence.report.words import visible
 
 MOST = 40

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from remanence.report.audit import Audit
-from remanence.report.charts import Figure
+from remanence.report.drawing import Figure
 from remanence.report.sections import Cell, rate_rows
 from remanence.report.value_charts import BUDGET, budget_figure, measurable, value_figure
 from remanence.report.words import Line, plural, points

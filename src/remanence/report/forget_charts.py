@@ -12,7 +12,7 @@ from typing import Any
 
 import altair as alt
 
-from remanence.report.charts import Figure, drawn
+from remanence.report.drawing import Figure, drawn
 from remanence.report.forget import BEFORE, RETRAINED, Forget
 from remanence.report.forget_judged import ends
 from remanence.report.forget_words import (

@@ -10,7 +10,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from remanence.core.run import Run
-from remanence.report import forget_charts, forget_sections
+from remanence.report import forget_charts, forget_rows, forget_sections
 from remanence.report.forget import Forget
 from remanence.report.page import asset, bundle, embedded
 from remanence.report.words import bound, plural
@@ -34,7 +34,7 @@ def forget_page(run: Run, *, reveal: bool = False) -> str:
     pages = Environment(
         loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    heads, rows, more = forget_sections.rows(forget)
+    heads, rows, more = forget_rows.rows(forget)
     return pages.get_template("forget.html.j2").render(
         forget=forget,
         reveal=reveal,
@@ -52,7 +52,7 @@ def forget_page(run: Run, *, reveal: bool = False) -> str:
         heads=heads,
         rows=rows,
         more=more,
-        said=forget_sections.said(forget, reveal=reveal),
+        said=forget_rows.said(forget, reveal=reveal),
         methods=forget_sections.methods(forget),
         settings=_settings(forget),
         svg=lambda figure: Markup(figure.svg),

@@ -19,8 +19,9 @@ from markupsafe import Markup
 from remanence.core.run import Run
 from remanence.report import origins, sections
 from remanence.report.audit import Audit
-from remanence.report.charts import Figure, rates_figure
+from remanence.report.charts import rates_figure
 from remanence.report.columns import columns
+from remanence.report.drawing import Figure
 from remanence.report.evidence import evidence, text_evidence
 from remanence.report.forget_page import forget_page
 from remanence.report.page import asset, bundle, embedded

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from remanence.report.audit import Audit
-from remanence.report.charts import Figure, auc_figure, breakdown_figure, prefix_figure, samples_figure
+from remanence.report.charts import auc_figure, breakdown_figure, prefix_figure, samples_figure
+from remanence.report.drawing import Figure
 from remanence.report.value_charts import budget_figure
 from remanence.report.words import (
     MEASURES,

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import altair as alt
 
-from remanence.report.charts import SERIES, Figure, draw, folded, points_of, share_of_rows
+from remanence.report.charts import SERIES, draw, folded, points_of, share_of_rows
+from remanence.report.drawing import Figure
 from remanence.report.words import Line, plural
 
 BUDGET = "budget="
