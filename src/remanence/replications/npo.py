@@ -97,15 +97,15 @@ class NpoForgetsWithoutCollapse:
             "learning_rate": self.learning_rate,
             "batch_size": self.documents,
             "check_every": self.steps,
-            "alpha": 1.0,
             "seed": seed,
         }
+        paper: dict[str, Any] = {**same, "alpha": 1.0}
         return {
-            ASCENT: GradientAscent(**same),
-            "gradient difference": GradientDifference(**same),
-            ALONE: NPO(beta=self.beta, retain="none", **same),
-            WITH: NPO(beta=self.beta, retain="nll", **same),
-            HELD: NPO(beta=self.beta, **{**same, "alpha": NPO.alpha}),
+            ASCENT: GradientAscent(**paper),
+            "gradient difference": GradientDifference(**paper),
+            ALONE: NPO(beta=self.beta, retain="none", **paper),
+            WITH: NPO(beta=self.beta, retain="nll", **paper),
+            HELD: NPO(beta=self.beta, **same),
         }
 
     def __call__(self, seed: int) -> Verdict:
