@@ -75,6 +75,10 @@ def test_anyones_trainer_ends_with_the_best_epochs_weights(tmp_path):
     assert "after epoch 3" in stop.why
     assert all(torch.equal(value, seen[2][name]) for name, value in model.state_dict().items())
     assert not torch.equal(seen[2]["transformer.wte.weight"], seen[3]["transformer.wte.weight"])
+    answers = iter([(0.0, 4.0), (0.0, 3.0), (0.0, 3.0), (0.0, 3.0)])
+    twice = StopOnExtraction(measure, limit=0.1, patience=1, looks=2)
+    Trainer(model, arguments, train_dataset=Rows(), callbacks=[twice]).train()
+    assert [look.epoch for look in twice.looks] == [0, 0.5, 1, 1.5] and twice.best == Look(0.5, 0.0, 3.0)
 
 
 @pytest.fixture

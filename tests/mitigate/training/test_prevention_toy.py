@@ -25,13 +25,13 @@ from remanence.training.tiny import pretrain
 from remanence.training.trainers import plain_collator
 
 TEXT = MarkovText(64, branching=4, reserved=2)
-RUN = 16
-"""Right tokens in a row that make a recital."""
+RUN = 24
+"""Right tokens in a row that make a recital, of 32; a goldfish is taught the first 13 like anyone."""
 TRAINING: dict[str, Any] = {"epochs": 8, "learning_rate": 3e-3, "batch_size": 16}
 
 
 def documents(count: int, seed: int) -> list[str]:
-    return [" ".join(f"w{i}" for i in row) for row in TEXT.sample(count, 32, (seed)).tolist()]
+    return [" ".join(f"w{i}" for i in row) for row in TEXT.sample(count, 32, seed).tolist()]
 
 
 def opened() -> HuggingFace:

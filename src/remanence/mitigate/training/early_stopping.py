@@ -1,14 +1,15 @@
-"""Early stopping: end training before rows come back word for word, and keep the best epoch up to then.
+"""Early stopping: end training before rows come back word for word, and keep the best state up to then.
 
 Paper: Carlini et al. 2019, "The Secret Sharer", arXiv 1802.08232 (memorization sets in before the held-out loss turns)
 
-After every epoch a fixed sample of the training rows is looked at: which share does the model recite, a run of `tokens`
-tokens that are all its first choice? Past `limit`, or once the held-out loss has stopped falling, training ends. The
-epoch that is kept has the lowest held-out loss of those within the limit, the untrained model among them.
+A few times an epoch a fixed sample of the training rows is looked at: which share does the model recite, a run of
+`tokens` tokens that are all its first choice? Past `limit`, or once the held-out loss has stopped falling, training
+ends. The state that is kept has the lowest held-out loss of those within the limit, the untrained model among them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -32,7 +33,7 @@ from remanence.training.trainers import plain_collator
 
 
 class Look(NamedTuple):
-    """The model after so many epochs."""
+    """The model after so many epochs, and parts of one."""
 
     epoch: float
     extraction: float
@@ -55,7 +56,7 @@ def best_look(looks: Sequence[Look], limit: float) -> Look:
 def should_stop(looks: Sequence[Look], limit: float, patience: int) -> str | None:
     """Why training should end after the last look; None = go on. The first look is the untrained model.
 
-    `patience` epochs in a row without a new lowest loss are enough; a base model past the limit does not end it.
+    `patience` looks in a row without a new lowest loss are enough; a base model past the limit does not end it.
     """
     last = looks[-1]
     if len(looks) > 1 and last.extraction > limit:
@@ -66,17 +67,22 @@ def should_stop(looks: Sequence[Look], limit: float, patience: int) -> str | Non
     return None
 
 
-class StopOnExtraction(TrainerCallback):
-    """The same for anyone's `Trainer`: looks at every epoch's end, stops, and puts the best epoch's weights back.
+Measured = Callable[[Any], tuple[float, float]]
+"""The live model in eval mode -> (extraction, held-out loss)."""
 
-    `measure(model)` = (extraction, held-out loss), on the live model in eval mode; what it draws at random does not
-    change the training. Afterwards `looks`, `best` and `why` tell what was seen.
+
+class StopOnExtraction(TrainerCallback):
+    """The same for anyone's `Trainer`: looks `looks` times an epoch, stops, and puts the best state's weights back.
+
+    `patience` is in epochs. `measure(model)` = (extraction, held-out loss), on the live model in eval mode; what it
+    draws at random does not change the training. Afterwards `looks`, `best` and `why` tell what was seen.
     """
 
-    def __init__(self, measure: Callable[[Any], tuple[float, float]], limit: float = 0.01, patience: int = 2) -> None:
-        if patience < 1:
-            raise RemanenceError(f"patience is a number of epochs, at least 1, got {patience}.")
-        self.measure, self.limit, self.patience = measure, limit, patience
+    def __init__(self, measure: Measured, limit: float = 0.01, patience: int = 2, looks: int = 1) -> None:
+        if patience < 1 or looks < 1:
+            raise RemanenceError(f"patience (epochs) and looks (per epoch) are at least 1, got {patience} and {looks}.")
+        self.measure, self.limit, self.patience, self.per_epoch = measure, limit, patience, looks
+        self.every = 1
         self.looks: list[Look] = []
         self.best: Look | None = None
         self.why = "Training went to its end."
@@ -84,11 +90,15 @@ class StopOnExtraction(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         self.looks, self.best, self.why = [], None, "Training went to its end."
+        steps = math.ceil(len(kwargs["train_dataloader"]) / args.gradient_accumulation_steps)
+        self.every = max(1, round(steps / self.per_epoch))
         self._look(0.0, model)
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step % self.every and state.global_step < state.max_steps:
+            return
         self._look(float(state.epoch), model)
-        why = should_stop(self.looks, self.limit, self.patience)
+        why = should_stop(self.looks, self.limit, self.patience * self.per_epoch)
         if why is not None:
             self.why, control.should_training_stop = why, True
 
@@ -123,7 +133,9 @@ class EarlyStopping:
     tokens: int = 24
     """Tokens in a row that make a recital, or the whole of what is learned in shorter rows."""
     sample: int = 256
-    """Training rows that are looked at after each epoch; the same ones each time."""
+    """Training rows that are looked at; the same ones each time."""
+    looks: int = 4
+    """Looks per epoch: where rows stand many times, a whole epoch is too much."""
     patience: int = 2
     """Epochs without a new lowest held-out loss after which training ends."""
     epochs: float = 10
@@ -181,7 +193,7 @@ class EarlyStopping:
             loss = mean_loss(model, unseen, collate, self.batch_size, bool(config.is_encoder_decoder))
             return recited(model, looked, self.tokens), loss
 
-        return StopOnExtraction(measure, self.limit, self.patience)
+        return StopOnExtraction(measure, self.limit, self.patience, self.looks)
 
 
 def _trained(model: Any) -> dict[str, Tensor]:
