@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from remanence.jobs.api import audit as audit
     from remanence.jobs.api import compare as compare
     from remanence.jobs.api import finetune as finetune
+    from remanence.jobs.api import forget as forget
     from remanence.jobs.api import match as match
     from remanence.jobs.api import score as score
     from remanence.jobs.api import study as study
@@ -30,6 +31,7 @@ _PLACES = {
     "Said": "remanence.measure.plagiarism.said",
     "compare": "remanence.jobs.api",
     "finetune": "remanence.jobs.api",
+    "forget": "remanence.jobs.api",
     "write_report": "remanence.report.html",
     "Record": "remanence.core.record",
     "SamplingScheme": "remanence.core.scheme",

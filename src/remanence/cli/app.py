@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from remanence.cli import audit, catalogue, finetune, match, runs, study
+from remanence.cli import audit, catalogue, finetune, forget, match, runs, study
 from remanence.core.errors import RemanenceError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 COMMANDS = {
     "audit": audit.audit,
     "match": match.match,
+    "forget": forget.forget,
     "study": study.study,
     "finetune": finetune.finetune,
     "demo": audit.demo,

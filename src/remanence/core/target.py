@@ -81,8 +81,10 @@ class Generates(Target, Protocol):
 class Scores(Target, Protocol):
     """A target that gives the token table of a row."""
 
-    vocabulary: int
-    """Number of token ids."""
+    @property
+    def vocabulary(self) -> int:
+        """Number of token ids."""
+        ...
 
     def score(self, records: Sequence[Record], columns: Sequence[str]) -> Iterator[TokenRow | str]:
         """The token rows of the records, in order; a string in place of a row says why it was not measured."""

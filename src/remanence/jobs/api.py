@@ -1,11 +1,12 @@
-"""The Python twins of the commands: `remanence.audit`, `match`, `finetune`, `study`, `score` and `compare`."""
+"""The Python twins of the commands: `remanence.audit`, `match`, `finetune`, `forget`, `study`, `score`, `compare`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from remanence.core.errors import RemanenceError
 from remanence.core.read import Columns, FileRecords, records_from
 from remanence.core.run import Run, refuse_taken
 from remanence.core.target import Target
@@ -16,6 +17,11 @@ from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import read_rule
 from remanence.jobs.compare import Comparison, compare_runs
 from remanence.jobs.finetune import finetune_job as finetune
+from remanence.jobs.forget.forget import Forgotten, opened, run_forget
+from remanence.jobs.forget.methods import planned
+from remanence.jobs.forget.recipe import read_recipe
+from remanence.jobs.forget.rows import leaking, named_rows, tell_apart
+from remanence.jobs.forget.settings import FROM_AUDIT, ForgetSettings
 from remanence.jobs.match.match import Matched, run_match
 from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.opening import data_name, open_targets
@@ -25,7 +31,7 @@ from remanence.jobs.study.study import Studied, rescore_study, run_study
 from remanence.jobs.study.tasks import TaskFile, casebook_models, family, read_tasks, trainable_on
 from remanence.report.html import write_report
 
-__all__ = ["audit", "compare", "finetune", "match", "score", "study"]
+__all__ = ["audit", "compare", "finetune", "forget", "match", "score", "study"]
 
 
 def audit(
@@ -100,6 +106,67 @@ def match(
     result = run_match(
         texts, train, held, out, chosen, base=below, index_folder=index, names=names, resume=resume, show=show_progress
     )
+    _ = write_report(result.run, reveal=reveal)
+    return result
+
+
+def forget(
+    model: str | Path | Target,
+    data: Any,
+    *,
+    run: str | Path | None = None,
+    forget: Any = None,
+    retain: Any = None,
+    heldout: Any = None,
+    base: str | Path | Target | None = None,
+    recipe: Any = None,
+    models: Sequence[str | Path] = (),
+    retrain: bool = False,
+    evaluate: Mapping[str, Callable[[Any], float]] | None = None,
+    out: str | Path = "remanence-forget",
+    resume: bool = False,
+    reveal: bool = False,
+    trust_remote_code: bool = False,
+    columns: dict[str, str] | None = None,
+    show_progress: bool = True,
+    **settings: Any,
+) -> Forgotten:
+    """Make a model forget training rows, prove it, and show the price; the model that came in stays as it is.
+
+    What to forget: the rows that came back in the audit `run` (its settings are taken over), or `forget`: ids, or rows
+    of `data` as a path or a list. `data`: the training rows. `retain`: rows to keep, in place of all others. `base`:
+    the model before fine-tuning; `recipe`: how it was trained (a `training.json`, a dict or `FinetuneSettings`;
+    default, the one in the model's folder); `retrain`: train once more without the rows, as the gold standard.
+    `models`: peers to fuse with. `evaluate`: measures of use of your own, name -> function of the target. `settings`:
+    the fields of `ForgetSettings`. Raises `RemanenceError` on bad input.
+    """
+    refuse_taken(out, resume=resume)
+    if (run is None) == (forget is None):
+        raise RemanenceError("Say what to forget: --run, the audit that found the leaks, or --forget, the rows.")
+    wanted: dict[str, str] | None = None
+    if run is not None:
+        audited = Run.open(run)
+        wanted = leaking(audited)
+        settings = {k: v for k, v in audited.spec["settings"].items() if k in FROM_AUDIT} | settings
+        settings["prefixes"] = tuple(settings["prefixes"])
+    if isinstance(settings.get("methods"), str):
+        settings["methods"] = (settings["methods"],)
+    chosen = ForgetSettings(**settings)
+    _ = planned(chosen, {"base", "recipe", "models"})  # an unknown method is refused before a model is loaded
+    named = {f"{key}_column": value for key, value in (columns or {}).items()}
+    train = records_from(data, group="train", **named)
+    if wanted is None:
+        wanted = named_rows(forget, train, named)
+    keep = None if retain is None else records_from(retain, group="retain", **named)
+    held = None if heldout is None else records_from(heldout, group="heldout", **named)
+    sides = tell_apart(train, wanted, keep, held, chosen)
+    tuned, below = open_targets(model, base, chosen.audit, trust_remote_code)
+    result = run_forget(
+        opened(tuned), None if below is None else opened(below), train, sides, out, chosen,
+        recipe=read_recipe(recipe, model), base_folder=str(base) if isinstance(base, str | Path) else None,
+        models=[str(m) for m in models], retrained=retrain, own=evaluate, names={"train": data_name(data)},
+        resume=resume, show=show_progress,
+    )  # fmt: skip
     _ = write_report(result.run, reveal=reveal)
     return result
 

@@ -7,7 +7,8 @@ list that begins anew when it is used up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ from remanence.core.errors import RemanenceError
 from remanence.training.rows import Row
 from remanence.training.sequences import Batch as Batch
 from remanence.training.sequences import sequence_nll as sequence_nll
+from remanence.training.sequences import unwrapped
 from remanence.training.start import Start, chosen, evaluating, kept_flags
 from remanence.training.start import trainable as trainable
 from remanence.training.trainers import Collator, plain_collator
@@ -191,6 +193,18 @@ def looked(watch: Watch, strength: float, model: Any) -> bool:
         return bool(watch(strength, model))
 
 
+@contextlib.contextmanager
+def _kept_cache(model: Any) -> Generator[None]:
+    """A Trainer turns `config.use_cache` off for good, and the model would generate slowly ever after."""
+    config: Any = unwrapped(model).config
+    before = getattr(config, "use_cache", None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            config.use_cache = before
+
+
 def unlearn(
     model: Any,
     tokenizer: Any,
@@ -212,7 +226,7 @@ def unlearn(
     """
     if watch is not None and looked(watch, 0.0, model):
         return 0
-    with kept_flags(model), quiet(), TemporaryDirectory() as scratch:
+    with kept_flags(model), _kept_cache(model), quiet(), TemporaryDirectory() as scratch:
         chosen(model, parameters)
         torch.manual_seed(settings.seed)
         cpu = next(model.parameters()).device.type == "cpu"

@@ -1,0 +1,1 @@
+"""Make a model forget rows, prove it, and show the price."""

@@ -1,0 +1,222 @@
+"""Forgetting from end to end: tell the rows apart, walk every path, judge the best states, recommend one of them.
+
+Every path and every evaluation is written when it is done and skipped when it is there, so a killed run goes on where
+it stopped. The model that came in is never changed: what comes out stands in the run's own folder `model`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from remanence.core.errors import RemanenceError
+from remanence.core.progress import track
+from remanence.core.read import data_fingerprint
+from remanence.core.record import Record
+from remanence.core.run import Run
+from remanence.jobs.forget.conclude import conclude
+from remanence.jobs.forget.detector import Detector
+from remanence.jobs.forget.finals import Evaluation, evaluate
+from remanence.jobs.forget.methods import Plan, planned
+from remanence.jobs.forget.paths import BEFORE, RETRAINED, place, reference, refused, retrain, walk
+from remanence.jobs.forget.rows import Sides, told
+from remanence.jobs.forget.settings import ForgetSettings
+from remanence.jobs.forget.tables import FORGET_ROWS
+from remanence.jobs.forget.workbench import Workbench
+from remanence.jobs.versions import versions
+from remanence.models.huggingface import HuggingFace
+from remanence.training.settings import FinetuneSettings
+from remanence.training.watching import save
+
+MODEL = "model"
+"""Folder of the model that has forgotten, in the run."""
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What a forgetting found."""
+
+    run: Run
+    verdict: dict[str, Any]
+
+    @property
+    def model(self) -> Path | None:
+        """The model that has forgotten, in the form that it came in; None where no state was within the limit."""
+        folder = self.run.folder / MODEL
+        return folder if folder.is_dir() else None
+
+
+def opened(target: Any) -> HuggingFace:
+    """The target, if its weights can be changed; raises `RemanenceError` if it only talks."""
+    if not isinstance(target, HuggingFace):
+        raise RemanenceError(f"{target.name} cannot be opened, so nothing can be changed in it: name a model folder.")
+    return target
+
+
+def run_forget(
+    target: HuggingFace,
+    base: HuggingFace | None,
+    train: Sequence[Record],
+    sides: Sides,
+    out: Path | str,
+    settings: ForgetSettings,
+    *,
+    recipe: FinetuneSettings | None = None,
+    base_folder: str | None = None,
+    models: Sequence[str] = (),
+    retrained: bool = False,
+    own: Mapping[str, Evaluation] | None = None,
+    names: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    show: bool = True,
+) -> Forgotten:
+    """Walk every path that `settings.methods` asks for and write `verdict.json`, the tables and the folder `model`.
+
+    `retrained`: train the base model once more without the rows, as the gold standard. `own`: measures of use of the
+    caller's own, by name. Raises `RemanenceError` when something lacks that a method named needs.
+    """
+    there = {
+        "base": base is not None,
+        "recipe": recipe is not None,
+        "models": bool(models),
+        "adapter": hasattr(target.module, "peft_config"),
+    }
+    given = {name for name, is_there in there.items() if is_there}
+    plans, notes = planned(settings, given)
+    if not plans:
+        raise RemanenceError("No method is left to try: name one with --method.")
+    if retrained and not {"base", "recipe"} <= given:
+        raise RemanenceError(
+            "Retraining without the rows needs the base model (--base) and how the model was trained (--recipe FILE, "
+            "such as the training.json of remanence finetune)."
+        )
+    run = Run.begin(
+        out, _spec(target, base, train, sides, settings, recipe, plans, retrained, names or {}), resume=resume
+    )
+    bench = Workbench(run, target, base, sides, settings, recipe, train, base_folder, models)
+    run.write_table("forget_rows", pa.Table.from_pylist(told(sides), schema=FORGET_ROWS))
+    reference(bench)
+    if retrained:
+        with track("training without the rows", 1, show=show) as advance:
+            retrain(bench)
+            advance(1)
+    with track("trying methods", len(plans), show=show) as advance:
+        for plan in plans:
+            walk(bench, plan)
+            advance(1)
+    walked = [plan for plan in plans if refused(run, plan) is None]
+    notes += [f"{plan.method} could not be tried: {why}" for plan in plans if (why := refused(run, plan)) is not None]
+    if not walked:
+        raise RemanenceError(notes[-1])
+    best = _best(run, walked)
+    _evaluate(bench, best, own or {}, retrained=retrained, show=show)
+    verdict = conclude(bench, walked, best, retrained=retrained, notes=[*sides.notes, *notes])
+    _hand_back(bench, verdict)
+    return Forgotten(run, verdict)
+
+
+def _best(run: Run, plans: Sequence[Plan]) -> dict[str, Plan]:
+    """Of every method the setting whose kept state is best: within the limit, least that comes back, lowest loss."""
+    best: dict[str, tuple[tuple[Any, ...], Plan]] = {}
+    for plan in plans:
+        line = next(one for one in run.lines(place(plan.slug)) if one["chosen"])
+        order = (not line["within"], line["either_hits"], line["loss"])
+        if plan.method not in best or order < best[plan.method][0]:
+            best[plan.method] = (order, plan)
+    return {method: plan for method, (_, plan) in best.items()}
+
+
+def _evaluate(
+    bench: Workbench, best: Mapping[str, Plan], own: Mapping[str, Evaluation], *, retrained: bool, show: bool
+) -> None:
+    names = [BEFORE, *([RETRAINED] if retrained else []), *best]
+    waiting = [name for name in names if not bench.run.has(f"finals/{name}-scores.parquet")]
+    if not waiting:
+        return
+    detector = Detector(
+        [*bench.sides.forget, *_once(bench.sides.rest)],
+        [*bench.sides.guide, *bench.sides.judge] if bench.sides.heldout_is == "heldout" else [],
+        seed=bench.settings.seed,
+    )
+    with track("judging the best states", len(waiting), show=show) as advance:
+        for name in waiting:
+            bench.reset()
+            evaluate(bench, name, put(bench, name, best), detector, own)
+            advance(1)
+    bench.reset()
+
+
+def put(bench: Workbench, name: str, best: Mapping[str, Plan]) -> HuggingFace:
+    """The target with this model on the bench: as before, retrained, or a method's best state."""
+    if name == BEFORE:
+        return bench.target
+    if name in best and best[name].kind == "decoding":
+        guarded: Any = best[name].build(seed=bench.settings.seed)(bench.target, list(bench.sides.forget))
+        return guarded
+    bench.take(RETRAINED if name == RETRAINED else best[name].slug)
+    return bench.target
+
+
+def _hand_back(bench: Workbench, verdict: Mapping[str, Any]) -> None:
+    """Write the recommended model in the form that the model came in; merged, if asked."""
+    slug = verdict["recommended"].get("slug") if verdict.get("recommended") else None
+    folder = bench.run.folder / MODEL
+    if slug is None or folder.is_dir():
+        return
+    bench.take(slug)
+    module: Any = bench.target.module
+    if bench.settings.merge and hasattr(module, "merge_and_unload"):
+        import copy
+
+        module = copy.deepcopy(module).merge_and_unload()
+    part = folder.with_name(f"{MODEL}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    save(module, bench.target.tokenizer, part)
+    part.rename(folder)
+    bench.reset()
+
+
+def _once(records: Sequence[Record]) -> list[Record]:
+    return list({(r.plain): r for r in reversed(records)}.values())[::-1]
+
+
+def _spec(
+    target: HuggingFace,
+    base: HuggingFace | None,
+    train: Sequence[Record],
+    sides: Sides,
+    settings: ForgetSettings,
+    recipe: FinetuneSettings | None,
+    plans: Sequence[Plan],
+    retrained: bool,
+    names: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What `run.json` says: enough to tell whether another run is the same."""
+
+    def rows(group: Sequence[Record]) -> dict[str, Any]:
+        return {"rows": len(group), "fingerprint": data_fingerprint(group)}
+
+    return {
+        "schema": 1,
+        "job": "forget",
+        "settings": settings.spec(),
+        "seed": settings.seed,
+        "paths": [{"method": plan.method, "setting": plan.setting} for plan in plans],
+        "retrained": retrained,
+        "recipe": None if recipe is None else recipe.spec(),
+        "data": {
+            "train": {"name": names.get("train", "train"), **rows(train)},
+            **{side: rows(getattr(sides, side)) for side in ("forget", "retain", "untouched", "guide", "judge")},
+            "heldout_is": sides.heldout_is,
+        },
+        "models": {
+            role: None if one is None else {"name": one.name, "fingerprint": one.fingerprint, "family": one.family}
+            for role, one in (("tuned", target), ("base", base))
+        },
+        "versions": versions(),
+    }

@@ -1,0 +1,188 @@
+"""One method, walked from nothing to too much: what every state along the way remembers, and what it costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from remanence.core.errors import RemanenceError
+from remanence.core.run import Run
+from remanence.jobs.forget.look import Look, excess, loss_rise
+from remanence.jobs.forget.methods import Plan
+from remanence.jobs.forget.recipe import as_fields
+from remanence.jobs.forget.tables import POINTS
+from remanence.jobs.forget.workbench import Workbench
+from remanence.stats.membership import auc_interval, roc_auc
+from remanence.training.again import train_again
+from remanence.training.guard import Guard
+
+RETRAINED = "retrained"
+BEFORE = "before"
+
+
+def place(slug: str) -> str:
+    """Where a path's states stand in the run."""
+    return f"paths/{slug}"
+
+
+def walk(bench: Workbench, plan: Plan) -> None:
+    """Walk a path that is not walked yet; its states are written, and the best one's weights, or why it cannot be."""
+    if bench.run.has(f"{place(plan.slug)}.parquet") or refused(bench.run, plan):
+        return
+    began = time.perf_counter()
+    bench.reset()
+    ways = {"after": _along, "before": _again, "decoding": _guarded}
+    try:
+        lines = ways[plan.kind](bench, plan)
+    except RemanenceError as why:
+        bench.run.write_json(f"{place(plan.slug)}-refused.json", str(why))
+        return
+    finally:
+        bench.reset()
+    bench.run.write_json(f"{place(plan.slug)}-seconds.json", round(time.perf_counter() - began, 2))
+    bench.run.write_table(place(plan.slug), pa.Table.from_pylist(lines, schema=POINTS))
+
+
+def refused(run: Run, plan: Plan) -> str | None:
+    """Why a path could not be walked; None where it was."""
+    name = f"{place(plan.slug)}-refused.json"
+    return str(run.read_json(name)) if run.has(name) else None
+
+
+def reference(bench: Workbench) -> None:
+    """The model as it came: `paths/before`."""
+    if not bench.run.has(f"{place(BEFORE)}.parquet"):
+        bench.reset()
+        line = point(bench, bench.before["forget"], bench.before["guide"], method=BEFORE)
+        bench.run.write_table(place(BEFORE), pa.Table.from_pylist([line], schema=POINTS))
+
+
+def retrain(bench: Workbench) -> None:
+    """The same recipe on all rows but those to forget: what having forgotten means."""
+    if bench.run.has(f"{place(RETRAINED)}.parquet"):
+        return
+    assert bench.base is not None and bench.recipe is not None
+    began = time.perf_counter()
+    made: Any = train_again(bench.base, list(bench.sides.rest), RETRAINED, bench.recipe)
+    line = _settled(bench, RETRAINED, made.module, RETRAINED, "the recipe without the forget rows", "")
+    bench.run.write_json(f"{place(RETRAINED)}-seconds.json", round(time.perf_counter() - began, 2))
+    bench.run.write_table(place(RETRAINED), pa.Table.from_pylist([line], schema=POINTS))
+
+
+def _along(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
+    """A method after training, under the guard."""
+    settings = bench.settings
+    method = plan.build(
+        steps=settings.steps, batch_size=settings.batch_size, check_every=settings.check_every, seed=settings.seed,
+        limit=settings.limit, base=bench.base_folder, models=tuple(bench.models), **peer_training(bench, plan),
+    )  # fmt: skip
+    seen: list[tuple[Look, Look]] = []
+
+    def measure(model: Any) -> tuple[float, float]:
+        target = bench.target if model is bench.target.module else bench.other(model)
+        looks = bench.look("forget", target), bench.look("guide", target)
+        seen.append(looks)
+        return looks[0].either.rate, looks[1].loss
+
+    floor = bench.before["guide"].either
+    guard = Guard(measure, settings.limit, goal=floor.rate if bench.sides.heldout_is == "heldout" else 0.0)
+    method.walk(bench.target.module, bench.target.tokenizer, bench.rows("forget"), bench.rows("retain"), guard)
+    if guard.best is None:
+        raise RemanenceError(f"{plan.method} showed no state of the model: this is a fault of the method.")
+    guard.restore(bench.target.module)
+    bench.keep(plan.slug)
+    best = guard.trail.index(guard.best)
+    lines = [
+        point(
+            bench, *looks, method=plan.method, setting=plan.setting, unit=str(getattr(method, "unit", "steps")),
+            strength=stood.strength, chosen=at == best,
+        )
+        for at, (looks, stood) in enumerate(zip(seen, guard.trail, strict=True))
+    ]  # fmt: skip
+    lines[-1]["why"] = guard.why
+    return lines
+
+
+def peer_training(bench: Workbench, plan: Plan) -> Mapping[str, Any]:
+    """How a method that trains a peer on the way does it: as the model itself was trained."""
+    if bench.recipe is None or "epochs" not in plan.knows:
+        return {}
+    return {"epochs": bench.recipe.epochs, "learning_rate": bench.recipe.learning_rate}
+
+
+def _again(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
+    """A method that trains the base model once more, on all rows."""
+    assert bench.base is not None
+    made: Any = plan.build(**as_fields(bench.recipe))(bench.base, list(bench.train))
+    return [_settled(bench, plan.slug, made.module, plan.method, plan.setting, "trained anew")]
+
+
+def _settled(bench: Workbench, slug: str, module: Any, method: str, setting: str, why: str) -> dict[str, Any]:
+    """One state, of a model that was trained anew."""
+    bench.keep(slug, module)
+    bench.take(slug)
+    line = point(
+        bench, bench.look("forget"), bench.look("guide"), method=method, setting=setting, unit="trainings",
+        strength=1.0, chosen=True,
+    )  # fmt: skip
+    bench.reset()
+    return line | {"why": why}
+
+
+def _guarded(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
+    """A guard while decoding: the weights, and so everything but what is said, stay as they were."""
+    line = point(
+        bench, bench.before["forget"], bench.before["guide"], method=plan.method, setting=plan.setting, unit="guard",
+        strength=1.0, chosen=True,
+    )  # fmt: skip
+    return [line | {"why": "guards the decoding and leaves the weights alone: look at what is said (generated)"}]
+
+
+def point(
+    bench: Workbench,
+    forget: Look,
+    guide: Look,
+    *,
+    method: str,
+    setting: str = "",
+    unit: str = "",
+    strength: float = 0.0,
+    chosen: bool = True,
+) -> dict[str, Any]:
+    """A line of `points.parquet`, from looks at the forget rows and at the held-out rows that guide."""
+    first = bench.before
+    over, over_before = excess(forget, guide), excess(first["forget"], first["guide"])
+    rise = loss_rise(first["guide"], guide, bench.settings.seed)
+    rate, floor = forget.rate, guide.rate
+    removed = None
+    if over_before.value > 0 and over.value == over.value:
+        removed = 1 - over.value / over_before.value
+    members, others = _scores(forget), _scores(guide)
+    auc = auc_low = auc_high = None
+    if members.size and others.size:
+        auc = roc_auc(members, others)
+        auc_low, auc_high = auc_interval(members, others)
+    return {
+        "method": method, "setting": setting, "strength": float(strength), "unit": unit,
+        "forget_hits": rate.hits, "forget_n": rate.n, "forget_rate": _told(rate.rate), "forget_low": rate.low,
+        "forget_high": rate.high, "either_hits": forget.either.hits, "floor_hits": floor.hits, "floor_n": floor.n,
+        "excess": _told(over.value), "excess_low": over.interval.low, "excess_high": over.interval.high,
+        "removed": removed, "loss": _told(guide.loss), "loss_rise": _told(rise.value),
+        "loss_rise_low": _told(rise.interval.low), "loss_rise_high": _told(rise.interval.high),
+        "forget_loss": _told(forget.loss), "auc": auc, "auc_low": auc_low, "auc_high": auc_high, "untouched_hits": None,
+        "untouched_n": None, "retain_loss": None, "chosen": chosen,
+        "within": bool(rise.value <= bench.settings.limit), "on_front": False, "why": "",
+    }  # fmt: skip
+
+
+def _scores(seen: Look) -> Any:
+    values = seen.per_row
+    return values[values == values]
+
+
+def _told(value: float) -> float | None:
+    """Tables hold no NaN and no infinity."""
+    return value if abs(value) < float("inf") else None
