@@ -54,7 +54,7 @@ class MemFreeLogitsProcessor(LogitsProcessor):
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # pyright: ignore
         """Scores [B, V] with what is protected taken out; `input_ids` [B, T] holds prompt and answer so far."""
-        allowed = ban_protected(input_ids, scores, self.bloom)
+        allowed = self.allowed(input_ids, scores)
         stuck = torch.isneginf(allowed).all(dim=1)
         if bool(stuck.any()):
             if not self.ends:
@@ -64,6 +64,10 @@ class MemFreeLogitsProcessor(LogitsProcessor):
                 )
             allowed[stuck, self.ends[0]] = 0.0
         return allowed
+
+    def allowed(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """The same without the way out when nothing is left to say."""
+        return ban_protected(input_ids, scores, self.bloom)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class MemFree:
     """Chance that an n-gram which is not protected is stopped all the same."""
     seed: int = 0
     """Seed of the hash."""
+    canonical: bool = False
+    """Compare words too: decoded, normalised (NFKC, case, spaces) and encoded again. Slower, and top-50 sampling."""
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """A target that shares module and tokenizer with the one given, and whose `generate` is guarded.
@@ -92,13 +98,26 @@ class MemFree:
             )
         ends = end_ids(target)
         rows = list(protected_rows(target, records, ends))
+        bloom = self.filter(rows)
+        parts = [target.fingerprint.encode(), bytes([self.n % 256]), bloom.bits.tobytes()]
+        processor = MemFreeLogitsProcessor(bloom, ends)
+        if self.canonical:
+            from remanence.mitigate.decoding.canonical import CanonicalLogitsProcessor, canonical_ids
+
+            tokenizer: Any = getattr(target, "tokenizer", None)
+            canon = self.filter([canonical_ids(tokenizer, row.tolist()) for row in rows])
+            processor = CanonicalLogitsProcessor(bloom, canon, tokenizer, ends)
+            parts += [b"canonical", canon.bits.tobytes()]
+        guarded: Any = copy.copy(target)
+        guarded.module = guard(module, processor)
+        guarded.name, guarded.fingerprint = f"{target.name}+memfree", fingerprint(*parts)
+        return guarded
+
+    def filter(self, rows: Sequence[IntsT]) -> NGramBloom:
+        """The n-grams of these rows."""
         bloom = NGramBloom(self.n, max(1, sum(max(0, row.size - self.n + 1) for row in rows)), self.fp_rate, self.seed)
         bloom.add_corpus(rows, self.min_count)
-        guarded: Any = copy.copy(target)
-        guarded.module = guard(module, MemFreeLogitsProcessor(bloom, ends))
-        guarded.name = f"{target.name}+memfree"
-        guarded.fingerprint = fingerprint(target.fingerprint.encode(), bytes([self.n % 256]), bloom.bits.tobytes())
-        return guarded
+        return bloom
 
 
 def guard(module: Any, processor: LogitsProcessor) -> nn.Module:
