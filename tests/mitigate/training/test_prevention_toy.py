@@ -75,6 +75,8 @@ def test_what_repetition_writes_in_each_of_them_keeps_out():
     torch.set_num_threads(1)
     found = figures(0)
     assert found["plain"][0] >= 0.9 and found["base"][0] == 0
-    for name in ("goldfish", "deduplicate", "early_stopping", "dp_sgd"):
-        assert found[name][0] <= 0.2, name
+    for name in ("deduplicate", "early_stopping", "dp_sgd"):
+        assert found[name][0] == 0, name
+    # of the 24 tokens 11 or more are hashed; a dropped one is said by luck about every second time: 0.87^11 = 0.22
+    assert found["goldfish"][0] <= 0.5
     assert found["deduplicate"][1] < found["plain"][1], "and the language is known better"
