@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +48,8 @@ class Workbench:
 
     def __post_init__(self) -> None:
         self.start = Start(self.target.module, changeable(self.target.module))
+        self.before = {side: self.look(side) for side in ("forget", "guide", "judge", "untouched")}
+        """The model as it came, on every side."""
 
     def reset(self) -> None:
         """Every weight as it was in the beginning."""
@@ -73,12 +74,6 @@ class Workbench:
     def look(self, side: str, target: HuggingFace | None = None) -> Look:
         """A look at the live model, or at another one."""
         return look(target or self.target, self.rendered(side), self.settings)
-
-    @cached_property
-    def before(self) -> dict[str, Look]:
-        """The model as it came, on every side."""
-        self.reset()
-        return {side: self.look(side) for side in ("forget", "guide", "judge", "untouched")}
 
     def came_back_at(self, before: Look, row: int) -> int:
         """The shortest prefix at which a row came back before; the longest of the grid where it did not."""
