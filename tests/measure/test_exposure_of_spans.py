@@ -123,3 +123,25 @@ def test_order_seed_and_short_rows():
     assert len(seeds) > 1
     (short,) = Exposure(heldout=heldout)(Ordered(), [Record("s", text="x")])
     assert short.evidence["tokens"] == 2, "a byte and the end of the text"
+
+
+@dataclass(frozen=True)
+class Alphabet(Parrot):
+    """Knows that letters follow each other in the alphabet, and no row: any other step costs five nats."""
+
+    def score_rendered(self, rendered: Sequence[Rendered | str], columns: Sequence[str]) -> Iterator[TokenRow | str]:
+        for row in rendered:
+            assert isinstance(row, Rendered)
+            step = np.diff(row.ids, prepend=row.ids[:1]) == 1
+            yield TokenRow(row, {"logprob": np.where(row.scored, np.where(step, 0.0, -5.0), np.nan).astype(np.float32)})
+
+
+def test_fluent_text_is_exposed_without_memory_so_held_out_rows_are_the_floor():
+    """A span that fits its place beats spans that do not, in a row never seen as well: nothing above the floor here."""
+    letters = ["".join(chr(start + k) for k in range(10)) for start in (35, 50, 65, 80, 95, 110)]
+    records = [Record(str(n), prompt=text[0], completion=text[1:]) for n, text in enumerate(letters)]
+    rows, heldout = records[:3], tuple(records[3:])
+    measure = Exposure(tokens=4, candidates=8, heldout=heldout, training=tuple(rows))
+    trained, floor = (np.mean([f.score for f in measure(Alphabet(), side)]) for side in (rows, heldout))  # pyright: ignore
+    assert measure(Alphabet(), rows)[0].evidence["chance"] < 1.4
+    assert trained == floor == 3, "the first of eight, and nobody was ever taught a row"
