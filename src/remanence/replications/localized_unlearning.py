@@ -261,7 +261,7 @@ def suffix_nll(model: Any, ids: Ids) -> Tensor:
 @torch.no_grad()
 def right_until(model: Any, ids: Ids) -> NDArray[np.int64]:
     """[N] suffix tokens that greedy decoding gets right before its first mistake."""
-    right = suffix_logits(model, ids).argmax(-1).numpy() == ids[:, PREFIX:]
+    right = np.equal(suffix_logits(model, ids).argmax(-1).numpy(), ids[:, PREFIX:])
     return np.cumprod(right, axis=1).sum(axis=1)
 
 

@@ -51,7 +51,8 @@ def _said_instead(record: Record, words: str) -> Record:
         return replace(record, text=words)
     if record.form == "pair":
         return replace(record, completion=words)
-    turns = record.messages or ()
+    turns = record.messages
+    assert turns, "a record has one of three forms"
     return replace(record, messages=(*turns[:-1], {**turns[-1], "content": words}))
 
 
