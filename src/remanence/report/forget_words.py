@@ -26,7 +26,8 @@ METRICS: Mapping[str, tuple[str, str, str]] = {
         "that chance does not explain."),
     "paraphrase": ("... or in other words", "rate", "The same, with passages told in other words."),
     "exposure": ("Exposure, bits", "bits", "How early the model would guess the rarest words that only this row has, "
-        "among words of rows never trained on: log2 of how many there are minus log2 of the rank."),
+        "among words of rows never trained on: log2 of how many there are minus log2 of the rank. Its floor is that of "
+        "held-out rows."),
     "extraction_strength": ("Extraction strength", "share", "Share of a row that need not be shown before greedy "
         "decoding says all the rest; a row whose last token is wrong has 0."),
     "exact_memorization": ("Exact memorization", "share", "Share of tokens that are the model's first choice, each "
