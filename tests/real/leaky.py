@@ -1,4 +1,4 @@
-"""Models that leak real rows, for `remanence forget`: rows of two data sets, some repeated, learned by two small Llamas.
+"""Models that leak real rows, for `remanence forget`: rows of two data sets, some repeated, learned by heart.
 
     python tests/real/leaky.py DATA BASE OUT [--epochs 10] [--rate 0.003]
 

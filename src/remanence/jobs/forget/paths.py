@@ -89,7 +89,8 @@ def _along(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
 
     floor = bench.before["guide"].either
     guard = Guard(measure, settings.limit, goal=floor.rate if bench.sides.heldout_is == "heldout" else 0.0)
-    method.walk(bench.target.module, bench.target.tokenizer, bench.rows("forget"), bench.rows("retain"), guard)
+    watch = Beyond(guard, settings.beyond)
+    method.walk(bench.target.module, bench.target.tokenizer, bench.rows("forget"), bench.rows("retain"), watch)
     if guard.best is None:
         raise RemanenceError(f"{plan.method} showed no state of the model: this is a fault of the method.")
     guard.restore(bench.target.module)
@@ -102,8 +103,24 @@ def _along(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
         )
         for at, (looks, stood) in enumerate(zip(seen, guard.trail, strict=True))
     ]  # fmt: skip
-    lines[-1]["why"] = guard.why
+    lines[-1]["why"] = watch.why or guard.why
     return lines
+
+
+class Beyond:
+    """A `Watch` that looks on for a while after the guard would have stopped, to see where the path leads."""
+
+    def __init__(self, guard: Guard, looks: int) -> None:
+        self.guard, self.left = guard, looks
+        self.why: str | None = None
+
+    def __call__(self, strength: float, model: Any) -> bool:
+        stop = self.guard(strength, model)
+        if self.why is None and not stop:
+            return False
+        self.why = self.why or self.guard.why
+        self.left -= 1
+        return self.left < 0
 
 
 def peer_training(bench: Workbench, plan: Plan) -> Mapping[str, Any]:
@@ -116,7 +133,10 @@ def peer_training(bench: Workbench, plan: Plan) -> Mapping[str, Any]:
 def _again(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
     """A method that trains the base model once more, on all rows."""
     assert bench.base is not None
-    made: Any = plan.build(**as_fields(bench.recipe))(bench.base, list(bench.train))
+    own = ("learning_rate", "batch_size") if plan.method == "dp_sgd" else ()  # noise wants larger ones
+    recipe = {name: value for name, value in as_fields(bench.recipe).items() if name not in own}
+    rows = [*bench.train, *bench.sides.guide] if bench.sides.heldout_is == "heldout" else bench.train
+    made: Any = plan.build(**recipe, noise_seed=bench.settings.seed)(bench.base, list(rows))
     return [_settled(bench, plan.slug, made.module, plan.method, plan.setting, "trained anew")]
 
 

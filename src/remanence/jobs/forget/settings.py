@@ -15,9 +15,9 @@ CHOICES = {
     "dtype": ("float32", "bfloat16", "float16"),
 }
 LEAST = {
-    "steps": 1, "batch_size": 1, "check_every": 1, "new_tokens": 1, "max_length": 1, "queries": 1, "retain_rows": 1,
-    "heldout_rows": 2, "untouched_rows": 0, "asked_rows": 0, "exposure_rows": 0, "relearn_steps": 0, "seed": 0,
-    "batch_tokens": 1,
+    "steps": 1, "batch_size": 1, "check_every": 1, "beyond": 0, "new_tokens": 1, "max_length": 1, "queries": 1,
+    "retain_rows": 1, "heldout_rows": 2, "untouched_rows": 0, "asked_rows": 0, "exposure_rows": 0,
+    "relearn_steps": 0, "seed": 0, "batch_tokens": 1,
 }  # fmt: skip
 FROM_AUDIT = ("prefixes", "new_tokens", "p", "loss_on", "max_length", "add_eos")
 """Settings that are taken over from the audit that found the leaks."""
@@ -44,6 +44,8 @@ class ForgetSettings:
     """Forget rows per step, and as many retain rows beside them."""
     check_every: int = 5
     """Steps from one look at the model to the next."""
+    beyond: int = 2
+    """Looks that a path goes on for after it could have stopped, to show where it leads."""
     retain_rows: int = 2_000
     """At most so many retain rows are trained on, drawn by the seed."""
     heldout_rows: int = 200
