@@ -51,7 +51,7 @@ def main() -> None:
     began = time.time()
     result = remanence.forget(
         leaky / "model", leaky / "train.jsonl", forget=rows, heldout=leaky / "heldout.jsonl", base=asked.base,
-        out=asked.out, methods=tuple(asked.methods.split(",")), steps=asked.steps, batch_size=asked.batch_size, 
+        out=asked.out, methods=tuple(asked.methods.split(",")), steps=asked.steps, batch_size=asked.batch_size,
         retrain=not asked.no_retrain,
         learning_rates=tuple(float(r) for r in asked.rates.split(",") if r), resume=True,
         show_progress=sys.stderr.isatty(), **SIZES, **settings,

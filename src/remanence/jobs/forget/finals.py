@@ -66,7 +66,7 @@ def evaluate(
         lines.append(_line(name, side, "truth_ratio", both(known) if known.size else None, n=known.size, note=STAND_IN))
         states += _states(bench, name, side, seen, ratios[side])
     lines += [_line(name, "forget", *one) for one in _membership(looks)]
-    lines += [_line(name, "forget", *one) for one in _exposure(bench, target)]
+    lines += [_line(name, side, *one) for side in ("forget", "heldout") for one in _exposure(bench, target, side)]
     said = [one for side in SIDES for one in _said(bench, name, target, side)]
     lines += [_line(name, side, *one) for side in SIDES for one in detector.judge(said, side)]
     for metric, ask in own.items():
@@ -153,22 +153,24 @@ def _membership(looks: Mapping[str, Look]) -> list[Told]:
     return told
 
 
-def _exposure(bench: Workbench, target: HuggingFace) -> list[Told]:
+def _exposure(bench: Workbench, target: HuggingFace, side: str) -> list[Told]:
+    """Of spans that only this row has. Held-out rows are its floor: a row's own words fit their place in any case."""
     settings = bench.settings
-    rows = bench.records("forget")[: settings.exposure_rows]
+    rows = bench.records(SIDES[side])[: settings.exposure_rows]
     if not rows:
         return []
     measure = Exposure(
-        seed=settings.seed, heldout=(*bench.sides.guide, *bench.sides.judge),
+        seed=settings.seed,
+        heldout=(*bench.sides.guide, *bench.sides.judge),
         training=(*bench.sides.forget, *bench.sides.rest),
-    )  # fmt: skip
+    )
     found = [f for f in measure(target, rows) if f.score is not None]
-    values = np.array([f.score for f in found], np.float64)
-    metric, value, hits, n, *rest = _mean("exposure", values, settings.seed)
+    metric, value, hits, n, *rest = _mean("exposure", np.array([f.score for f in found], np.float64), settings.seed)
+    ends = rest[:2] if value is not None else (None, None)
     chance = float(np.mean([f.evidence["chance"] for f in found])) if found else float("nan")
     most = max((f.evidence["most"] for f in found), default=float("nan"))
-    ends = rest[:2] if value is not None else (None, None)
-    return [(metric, value, hits, n, *ends, f"bits, at most {most:.0f}; {chance:.2f} by chance")]
+    note = f"bits, at most {most:.0f}; {chance:.2f} by blind chance" if found else "no row has a span of its own"
+    return [(metric, value, hits, n, *ends, note)]
 
 
 def _states(bench: Workbench, name: str, side: str, seen: Look, ratios: NDArray[np.float64]) -> list[dict[str, Any]]:
