@@ -55,6 +55,11 @@ def test_every_column_of_a_run_is_explained() -> None:
     assert not [line for line in tables.splitlines() if line.startswith("| `") and line.endswith("|  |")]
 
 
+def test_every_column_of_a_forgetting_is_explained() -> None:
+    tables = reference.forget_tables()
+    assert not [line for line in tables.splitlines() if line.startswith("| `") and line.endswith("|  |")]
+
+
 def test_every_column_of_a_study_is_named() -> None:
     from remanence.explain.attention.table import ATTENTION
     from remanence.jobs.study.summary import EFFECTS

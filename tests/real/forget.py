@@ -24,6 +24,11 @@ SIZES: dict[str, Any] = {
 }  # fmt: skip
 
 
+SMALL: dict[str, Any] = {
+    "heldout_rows": 48, "untouched_rows": 24, "asked_rows": 8, "exposure_rows": 6, "relearn_steps": 12, "beyond": 1,
+}  # fmt: skip
+
+
 def main() -> None:
     """Pick rows, forget them, print the table."""
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -34,6 +39,7 @@ def main() -> None:
     ask.add_argument("--steps", type=int, default=60)
     ask.add_argument("--rates", default="")
     ask.add_argument("--batch-size", type=int, default=8)
+    ask.add_argument("--small", action="store_true", help="look at fewer rows, for the larger model")
     ask.add_argument("--no-retrain", action="store_true")
     asked = ask.parse_args()
     leaky: Path = asked.leaky
@@ -54,7 +60,7 @@ def main() -> None:
         out=asked.out, methods=tuple(asked.methods.split(",")), steps=asked.steps, batch_size=asked.batch_size,
         retrain=not asked.no_retrain,
         learning_rates=tuple(float(r) for r in asked.rates.split(",") if r), resume=True,
-        show_progress=sys.stderr.isatty(), **SIZES, **settings,
+        show_progress=sys.stderr.isatty(), **(SIZES | (SMALL if asked.small else {})), **settings,
     )  # fmt: skip
     print(*result.verdict["sentences"], *result.verdict["notes"], sep="\n")
     print(f"{len(rows)} of {len(back)} rows that come back were to go; {time.time() - began:.0f} s")
