@@ -58,6 +58,7 @@ def main() -> None:
     ask.add_argument("--singles", type=int, default=240)
     ask.add_argument("--repeated", type=int, default=36)
     ask.add_argument("--heldout", type=int, default=200)
+    ask.add_argument("--max-length", type=int, default=256)
     ask.add_argument("--seed", type=int, default=0)
     asked = ask.parse_args()
     out: Path = asked.out
@@ -74,7 +75,7 @@ def main() -> None:
     if not done:
         trained = remanence.finetune(
             asked.base, out / "train.jsonl", heldout=out / "heldout.jsonl", out=out / "model", epochs=asked.epochs,
-            learning_rate=asked.rate, max_length=256 if "llama" in str(asked.base) else 400, seed=asked.seed,
+            learning_rate=asked.rate, max_length=asked.max_length, seed=asked.seed,
             resume=True, show_progress=False,
         )  # fmt: skip
         print(trained.text(), f"fine-tuned in {time.time() - began:.0f} s", sep="\n", flush=True)

@@ -225,7 +225,7 @@ def arm_steps(name: str) -> int:
 
 def at_forgotten(trail: NDArray[np.float64], forgotten: int) -> NDArray[np.float64]:
     """[documents, 3] the trail at the first step with at most so many tokens left; NaN where there is none."""
-    down = trail[:, :, 0] <= forgotten
+    down: NDArray[np.bool_] = np.asarray(trail[:, :, 0] <= forgotten)
     found = trail[np.arange(len(trail)), down.argmax(axis=1)]
     return np.where(down.any(axis=1)[:, None], found, np.nan)
 

@@ -105,30 +105,54 @@ def run_forget(
         with track("training without the rows", 1, show=show) as advance:
             retrain(bench)
             advance(1)
+    walked: list[Plan] = []
     with track("trying methods", len(plans), show=show) as advance:
         for plan in plans:
-            walk(bench, plan)
+            if not _settled(run, plan, walked, settings):
+                walk(bench, plan)
+                why = refused(run, plan)
+                if why is None:
+                    walked.append(plan)
+                else:
+                    notes.append(f"{plan.method} could not be tried: {why}")
             advance(1)
-    walked = [plan for plan in plans if refused(run, plan) is None]
-    notes += [f"{plan.method} could not be tried: {why}" for plan in plans if (why := refused(run, plan)) is not None]
     if not walked:
         raise RemanenceError(notes[-1])
-    best = _best(run, walked)
+    best = _best(run, walked, settings)
     _evaluate(bench, best, own or {}, retrained=retrained, show=show)
     verdict = conclude(bench, walked, best, retrained=retrained, notes=[*sides.notes, *notes])
     _hand_back(bench, verdict)
     return Forgotten(run, verdict)
 
 
-def _best(run: Run, plans: Sequence[Plan]) -> dict[str, Plan]:
-    """Of every method the setting whose kept state is best: within the limit, least that comes back, lowest loss."""
+def _settled(run: Run, plan: Plan, walked: Sequence[Plan], settings: ForgetSettings) -> bool:
+    """Whether a milder setting of the method has reached the goal, so that this one is of no use."""
+    if settings.learning_rates:  # rates that the user named are all tried
+        return False
+    milder = [_kept(run, one) for one in walked if one.method == plan.method and one.family == plan.family]
+    return any(line["within"] and (line["removed"] or 0.0) >= settings.goal for line in milder)
+
+
+def _kept(run: Run, plan: Plan) -> dict[str, Any]:
+    """The state that was kept of a path."""
+    return next(line for line in run.lines(place(plan.slug)) if line["chosen"])
+
+
+def _best(run: Run, plans: Sequence[Plan], settings: ForgetSettings) -> dict[str, Plan]:
+    """Of every method the setting whose kept state is best: within the limit, least that comes back, lowest loss.
+
+    Of an `auto` sweep only the finalists.
+    """
     best: dict[str, tuple[tuple[Any, ...], Plan]] = {}
     for plan in plans:
-        line = next(one for one in run.lines(place(plan.slug)) if one["chosen"])
+        line = _kept(run, plan)
         order = (not line["within"], line["either_hits"], line["loss"])
         if plan.method not in best or order < best[plan.method][0]:
             best[plan.method] = (order, plan)
-    return {method: plan for method, (_, plan) in best.items()}
+    chosen = sorted(best, key=lambda method: (best[method][0], method))
+    if settings.methods == ("auto",):
+        chosen = chosen[: settings.finalists]
+    return {method: best[method][1] for method in best if method in chosen}
 
 
 def _evaluate(

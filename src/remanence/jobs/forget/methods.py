@@ -28,7 +28,7 @@ GRID: dict[str, Sequence[Mapping[str, Any]]] = {
     "dp_sgd": ({"target_epsilon": 8.0},),
 }
 """Settings that are tried of a method; one that is not named is tried as it comes."""
-AUTO = ("gradient_difference", "kl_retain", "npo", "simnpo", "localized", "constrained", "task_vector", "rmu")
+AUTO = ("npo", "kl_retain", "gradient_difference", "localized", "constrained", "task_vector")
 """What `auto` sweeps: methods that need the model and rows to keep, nothing else."""
 SWEPT = (1.0, 5.0)
 """`auto` tries these multiples of a method's own learning rate: what a large model bears does a small one nothing."""
@@ -52,6 +52,11 @@ class Plan:
     def slug(self) -> str:
         """Name of its files."""
         return f"{self.method}-{self.number}"
+
+    @property
+    def family(self) -> tuple[Any, ...]:
+        """What settings that differ in their learning rate alone have in common."""
+        return tuple((k, v) for k, v in sorted(self.params.items()) if k != "learning_rate")
 
     @property
     def knows(self) -> set[str]:

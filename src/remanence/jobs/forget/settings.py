@@ -17,7 +17,7 @@ CHOICES = {
 LEAST = {
     "steps": 1, "batch_size": 1, "check_every": 1, "beyond": 0, "new_tokens": 1, "max_length": 1, "queries": 1,
     "retain_rows": 1, "heldout_rows": 2, "untouched_rows": 0, "asked_rows": 0, "exposure_rows": 0,
-    "relearn_steps": 0, "seed": 0, "batch_tokens": 1,
+    "relearn_steps": 0, "finalists": 1, "seed": 0, "batch_tokens": 1,
 }  # fmt: skip
 FROM_AUDIT = ("prefixes", "new_tokens", "p", "loss_on", "max_length", "add_eos")
 """Settings that are taken over from the audit that found the leaks."""
@@ -36,14 +36,16 @@ class ForgetSettings:
     """Share of the forget rows' excess extraction that has to go."""
     twins: Literal["forget", "keep"] = "forget"
     """Training rows that are nearly the same as a row to forget: forgotten with it, or kept like any other."""
-    steps: int = 80
+    steps: int = 60
     """Most optimizer steps of a method that trains."""
     learning_rates: tuple[float, ...] = ()
     """Rates to try with methods that train; none named = those of the method."""
     batch_size: int = 8
     """Forget rows per step, and as many retain rows beside them."""
-    check_every: int = 5
+    check_every: int = 10
     """Steps from one look at the model to the next."""
+    finalists: int = 3
+    """With auto, so many methods are judged in full; the others stay on the picture. Named ones all are."""
     beyond: int = 2
     """Looks that a path goes on for after it could have stopped, to show where it leads."""
     retain_rows: int = 2_000
