@@ -30,7 +30,7 @@ class One(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
 
 
-def walked(trail: list[tuple[float, float]], **settings: float) -> tuple[Guard, One, int]:
+def walked(trail: list[tuple[float, float]], **settings: Any) -> tuple[Guard, One, int]:
     """A guard that sees this trail of (memorization, loss); the model's weight is the number of the look."""
     looks, model = iter(trail), One()
     guard = Guard(lambda live: next(looks), **settings)
@@ -61,12 +61,19 @@ def test_it_stops_when_all_is_forgotten_within_the_limit():
 
 
 def test_it_stops_when_the_model_breaks():
-    guard, model, stopped = walked([(1.0, 2.0), (0.9, 2.1), (0.0, 2.21), (0.0, 2.0)])
-    assert stopped == 2 and kept(guard, model) == 0
-    assert "has risen by 10.5% at 2" in guard.why
+    broken = [(1.0, 2.0), (0.9, 2.1), (0.0, 2.21), (0.0, 2.3), (0.0, 2.4), (0.0, 2.0)]
+    guard, model, stopped = walked(broken)
+    assert stopped == 4 and kept(guard, model) == 0
+    assert "has risen by 20.0% at 4" in guard.why
+    assert walked(broken, patience=1)[2] == 2
     guard, model, stopped = walked([(1.0, 2.0), (0.0, math.nan), (0.0, 2.0)])
     assert stopped == 1 and kept(guard, model) == 0 and "no number" in guard.why
     assert walked([(1.0, 2.0), (0.0, math.inf)])[2] == 1
+
+
+def test_a_loss_that_comes_back_is_waited_for():
+    guard, model, stopped = walked([(1.0, 2.0), (0.0, 2.6), (0.1, 2.3), (0.0, 2.02)])
+    assert stopped == 3 and kept(guard, model) == 3 and guard.best == Seen(3, 0.0, 2.02)
 
 
 def test_equals_go_to_the_earlier_state():

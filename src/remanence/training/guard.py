@@ -17,7 +17,9 @@ from remanence.training.sequences import is_seq2seq, predictions
 from remanence.training.start import changeable
 
 FAR = 5
-"""The guard gives up when the loss has risen this many times as far as is allowed."""
+"""The guard gives up when the loss has risen this many times as far as is allowed,"""
+PATIENCE = 3
+"""and has stayed there for so many looks: what holds on to the other rows often brings the loss back."""
 
 
 class Seen(NamedTuple):
@@ -35,15 +37,23 @@ class Guard:
     """A `Watch` that keeps the best state seen: the least memorization at a loss of at most (1 + limit) x the first.
 
     Ties go to the lower loss, then to the earlier state; the first state is always allowed. It stops when memorization
-    is down to `goal` within the limit, and when the loss has risen past `FAR` times the limit, or is no number.
+    is down to `goal` within the limit, when the loss has been past `FAR` times the limit for `patience` looks on end, and
+    when it is no number.
     """
 
-    def __init__(self, measure: Callable[[Any], tuple[float, float]], limit: float = 0.02, goal: float = 0.0) -> None:
+    def __init__(
+        self,
+        measure: Callable[[Any], tuple[float, float]],
+        limit: float = 0.02,
+        goal: float = 0.0,
+        patience: int = PATIENCE,
+    ) -> None:
         """`measure(model)` = (memorization, loss)."""
         self.measure, self.limit, self.goal = measure, limit, goal
         self.trail: list[Seen] = []
         self.best: Seen | None = None
         self.why = "Nothing was tried."
+        self.patience = patience
         self._snapshot: dict[str, Tensor] = {}
 
     def __call__(self, strength: float, model: Any) -> bool:
@@ -60,8 +70,9 @@ class Guard:
         if self.within(seen) and seen.memorization <= self.goal:
             self.why = f"Memorization is down to {seen.memorization:.3g} at {strength:g}, with the loss {rise:+.1%}."
             return True
-        if not rise <= FAR * self.limit:
-            told = "is no number any more" if math.isnan(rise) else f"has risen by {rise:.1%}"
+        far = [not self.rise(one) <= FAR * self.limit for one in self.trail[-self.patience :]]
+        if not math.isfinite(rise) or (len(far) == self.patience and all(far)):
+            told = "is no number any more" if not math.isfinite(rise) else f"has risen by {rise:.1%}"
             self.why = f"The loss {told} at {strength:g}, far past the {self.limit:.1%} that is allowed."
             return True
         self.why = f"It went to its end, {strength:g}, with memorization at {seen.memorization:.3g} there."

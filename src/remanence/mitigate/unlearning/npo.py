@@ -29,11 +29,9 @@ from remanence.training.unlearn import Objective
 class NPO(Steps):
     """gamma * -(2 / beta) mean log sigmoid(beta (s - s_start)) + alpha * what holds on to the retain rows."""
 
-    beta: float = 0.1
-    """Strength of the brake, per nat of a whole row; towards 0 it is gradient ascent."""
-    alpha: float = 30.0
-    """The pull is per row, the hold per token: with the paper's 1, a row to forget of 60 tokens weighs 60 times as
-    much as one to keep, and the language suffers."""
+    beta: float = 0.03
+    """Strength of the brake, per nat of a whole row; towards 0 it is gradient ascent. The paper's is 0.1, at which a row of
+    a hundred tokens is let go while parts of it still come back."""
     retain: Retain = "kl"
 
     needs: ClassVar[tuple[str, ...]] = ("retain",)
