@@ -37,8 +37,8 @@ class Guard:
     """A `Watch` that keeps the best state seen: the least memorization at a loss of at most (1 + limit) x the first.
 
     Ties go to the lower loss, then to the earlier state; the first state is always allowed. It stops when memorization
-    is down to `goal` within the limit, when the loss has been past `FAR` times the limit for `patience` looks on end, and
-    when it is no number.
+    is down to `goal` within the limit, when the loss has been past `FAR` times the limit for `patience` looks on end,
+    and when it is no number.
     """
 
     def __init__(
