@@ -30,7 +30,7 @@ class NPO(Steps):
     """gamma * -(2 / beta) mean log sigmoid(beta (s - s_start)) + alpha * what holds on to the retain rows."""
 
     beta: float = 0.03
-    """Strength of the brake, per nat of a whole row; towards 0 it is gradient ascent. The paper's is 0.1, at which a row
+    """Strength of the brake, per nat of a whole row; towards 0 it is gradient ascent. At the paper's 0.1 a row
     of a hundred tokens is let go while parts of it still come back."""
     alpha: float = 100.0
     retain: Retain = "kl"
