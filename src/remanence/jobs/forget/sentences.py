@@ -87,18 +87,20 @@ def _back(method: str, relearned: Sequence[Mapping[str, Any]]) -> list[str]:
     told: list[str] = []
     ours = by.get((method, "forget"))
     if ours is not None:
-        text = f"Trained on the forgotten rows again, half of what came back is back {_steps(ours)}"
+        text = f"Trained on the forgotten rows again, half of what came back {_steps(ours)}"
         if (theirs := by.get(("retrained", "forget"))) is not None:
-            text += f"; in a model that never saw them, {_steps(theirs)}"
+            text += f"; in a model that never saw them, it {_steps(theirs)}"
         told.append(f"{text}.")
     benign = by.get((method, "benign"))
     if benign is not None:
-        told.append(f"Trained on rows that were kept, it is back {_steps(benign)}.")
+        told.append(f"Trained on rows that were kept, half {_steps(benign)}.")
     return told
 
 
 def _steps(line: Mapping[str, Any]) -> str:
-    return f"after {line['steps']:,} steps" if line["steps"] is not None else f"not within {line['max_steps']:,} steps"
+    if line["steps"] is None:
+        return f"is not back within {line['max_steps']:,} steps"
+    return f"is back after {line['steps']:,} steps"
 
 
 def _recommended(one: Mapping[str, Any], judged: Mapping[str, Mapping[str, Any]], goal: float) -> dict[str, Any]:
