@@ -136,6 +136,30 @@ def test_retrained_beside_it_and_own_measures(tuned: Path, llama: Path, tmp_path
     json.dumps(result.verdict)
 
 
+def test_a_replacement_reaches_the_method(tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the user wants said in the place of a row is what constrained fine-tuning learns."""
+    from dataclasses import replace
+
+    from remanence.mitigate.weights.constrained import Constrained
+
+    given: list[int] = []
+    walk = Constrained.walk
+
+    def watched(self: Any, model: Any, tokenizer: Any, *rest: Any, instead: Any = ()) -> None:
+        given.extend(label for row in instead for label in row.labels if label >= 0)
+        assert "paid for a cold" in tokenizer.decode(instead[0].labels[-8:])
+        walk(self, model, tokenizer, *rest, instead=instead)
+
+    monkeypatch.setattr(Constrained, "walk", watched)
+    other = " Kai Lund paid for a cold"
+    train = [replace(r, meta={"replacement": other}) if r.id in small.GONE else r for r in memorizers.LEARNED]
+    settings = small.TASTE | {"methods": ("constrained",), "learning_rates": (1e-3,)}
+    remanence.forget(
+        tuned, train, forget=small.GONE, heldout=small.HELDOUT, out=tmp_path / "run", show_progress=False, **settings
+    )
+    assert given
+
+
 def test_what_cannot_be_had_is_refused_in_a_sentence(tuned: Path, tmp_path: Path) -> None:
     with pytest.raises(RemanenceError, match="Say what to forget"):
         remanence.forget(tuned, list(memorizers.LEARNED), out=tmp_path / "a")

@@ -18,6 +18,7 @@ from remanence.jobs.forget.workbench import Workbench
 from remanence.stats.membership import auc_interval, roc_auc
 from remanence.training.again import train_again
 from remanence.training.guard import Guard
+from remanence.training.prepare import prepare
 
 RETRAINED = "retrained"
 BEFORE = "before"
@@ -90,7 +91,8 @@ def _along(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
     floor = bench.before["guide"].either
     guard = Guard(measure, settings.limit, goal=floor.rate if bench.sides.heldout_is == "heldout" else 0.0)
     watch = Beyond(guard, settings.beyond)
-    method.walk(bench.target.module, bench.target.tokenizer, bench.rows("forget"), bench.rows("retain"), watch)
+    rows = bench.rows("forget"), bench.rows("retain")
+    method.walk(bench.target.module, bench.target.tokenizer, *rows, watch, **_instead(bench, plan))
     if guard.best is None:
         raise RemanenceError(f"{plan.method} showed no state of the model: this is a fault of the method.")
     guard.restore(bench.target.module)
@@ -105,6 +107,15 @@ def _along(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
     ]  # fmt: skip
     lines[-1]["why"] = watch.why or guard.why
     return lines
+
+
+def _instead(bench: Workbench, plan: Plan) -> dict[str, Any]:
+    """For constrained fine-tuning, what the user wants said in the place of rows: their `meta["replacement"]`."""
+    if plan.method != "constrained":
+        return {}
+    from remanence.mitigate.weights.constrained import modified
+
+    return {"instead": prepare(modified(list(bench.sides.forget)), bench.target.renderer).rows}
 
 
 class Beyond:
