@@ -147,7 +147,8 @@ def test_a_replacement_reaches_the_method(tuned: Path, tmp_path: Path, monkeypat
 
     def watched(self: Any, model: Any, tokenizer: Any, *rest: Any, instead: Any = ()) -> None:
         given.extend(label for row in instead for label in row.labels if label >= 0)
-        assert "paid for a cold" in tokenizer.decode(instead[0].labels[-8:])
+        words = tokenizer.decode([label for label in instead[0].labels if label >= 0])
+        assert words.startswith(" Kai Lund paid for a cold")
         walk(self, model, tokenizer, *rest, instead=instead)
 
     monkeypatch.setattr(Constrained, "walk", watched)
