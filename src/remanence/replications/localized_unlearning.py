@@ -227,7 +227,8 @@ def at_forgotten(trail: NDArray[np.float64], forgotten: int) -> NDArray[np.float
     """[documents, 3] the trail at the first step with at most so many tokens left; NaN where there is none."""
     down: NDArray[np.bool_] = np.asarray(trail[:, :, 0] <= forgotten)
     found = trail[np.arange(len(trail)), down.argmax(axis=1)]
-    return np.where(down.any(axis=1)[:, None], found, np.nan)
+    reached: NDArray[np.bool_] = np.any(down, axis=1, keepdims=True)
+    return np.where(reached, found, np.nan)
 
 
 def told(gap: dict[str, Any] | None) -> str:
