@@ -37,7 +37,7 @@ PREFIX, SUFFIX = 16, 32
 """Tokens given, and tokens to be said."""
 LENGTH = PREFIX + SUFFIX
 BEFORE, RETRAINED = "before", "never trained on them"
-ASCENT, ALONE, WITH, HELD = "gradient ascent", "NPO", "NPO + retain", "NPO with our defaults"
+ASCENT, ALONE, WITH, HELD = "gradient ascent", "NPO", "NPO + retain", "NPO held by KL"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class NpoForgetsWithoutCollapse:
     @classmethod
     def quick(cls) -> NpoForgetsWithoutCollapse:
         """A size for tests: seconds, and the same code."""
-        return cls(documents=8, learned=80, fresh=4, size="small", pretraining=60, heldout=40)
+        return cls(documents=8, learned=200, fresh=4, pretraining=60, heldout=40)
 
     def methods(self, seed: int) -> dict[str, Steps]:
         """Every arm takes the same steps; weights of the losses as in the papers, but for the last arm."""
@@ -105,7 +105,7 @@ class NpoForgetsWithoutCollapse:
             "gradient difference": GradientDifference(**paper),
             ALONE: NPO(beta=self.beta, retain="none", **paper),
             WITH: NPO(beta=self.beta, retain="nll", **paper),
-            HELD: NPO(beta=self.beta, **same),
+            HELD: NPO(beta=self.beta, alpha=30.0, **same),
         }
 
     def __call__(self, seed: int) -> Verdict:

@@ -124,7 +124,7 @@ def test_a_walk_that_only_harms_gives_back_the_model_as_it_was(target: HuggingFa
         assert not watch(0, model)
         for weight in model.parameters():
             weight.mul_(0.0)
-        assert watch(1, model)
+        assert [watch(look, model) for look in (1, 2, 3)] == [False, False, True]
 
     changed = forget_with(target, records(), harm, "harm")
     assert all(torch.equal(a, b) for a, b in zip(target.module.parameters(), changed.module.parameters(), strict=True))
