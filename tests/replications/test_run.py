@@ -15,5 +15,5 @@ def test_every_claim_can_be_built_in_both_sizes():
 
 
 def test_unknown_claim_says_what_there_is():
-    with pytest.raises(RemanenceError, match="goldfish, .*memfree"):
+    with pytest.raises(RemanenceError, match=r"goldfish, .*memfree"):
         find_claim("../run")
