@@ -81,9 +81,7 @@ class FewWeightsForget:
     @classmethod
     def quick(cls) -> FewWeightsForget:
         """A size for tests: seconds, and the same code."""
-        return cls(
-            documents=6, unlearned=2, kept=3, training=120, training_rate=3e-3, fresh=2, size="small", pretraining=40
-        )
+        return cls(documents=6, unlearned=2, kept=3, fresh=4, pretraining=80)
 
     def __call__(self, seed: int) -> Verdict:
         """Learn, then unlearn one document at a time in every way."""
