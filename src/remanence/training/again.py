@@ -30,6 +30,15 @@ Train = Callable[[Loaded, Prepared, FinetuneSettings, Path], Any]
 """A way to train of its own: (opened model, rows, settings, folder for scratch) -> the trained model in eval mode."""
 
 
+FIELDS = ("epochs", "learning_rate", "batch_size", "max_length", "loss_on", "seed", "lora_rank")
+"""Fields of training that every mitigation which trains again has, called as in `FinetuneSettings`."""
+
+
+def settings_of(method: Any, **more: Any) -> FinetuneSettings:
+    """How such a mitigation trains; `more` are further settings of its own."""
+    return FinetuneSettings(**{name: getattr(method, name) for name in FIELDS}, **more)
+
+
 def train_again(
     target: Opens,
     records: Sequence[Record],

@@ -12,6 +12,7 @@ from remanence.measure.plagiarism.chance import Chance, lengths_for
 from remanence.measure.plagiarism.index import PlagiarismIndex
 from remanence.measure.plagiarism.ready import get_ready
 from remanence.measure.plagiarism.said import Said, said_of
+from remanence.stats.intervals import bootstrap
 from remanence.stats.rates import Rate
 from remanence.text.words import words_of
 
@@ -25,7 +26,7 @@ class Detector:
     def __init__(self, train: Sequence[Record], heldout: Sequence[Record], alpha: float = 0.01, seed: int = 0) -> None:
         """`train`: every row that the model before was trained on, once each."""
         get_ready()
-        self.alpha = alpha
+        self.alpha, self.seed = alpha, seed
         self.place = {record.id: i for i, record in enumerate(train)}
         self.heldout = {record.id: i for i, record in enumerate(heldout)}
         self.index = PlagiarismIndex.build(train)
@@ -59,6 +60,7 @@ class Detector:
             rate = Rate.of(np.array(flags, bool))
             note = "word for word or in other words" if metric == "paraphrase" else ""
             told.append((metric, rate.rate, rate.hits, rate.n, rate.low, rate.high, note))
-        rouge = [line["rouge"] for line in here if line["rouge"] is not None]
-        told.append(("rouge", float(np.mean(rouge)) if rouge else None, None, len(rouge)))
+        rouge = np.array([line["rouge"] for line in here if line["rouge"] is not None], np.float64)
+        if rouge.size:
+            told.append(("rouge", float(rouge.mean()), None, rouge.size, *bootstrap(rouge, np.mean, self.seed)))
         return told

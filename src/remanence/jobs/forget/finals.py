@@ -18,7 +18,8 @@ from remanence.core.table import Rendered
 from remanence.core.target import Prompt, cut
 from remanence.core.verbs import TableMeasure
 from remanence.jobs.forget.detector import Detector
-from remanence.jobs.forget.look import Look
+from remanence.jobs.forget.look import Look, loss_rise, ratio_interval
+from remanence.jobs.forget.paths import BEFORE
 from remanence.jobs.forget.tables import RELEARN, RELEARNED, ROW_STATES, SAID, SCORES
 from remanence.jobs.forget.workbench import Workbench
 from remanence.measure.extraction.exposure import Exposure
@@ -54,7 +55,9 @@ def evaluate(
     """Write `finals/NAME-*.parquet` of a model that is on the bench now, or guarded there; skipped when it is there."""
     if bench.run.has(f"finals/{name}-scores.parquet"):
         return
-    looks = {side: bench.look(there, target) for side, there in SIDES.items()}
+    looks = {
+        side: bench.before[there] if name == BEFORE else bench.look(there, target) for side, there in SIDES.items()
+    }
     lines: list[dict[str, Any]] = []
     states: list[dict[str, Any]] = []
     ratios: dict[str, NDArray[np.float64]] = {}
@@ -63,8 +66,11 @@ def evaluate(
         ratios[side] = _truth(bench, target, side)
         known = ratios[side][~np.isnan(ratios[side])]
         both = forget_aggregate if side == "forget" else retain_aggregate
-        lines.append(_line(name, side, "truth_ratio", both(known) if known.size else None, n=known.size, note=STAND_IN))
+        lines.append(_line(name, side, *_aggregate(both, known, bench.settings.seed)))
         states += _states(bench, name, side, seen, ratios[side])
+    rise = loss_rise(bench.before[SIDES["heldout"]], looks["heldout"], bench.settings.seed)
+    n = int((~np.isnan(looks["heldout"].nll)).sum())
+    lines.append(_line(name, "heldout", "loss_rise", rise.value, None, n, *rise.interval))
     lines += [_line(name, "forget", *one) for one in _membership(looks)]
     lines += [_line(name, side, *one) for side in ("forget", "heldout") for one in _exposure(bench, target, side)]
     said = [one for side in SIDES for one in _said(bench, name, target, side)]
@@ -105,8 +111,10 @@ def _line(
 def _of_table(seen: Look, seed: int) -> list[Told]:
     """What the token table says of a side."""
     told: list[Told] = [_rate("discoverable", seen.rate), _rate("np_discoverable", seen.sampled_rate)]
-    _, _, *rest = _mean("loss", -seen.per_row, seed)
-    told.append(("loss", seen.loss, *rest))
+    known = ~np.isnan(seen.nll)
+    if known.any():
+        ends = ratio_interval(seen.nll[known], seen.tokens[known], seed)
+        told.append(("loss", seen.loss, None, int(known.sum()), *ends))
     measures: dict[str, TableMeasure] = {
         "extraction_strength": ExtractionStrength(),
         "exact_memorization": ExactMemorization(),
@@ -130,6 +138,14 @@ def _mean(metric: str, values: NDArray[np.float64], seed: int) -> Told:
         return (metric, None, None, 0, None, None, "no row could be measured")
     interval = bootstrap(known, np.mean, seed)
     return (metric, float(known.mean()), None, int(known.size), interval.low, interval.high)
+
+
+def _aggregate(mean: Callable[[NDArray[np.float64]], float], ratios: NDArray[np.float64], seed: int) -> Told:
+    """The truth ratios of a side as one figure; `mean` is one of the two aggregates, each a mean over rows."""
+    if not ratios.size:
+        return ("truth_ratio", None, None, 0, None, None, "no row has a truth ratio")
+    each = np.array([mean(ratios[i : i + 1]) for i in range(ratios.size)])
+    return ("truth_ratio", mean(ratios), None, ratios.size, *bootstrap(each, np.mean, seed), STAND_IN)
 
 
 def _truth(bench: Workbench, target: HuggingFace, side: str) -> NDArray[np.float64]:

@@ -123,11 +123,15 @@ def loss_rise(before: Look, after: Look, seed: int, rounds: int = ROUNDS) -> Dif
     0.02 = the loss rose by 2 %. NaN and (-inf, inf) without rows.
     """
     known = ~np.isnan(before.nll) & ~np.isnan(after.nll)
-    one, other, tokens = before.nll[known], after.nll[known], before.tokens[known]
+    one, other = before.nll[known], after.nll[known]  # over the same tokens, which cancel
     if not known.any() or not one.sum() > 0:
         return Difference(float("nan"), Interval(-np.inf, np.inf))
-    drawn = np.random.default_rng(seed).multinomial(one.size, np.full(one.size, 1 / one.size), size=rounds)
-    del tokens  # both means are over the same tokens, which cancel
-    ratios = (drawn @ other) / (drawn @ one) - 1
-    low, high = (float(v) for v in np.quantile(ratios, (0.025, 0.975)))
-    return Difference(float(other.sum() / one.sum() - 1), Interval(low, high))
+    low, high = ratio_interval(other, one, seed, rounds)
+    return Difference(float(other.sum() / one.sum() - 1), Interval(low - 1, high - 1))
+
+
+def ratio_interval(above: Floats, below: Floats, seed: int, rounds: int = ROUNDS) -> Interval:
+    """Percentile bootstrap interval of sum(above) / sum(below), rows drawn together: [N] each, without NaN."""
+    drawn = np.random.default_rng(seed).multinomial(above.size, np.full(above.size, 1 / above.size), size=rounds)
+    low, high = (float(v) for v in np.quantile((drawn @ above) / (drawn @ below), (0.025, 0.975)))
+    return Interval(low, high)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from remanence.core.errors import RemanenceError
+from remanence.training.again import FIELDS
 from remanence.training.settings import FinetuneSettings
 
 TOLD = "training.json"
@@ -49,5 +50,4 @@ def as_fields(recipe: FinetuneSettings | None) -> dict[str, Any]:
     """What a mitigation that trains again takes over."""
     if recipe is None:
         return {}
-    names = ("epochs", "learning_rate", "batch_size", "max_length", "loss_on", "seed", "lora_rank")
-    return {name: getattr(recipe, name) for name in names}
+    return {name: getattr(recipe, name) for name in FIELDS}

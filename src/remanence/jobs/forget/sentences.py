@@ -62,7 +62,8 @@ def _gone(one: Mapping[str, Any], before: Mapping[str, Any]) -> str:
 def _price(one: Mapping[str, Any], before: Mapping[str, Any], heldout_is: str) -> str:
     kind = "on held-out rows that no method saw" if heldout_is == "heldout" else "on rows that were kept aside"
     return (
-        f"The price: loss {_signed(one['rise'])} {kind} ({before['loss']:.3f} to {one['loss']:.3f} nats per token). Of "
+        f"The price: loss {_signed(one['rise'])} (95 % interval {_signed(one['rise_low'])} to "
+        f"{_signed(one['rise_high'])}) {kind} ({before['loss']:.3f} to {one['loss']:.3f} nats per token). Of "
         f"{before['untouched_n']:,} other training rows {one['untouched_hits']:,} come back, before "
         f"{before['untouched_hits']:,}."
     )

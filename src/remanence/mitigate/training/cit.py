@@ -27,10 +27,9 @@ from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.mitigate.training.span_corruption import corrupted, sentinel_ids
 from remanence.models.render import LossOn
-from remanence.training.again import train_again
+from remanence.training.again import settings_of, train_again
 from remanence.training.rows import NO_LOSS, Row, pad_rows
 from remanence.training.sequences import Batch, is_seq2seq, sequence_nll, token_nll, unwrapped
-from remanence.training.settings import FinetuneSettings
 
 Form: TypeAlias = Literal["abs", "hinge", "squared"]
 
@@ -167,16 +166,7 @@ class CIT:
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
-        settings = FinetuneSettings(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            max_length=self.max_length,
-            loss_on=self.loss_on,
-            seed=self.seed,
-            lora_rank=self.lora_rank,
-            dropout=0.0,
-        )
+        settings = settings_of(self, dropout=0.0)
         module: Any = getattr(target, "module", None)
         seq2seq = module is not None and is_seq2seq(module)
         sentinels = sentinel_ids(getattr(target, "tokenizer", None), target.name) if seq2seq else ()

@@ -22,8 +22,7 @@ from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.models.render import LossOn
 from remanence.text.duplicates import exact_groups, twin_groups
-from remanence.training.again import train_again, trained_on
-from remanence.training.settings import FinetuneSettings
+from remanence.training.again import settings_of, train_again, trained_on
 
 
 class Removed(NamedTuple):
@@ -106,15 +105,7 @@ class Deduplicate:
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
-        settings = FinetuneSettings(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            max_length=self.max_length,
-            loss_on=self.loss_on,
-            seed=self.seed,
-            lora_rank=self.lora_rank,
-        )
+        settings = settings_of(self)
         return train_again(target, self.rows(records).kept, "deduplicate", settings, out=self.out)
 
     def rows(self, records: Sequence[Record]) -> Deduplicated:

@@ -23,7 +23,7 @@ from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.models.load import Loaded
 from remanence.models.render import LossOn
-from remanence.training.again import learned_rows, train_again, trained_on, with_lora
+from remanence.training.again import learned_rows, settings_of, train_again, trained_on, with_lora
 from remanence.training.prepare import Prepared
 from remanence.training.private import DPConfig, PrivateTrainer, Spent, plan, require_opacus
 from remanence.training.settings import FinetuneSettings
@@ -96,15 +96,7 @@ class DPSGD:
 
     @property
     def settings(self) -> FinetuneSettings:
-        return FinetuneSettings(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            max_length=self.max_length,
-            loss_on=self.loss_on,
-            seed=self.seed,
-            lora_rank=self.lora_rank,
-        )
+        return settings_of(self)
 
 
 def _train(method: DPSGD, loaded: Loaded, rows: Prepared, settings: FinetuneSettings, scratch: Path) -> Any:

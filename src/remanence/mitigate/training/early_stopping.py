@@ -23,7 +23,7 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.models.render import LossOn
-from remanence.training.again import learned_rows, train_again, trained_on
+from remanence.training.again import learned_rows, settings_of, train_again, trained_on
 from remanence.training.guard import recited
 from remanence.training.loss import mean_loss
 from remanence.training.rows import Row
@@ -154,15 +154,7 @@ class EarlyStopping:
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
-        settings = FinetuneSettings(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            max_length=self.max_length,
-            loss_on=self.loss_on,
-            seed=self.seed,
-            lora_rank=self.lora_rank,
-        )
+        settings = settings_of(self)
         train, heldout = self.sides(records)
         callbacks: list[TrainerCallback] = []
         if getattr(target, "module", None) is not None:  # else `train_again` says what is wrong

@@ -25,8 +25,7 @@ from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.mitigate.training.goldfish_mask import SEED, Strategy, goldfish_mask
 from remanence.models.render import LossOn
-from remanence.training.again import train_again
-from remanence.training.settings import FinetuneSettings
+from remanence.training.again import settings_of, train_again
 
 
 def goldfish_loss(
@@ -150,15 +149,7 @@ class Goldfish:
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
-        settings = FinetuneSettings(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            max_length=self.max_length,
-            loss_on=self.loss_on,
-            seed=self.seed,
-            lora_rank=self.lora_rank,
-        )
+        settings = settings_of(self)
         config: Any = getattr(getattr(target, "module", None), "config", None)
         wrap = partial(self.wrap, seq2seq=bool(getattr(config, "is_encoder_decoder", False)))
         return train_again(target, records, "goldfish", settings, out=self.out, collator=wrap)

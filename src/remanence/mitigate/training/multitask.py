@@ -19,8 +19,7 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.models.render import LossOn
-from remanence.training.again import train_again, trained_on
-from remanence.training.settings import FinetuneSettings
+from remanence.training.again import settings_of, train_again, trained_on
 
 Item = TypeVar("Item")
 
@@ -118,15 +117,7 @@ class Multitask:
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
-        settings = FinetuneSettings(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            max_length=self.max_length,
-            loss_on=self.loss_on,
-            seed=self.seed,
-            lora_rank=self.lora_rank,
-        )
+        settings = settings_of(self)
         return train_again(target, self.rows(records), "multitask", settings, out=self.out)
 
     def rows(self, records: Sequence[Record]) -> list[Record]:
