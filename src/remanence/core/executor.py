@@ -1,0 +1,43 @@
+"""An executor: who does the work of a run, piece by piece: this process, or workers on other machines.
+
+The run's own process hands out the pieces and writes what comes back, so a folder is the same whoever did the work, and
+a piece that is written is never handed out again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
+
+Opened = TypeVar("Opened")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class Executor(Protocol):
+    """Works through tasks with something that each worker opens once, such as a model."""
+
+    def map(
+        self, opens: Callable[[], Opened], work: Callable[[Opened, Task], Result], tasks: Iterable[Task]
+    ) -> Iterator[tuple[Task, Result]]:
+        """(task, `work(opens(), task)`) of every task, as they are done, in any order.
+
+        Tasks are taken from the iterable as workers come free, not ahead of time. `opens` and `work` must be
+        importable from other processes (a function of a module, or a `functools.partial` of one) unless the work is
+        done here.
+        """
+        ...
+
+
+class Serial:
+    """One task after the other, here."""
+
+    def map(
+        self, opens: Callable[[], Opened], work: Callable[[Opened, Task], Result], tasks: Iterable[Task]
+    ) -> Iterator[tuple[Task, Result]]:
+        """As `Executor.map`, in the order of the tasks; nothing is opened when there is no task."""
+        opened: list[Opened] = []
+        for task in tasks:
+            if not opened:
+                opened.append(opens())
+            yield task, work(opened[0], task)
