@@ -124,7 +124,7 @@ def test_an_encoder_decoder_forgets_too(tmp_path: Path) -> None:
 def test_retrained_beside_it_and_own_measures(tuned: Path, llama: Path, tmp_path: Path) -> None:
     recipe = {"epochs": 40, "learning_rate": 1e-2, "batch_size": 8, "max_length": None}
     result = small.forget(
-        tuned, llama, tmp_path / "run", methods=("npo", "memfree", "goldfish"), retrain=True, recipe=recipe,
+        tuned, llama, tmp_path / "run", methods=("npo", "memfree", "goldfish", "dp_sgd"), retrain=True, recipe=recipe,
         evaluate={"always_seven": lambda target: 7.0},
     )  # fmt: skip
     scores = {(s["model"], s["side"], s["metric"]): s for s in result.run.lines("scores")}
@@ -133,6 +133,8 @@ def test_retrained_beside_it_and_own_measures(tuned: Path, llama: Path, tmp_path
     assert scores["retrained", "forget", "forget_quality"]["value"] == 1.0
     assert scores["memfree", "forget", "discoverable"]["hits"] == scores["before", "forget", "discoverable"]["hits"]
     assert scores["memfree", "forget", "generated_exact"]["hits"] == 0
+    private = next(point for point in result.run.lines("points") if point["method"] == "dp_sgd")
+    assert private["why"].startswith("trained anew. The training is (8.00, "), "what the noise promises is told"
     json.dumps(result.verdict)
 
 

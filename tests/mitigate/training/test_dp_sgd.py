@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +245,7 @@ def test_the_mitigation_trains_with_noise_and_leaves_the_base_alone(tmp_path: Pa
     assert other.fingerprint != trained.fingerprint, "a secret one does not"
     spent = method.privacy(base, RECORDS)
     assert (spent.rows, spent.q, spent.steps) == (5, 0.4, 4) and 4.98 < spent.epsilon <= 5
+    promise = method.promise(base, [*RECORDS, replace(RECORDS[0], id="again")])
+    assert "differentially private for adding or removing one of 6 rows: 6 steps" in promise
+    assert "stands 2 times has 10.0 at best" in promise
+    assert "seed of the noise was given" in promise

@@ -147,8 +147,10 @@ def _again(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
     own = ("learning_rate", "batch_size") if plan.method == "dp_sgd" else ()  # noise wants larger ones
     recipe = {name: value for name, value in as_fields(bench.recipe).items() if name not in own}
     rows = [*bench.train, *bench.sides.guide] if bench.sides.heldout_is == "heldout" else bench.train
-    made: Any = plan.build(**recipe, noise_seed=bench.settings.seed)(bench.base, list(rows))
-    return [_settled(bench, plan.slug, made.module, plan.method, plan.setting, "trained anew")]
+    method = plan.build(**recipe, noise_seed=bench.settings.seed)
+    made: Any = method(bench.base, list(rows))
+    told = f"trained anew. {method.promise(bench.base, list(rows))}" if hasattr(method, "promise") else "trained anew"
+    return [_settled(bench, plan.slug, made.module, plan.method, plan.setting, told)]
 
 
 def _settled(bench: Workbench, slug: str, module: Any, method: str, setting: str, why: str) -> dict[str, Any]:

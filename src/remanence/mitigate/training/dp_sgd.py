@@ -9,6 +9,7 @@ high as without noise.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,7 @@ from remanence.models.load import Loaded
 from remanence.models.render import LossOn
 from remanence.training.again import learned_rows, settings_of, train_again, trained_on, with_lora
 from remanence.training.prepare import Prepared
-from remanence.training.private import DPConfig, PrivateTrainer, Spent, plan, require_opacus
+from remanence.training.private import DPConfig, PrivateTrainer, Spent, plan, privacy_statement, require_opacus
 from remanence.training.settings import FinetuneSettings
 from remanence.training.trainers import plain_collator, trainer_arguments
 
@@ -83,9 +84,15 @@ class DPSGD:
         return train_again(target, records, "dp_sgd", self.settings, out=self.out, train=partial(_train, self))
 
     def privacy(self, target: Opens, records: Sequence[Record]) -> Spent:
-        """What training on these records gives away, known beforehand; `privacy_statement` puts it in words."""
+        """What training on these records gives away, known beforehand; `promise` puts it in words."""
         rows = learned_rows(target, trained_on(records), self.settings)
         return plan(self.config, len(rows), self.batch_size, self.epochs)
+
+    def promise(self, target: Opens, records: Sequence[Record]) -> str:
+        """The same in words, with the conditions on which it holds."""
+        trained = trained_on(records)
+        copies = max(Counter(record.plain for record in trained).values(), default=1)
+        return privacy_statement(self.privacy(target, records), copies)
 
     @property
     def config(self) -> DPConfig:
