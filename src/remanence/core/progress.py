@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
-from typing import TypeAlias
+from collections.abc import Callable, Generator, Hashable, Mapping
+from typing import TypeAlias, TypeVar
 
 Advance: TypeAlias = Callable[[int], None]
+Key = TypeVar("Key", bound=Hashable)
 
 
 @contextlib.contextmanager
 def track(label: str, total: int, *, show: bool = True) -> Generator[Advance]:
     """A bar of `total` steps; the function it gives moves the bar on by so many."""
-    if not show or total == 0:
-        yield lambda steps: None
+    with tracks({label: (label, total)}, show=show) as advance:
+        yield lambda steps: advance(label, steps)
+
+
+@contextlib.contextmanager
+def tracks(bars: Mapping[Key, tuple[str, int]], *, show: bool = True) -> Generator[Callable[[Key, int], None]]:
+    """Several bars, (label, total) each, for work that is done side by side; a bar of no steps is left out."""
+    bars = {key: (label, total) for key, (label, total) in bars.items() if total}
+    if not show or not bars:
+        yield lambda key, steps: None
         return
     from rich.console import Console
     from rich.progress import (
@@ -34,5 +43,5 @@ def track(label: str, total: int, *, show: bool = True) -> Generator[Advance]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(label, total=total)
-        yield lambda steps: progress.advance(task, steps)
+        tasks = {key: progress.add_task(label, total=total) for key, (label, total) in bars.items()}
+        yield lambda key, steps: progress.advance(tasks[key], steps)

@@ -6,21 +6,24 @@ at the shortest prefix that brings them back, then those that nearly do, worst f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
 
 from remanence.attack.prefix import Prefix
-from remanence.core.progress import track
+from remanence.core.executor import Executor
+from remanence.core.progress import tracks
+from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.schema import ATTEMPTS, MATCHES
 from remanence.core.table import IntsT
-from remanence.core.target import Answer, Generates, Prompt
+from remanence.core.target import Answer, Generates, Prompt, Target
 from remanence.jobs.audit.findings import Found
-from remanence.jobs.audit.passes import Rows
+from remanence.jobs.audit.passes import Opens, Rows
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.models.huggingface import HuggingFace
 from remanence.text.spans import SpanIndex, common_prefix_length, longest_shared_span
@@ -58,58 +61,107 @@ def questions(found: Found, settings: AuditSettings) -> list[Question]:
     return chosen if settings.generate == "all" else chosen[: settings.attempts]
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """A shard of attempts: questions about rows of one group, for one target."""
+
+    role: str
+    group: str
+    index: int
+    questions: Sequence[Question]
+    records: Sequence[Record]
+    """The row of each question."""
+
+    @property
+    def name(self) -> str:
+        """What its shards are called, under `attempts/` and `matches/`."""
+        return f"{self.role}-{self.group}-{self.index:05d}"
+
+
+Said: TypeAlias = tuple[Prompt, Answer, str | None]
+"""What was asked, what was answered, and what a second look in float32 said."""
+
+
+def sheets(role: str, rows: Rows, asked: Sequence[Question]) -> Iterator[Sheet]:
+    """The questions about the rows of a group in shards, in order."""
+    for index, at in enumerate(range(0, len(asked), BATCH)):
+        part = asked[at : at + BATCH]
+        yield Sheet(role, rows.group, index, part, [rows.records[question.row] for question in part])
+
+
 def ask(
     run: Run,
-    targets: dict[str, Generates],
-    rows: Rows,
-    asked: Sequence[Question],
+    opens: Opens,
+    targets: Mapping[str, Generates],
+    asked: Sequence[tuple[Rows, Sequence[Question]]],
     settings: AuditSettings,
     index: SpanIndex,
-    train: Rows,
+    executor: Executor,
     *,
     show: bool,
 ) -> None:
-    """Put the questions to every target, in shards `attempts/ROLE-GROUP-NNNNN`, with their matches beside them."""
-    for role, target in targets.items():
-        with track(f"asking the {role} model, {rows.group} rows", len(asked), show=show) as advance:
-            for shard, at in enumerate(range(0, len(asked), BATCH)):
-                part = asked[at : at + BATCH]
-                name = f"{role}-{rows.group}-{shard:05d}"
-                if not (run.has(f"attempts/{name}.parquet") and run.has(f"matches/{name}.parquet")):
-                    _ask(run, name, role, target, rows, part, settings, index, train)
-                advance(len(part))
+    """Put the questions to every target, in shards `attempts/ROLE-GROUP-NNNNN`, with their matches beside them.
+
+    `asked`: the groups with their questions, training rows first. Who answers is the executor's business; the answers
+    are compared with the training rows here, where those are.
+    """
+    rows_of = {rows.group: rows for rows, _ in asked}
+    train = asked[0][0]
+    sides = [(role, rows, questions) for rows, questions in asked for role in targets]
+    bars = {(role, rows.group): (f"asking the {role} model, {rows.group} rows", len(qs)) for role, rows, qs in sides}
+    with tracks(bars, show=show) as advance:
+
+        def missing() -> Iterator[Sheet]:
+            for role, rows, questions in sides:
+                for sheet in sheets(role, rows, questions):
+                    if run.has(f"attempts/{sheet.name}.parquet") and run.has(f"matches/{sheet.name}.parquet"):
+                        advance((role, rows.group), len(sheet.questions))
+                    else:
+                        yield sheet
+
+        for sheet, said in executor.map(opens, partial(answers, settings=settings), missing()):
+            _write(run, sheet, said, targets[sheet.role], rows_of[sheet.group], settings, index, train)
+            advance((sheet.role, sheet.group), len(sheet.questions))
 
 
-def _ask(
+def answers(targets: Mapping[str, Target], sheet: Sheet, settings: AuditSettings) -> list[Said]:
+    """The work of one shard: ask, and ask again where an answer is not what the token table says."""
+    target = cast(Generates, targets[sheet.role])
+    asked = list(zip(sheet.records, sheet.questions, strict=True))
+    prompts = [_prompt(target, record, question, settings) for record, question in asked]
+    said: list[Said] = []
+    first = target.generate(prompts, settings.new_tokens, None, settings.seed)
+    for question, prompt, answer in zip(sheet.questions, prompts, first, strict=True):
+        surprising = _exact(answer.ids, prompt.expected) != (question.why == "table")
+        said.append((prompt, *_again(target, prompt, answer, settings, surprising, sheet.role)))
+    return said
+
+
+def _write(
     run: Run,
-    name: str,
-    role: str,
+    sheet: Sheet,
+    said: Sequence[Said],
     target: Generates,
     rows: Rows,
-    part: Sequence[Question],
     settings: AuditSettings,
     index: SpanIndex,
     train: Rows,
 ) -> None:
-    prompts = [_prompt(target, rows, question, settings) for question in part]
-    answers = target.generate(prompts, settings.new_tokens, None, settings.seed)
     lines: list[dict[str, Any]] = []
     matches: list[dict[str, Any]] = []
-    for i, (question, prompt, answer) in enumerate(zip(part, prompts, answers, strict=True)):
-        exact = _exact(answer.ids, prompt.expected)
-        answer, verdict = _again(target, prompt, answer, settings, exact != (question.why == "table"), role)
-        lines.append(_line(role, rows, question, prompt, answer, verdict, target, settings))
+    for i, (question, (prompt, answer, verdict)) in enumerate(zip(sheet.questions, said, strict=True)):
+        lines.append(_line(sheet.role, rows, question, prompt, answer, verdict, target, settings))
         own = train.places[question.row] if rows.group == "train" else None
         matches += [
             {"attempt": i, **m}
             for m in _matches(target, prompt, answer, index, train, own, rows.records[question.row].id)
         ]
-    run.write_table(f"matches/{name}", pa.Table.from_pylist(matches, schema=MATCHES))
-    run.write_table(f"attempts/{name}", pa.Table.from_pylist(lines, schema=ATTEMPTS))
+    run.write_table(f"matches/{sheet.name}", pa.Table.from_pylist(matches, schema=MATCHES))
+    run.write_table(f"attempts/{sheet.name}", pa.Table.from_pylist(lines, schema=ATTEMPTS))
 
 
-def _prompt(target: Generates, rows: Rows, question: Question, settings: AuditSettings) -> Prompt:
-    prompt = Prefix(question.prefix, settings.new_tokens).prompt(target, rows.records[question.row])
+def _prompt(target: Generates, record: Record, question: Question, settings: AuditSettings) -> Prompt:
+    prompt = Prefix(question.prefix, settings.new_tokens).prompt(target, record)
     assert prompt is not None, "only rows that can be cut are asked about"
     return prompt
 

@@ -6,7 +6,7 @@ up where it stopped and ends with the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from remanence.core.errors import RemanenceError
+from remanence.core.executor import Executor, Serial
 from remanence.core.read import data_fingerprint
 from remanence.core.record import Record
 from remanence.core.run import Run
@@ -23,7 +24,7 @@ from remanence.jobs.audit import attempts, findings, matching, membership, ranki
 from remanence.jobs.audit.by_column import budget_rates
 from remanence.jobs.audit.columns import check_columns, labels
 from remanence.jobs.audit.findings import Found
-from remanence.jobs.audit.passes import Rows, pass_over, render_all, rendered_fingerprint
+from remanence.jobs.audit.passes import Opens, Rows, pass_over, render_all, rendered_fingerprint
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import check_rule, gate, verdict
 from remanence.jobs.versions import versions
@@ -61,8 +62,14 @@ def run_audit(
     fail_if: str | None = None,
     resume: bool = False,
     show: bool = True,
+    executor: Executor | None = None,
+    opens: Opens | None = None,
 ) -> Audit:
-    """Audit a target that scores (and, unless `generate="none"`, generates) against its training rows."""
+    """Audit a target that scores (and, unless `generate="none"`, generates) against its training rows.
+
+    `executor` does the passes and the asking (default: this process); `opens` is how its workers open the targets
+    anew, by role, such as `jobs.opening.Recipe`. The folder is the same whoever did the work.
+    """
     if fail_if is not None:
         check_rule(fail_if, heldout is not None, base is not None)
     if settings.background == "base" and base is None:
@@ -76,6 +83,13 @@ def run_audit(
                 f"The audit needs a target that scores tokens; {target.name} only generates. "
                 "Try `remanence list --needs generates`."
             )
+    executor = executor or Serial()
+    if opens is None and not isinstance(executor, Serial):
+        raise RemanenceError(
+            f"Workers open the model themselves, so {model.name} cannot be handed over as an object: "
+            "pass the folder or Hub name of every model, or use --executor serial."
+        )
+    at_work: Opens = (lambda: targets) if opens is None or isinstance(executor, Serial) else opens
     check_columns(train, heldout, settings.by)
     data = rows.audited(train, heldout, settings.by)
     groups = [data.train] if data.heldout is None else [data.train, data.heldout]
@@ -85,12 +99,10 @@ def run_audit(
     run.write_table("rows", rows.to_arrow([(full[g.group], g, rendered[g.group]) for g in groups], data))
 
     measures = settings.table_measures(base is not None)
-    for group in groups:
-        for role, target in targets.items():
-            pass_over(run, role, cast(Scores, target), group, settings, measures, show=show)
+    pass_over(run, at_work, list(targets), groups, settings, measures, executor, show=show)
     found = judge(run, base is not None, [g.group for g in groups], settings)
     if not run.has("attempts.parquet"):
-        _attack(run, targets, groups, rendered["train"], found, settings, show=show)
+        _attack(run, at_work, targets, groups, rendered["train"], found, settings, executor, show=show)
     matching.match_attempts(run, train, heldout, base, settings, show=show)
     facts = _facts(data.train, rendered["train"], data.copies.tolist(), data.near.tolist(), settings)
     held_facts = None
@@ -117,20 +129,21 @@ def judge(run: Run, with_base: bool, groups: Sequence[str], settings: AuditSetti
 
 def _attack(
     run: Run,
-    targets: dict[str, Target],
+    opens: Opens,
+    targets: Mapping[str, Target],
     groups: Sequence[Rows],
     rendered: Sequence[Any],
     found: dict[tuple[str, str], Found],
     settings: AuditSettings,
+    executor: Executor,
     *,
     show: bool,
 ) -> None:
     able = {role: target for role, target in targets.items() if isinstance(target, Generates)}
     if able and settings.generate != "none":
         index = SpanIndex.build([np.empty(0, np.int32) if isinstance(row, str) else row.ids for row in rendered])
-        for group in groups:
-            asked = attempts.questions(found["tuned", group.group], settings)
-            attempts.ask(run, able, group, asked, settings, index, groups[0], show=show)
+        asked = [(group, attempts.questions(found["tuned", group.group], settings)) for group in groups]
+        attempts.ask(run, opens, able, asked, settings, index, executor, show=show)
     attempts.gather(run, list(targets), [g.group for g in groups])
 
 

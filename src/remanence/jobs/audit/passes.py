@@ -1,18 +1,22 @@
-"""The passes over the models: every distinct row once, shard by shard, each shard written before the next begins."""
+"""The passes over the models: every distinct row once, in shards that an executor fills and this process writes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias, cast
 
 import numpy as np
+import pyarrow as pa
 
 from remanence.core.errors import NotMeasured
-from remanence.core.progress import track
+from remanence.core.executor import Executor
+from remanence.core.progress import tracks
 from remanence.core.record import Record
 from remanence.core.run import Run, fingerprint
 from remanence.core.table import Rendered, TokenRow
-from remanence.core.target import Scores
+from remanence.core.target import Scores, Target
 from remanence.core.verbs import TableMeasure
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.store import to_arrow
@@ -32,30 +36,70 @@ class Rows:
     places: Sequence[int]
 
 
+Opens: TypeAlias = Callable[[], Mapping[str, Target]]
+"""Opens the targets of an audit, by role: tuned, base."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard of a token table: which rows, and whose table."""
+
+    role: str
+    group: str
+    index: int
+    records: Sequence[Record]
+    places: Sequence[int]
+
+    @property
+    def name(self) -> str:
+        """Its table in the run folder."""
+        return f"tokens/{self.role}-{self.group}-{self.index:05d}"
+
+
+def shards(role: str, rows: Rows, size: int) -> Iterator[Shard]:
+    """The rows of a group in shards of `size`, in order."""
+    for index, at in enumerate(range(0, len(rows.records), size)):
+        part = slice(at, at + size)
+        yield Shard(role, rows.group, index, rows.records[part], rows.places[part])
+
+
 def pass_over(
     run: Run,
-    role: str,
-    target: Scores,
-    rows: Rows,
+    opens: Opens,
+    roles: Sequence[str],
+    groups: Sequence[Rows],
     settings: AuditSettings,
     measures: Sequence[TableMeasure],
+    executor: Executor,
     *,
     show: bool,
 ) -> None:
-    """Fill the token table of a target on a group; shards that are there already are left as they are."""
-    columns = settings.columns(measures)
-    with track(f"{role} model on {rows.group} rows", len(rows.records), show=show) as advance:
-        for index, at in enumerate(range(0, len(rows.records), settings.shard_rows)):
-            part = slice(at, at + settings.shard_rows)
-            records = rows.records[part]
-            name = f"tokens/{role}-{rows.group}-{index:05d}"
-            if not run.has(f"{name}.parquet"):
-                scored = list(target.score(records, columns))
-                scored, rechecks = recheck(target, scored, columns, settings)
-                run.write_table(
-                    name, to_arrow(rows.group, rows.places[part], [r.id for r in records], scored, rechecks)
-                )
-            advance(len(records))
+    """Fill the token tables of every role on every group; shards that are there already are not handed out."""
+    work = partial(token_table, columns=settings.columns(measures), settings=settings)
+    sides = [(role, rows) for rows in groups for role in roles]
+    bars = {(role, rows.group): (f"{role} model on {rows.group} rows", len(rows.records)) for role, rows in sides}
+    with tracks(bars, show=show) as advance:
+
+        def missing() -> Iterator[Shard]:
+            for role, rows in sides:
+                for shard in shards(role, rows, settings.shard_rows):
+                    if run.has(f"{shard.name}.parquet"):
+                        advance((role, rows.group), len(shard.records))
+                    else:
+                        yield shard
+
+        for shard, table in executor.map(opens, work, missing()):
+            run.write_table(shard.name, table)
+            advance((shard.role, shard.group), len(shard.records))
+
+
+def token_table(
+    targets: Mapping[str, Target], shard: Shard, columns: Sequence[str], settings: AuditSettings
+) -> pa.Table:
+    """The work of one shard: score its rows, look again where rounding decides."""
+    target = cast(Scores, targets[shard.role])
+    scored, rechecks = recheck(target, list(target.score(shard.records, columns)), columns, settings)
+    return to_arrow(shard.group, shard.places, [r.id for r in shard.records], scored, rechecks)
 
 
 def recheck(
