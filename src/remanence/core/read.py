@@ -15,7 +15,7 @@ from typing import Any, cast, get_args
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Form, Group, Record
 from remanence.core.rows import Placed, Row, kind, names, placed_rows
-from remanence.core.run import fingerprint
+from remanence.core.run import Fingerprint
 
 _FORMS = cast("tuple[Form, ...]", get_args(Form))
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -85,12 +85,19 @@ def iter_records(path: Path | str, columns: Columns | None = None, *, group: Gro
 
     A row without id gets its position in the file, from 0. Raises `RemanenceError` that names the line.
     """
+    return unique(placed_records(path, columns, group=group))
+
+
+def placed_records(
+    path: Path | str, columns: Columns | None = None, *, group: Group = "train"
+) -> Iterator[tuple[str, Record]]:
+    """(place, record) of every row of a file, whose ids nobody has compared: that needs memory for each of them."""
     path = Path(path)
     if path.is_dir():
         raise RemanenceError(f"{path} is a folder: name the data file in it.")
     if not path.is_file():
         raise RemanenceError(f"There is no file {path}: check the path to the data.")
-    return _records(placed_rows(path), path.name, columns or Columns(), group)
+    return _formed(placed_rows(path), path.name, columns or Columns(), group)
 
 
 @dataclass(frozen=True)
@@ -99,9 +106,18 @@ class FileRecords:
 
     path: Path
     columns: Columns = Columns()
+    group: Group = "train"
+    compared: bool = True
+    """Whether equal ids are looked for, which keeps all of them in memory; else the caller has to."""
 
     def __iter__(self) -> Iterator[Record]:
-        return iter_records(self.path, self.columns)
+        if self.compared:
+            return iter_records(self.path, self.columns, group=self.group)
+        return (record for _, record in self.placed())
+
+    def placed(self) -> Iterator[tuple[str, Record]]:
+        """The records with their places in words, ids not compared."""
+        return placed_records(self.path, self.columns, group=self.group)
 
 
 def records_from(
@@ -126,27 +142,32 @@ def records_from(
     rows = list(cast("Iterable[Any]", data))
     if rows and all(isinstance(row, Record) for row in rows):
         records = [_clean(replace(row, group=group)) for row in rows]
-        _ = list(_unique((f"Row {i}", r) for i, r in enumerate(records)))
+        _ = list(unique((f"Row {i}", r) for i, r in enumerate(records)))
         return records
     return list(_records(((f"Row {i}", row) for i, row in enumerate(rows)), "the data", columns, group))
 
 
 def data_fingerprint(records: Iterable[Record]) -> str:
     """Short hash of what the records say, ids included and `meta` and `group` left out; order matters."""
-    turns = ((r, None if r.messages is None else [dict(t) for t in r.messages]) for r in records)
-    return fingerprint(
-        *(
-            json.dumps([r.id, r.text, r.prompt, r.completion, chat], sort_keys=True, default=str).encode()
-            for r, chat in turns
-        )
-    )
+    whole = Fingerprint()
+    for record in records:
+        whole.add(record_bytes(record))
+    return str(whole)
+
+
+def record_bytes(record: Record) -> bytes:
+    """What a record says, as `data_fingerprint` reads it."""
+    chat = None if record.messages is None else [dict(turn) for turn in record.messages]
+    said = [record.id, record.text, record.prompt, record.completion, chat]
+    return json.dumps(said, sort_keys=True, default=str).encode()
 
 
 def _records(rows: Placed, source: str, columns: Columns, group: Group) -> Iterator[Record]:
-    yield from _unique(_formed(rows, source, columns, group))
+    yield from unique(_formed(rows, source, columns, group))
 
 
-def _unique(records: Iterable[tuple[str, Record]]) -> Iterator[Record]:
+def unique(records: Iterable[tuple[str, Record]]) -> Iterator[Record]:
+    """The records without their places. Raises `RemanenceError` when one has the id of an earlier one."""
     seen: dict[str, str] = {}
     for place, record in records:
         if record.id in seen:

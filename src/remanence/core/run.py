@@ -156,10 +156,24 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
+class Fingerprint:
+    """A `fingerprint` whose parts come one by one."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, part: bytes) -> None:
+        """One more part."""
+        self._digest.update(len(part).to_bytes(8, "little"))
+        self._digest.update(part)
+
+    def __str__(self) -> str:
+        return self._digest.hexdigest()[:16]
+
+
 def fingerprint(*parts: bytes) -> str:
     """Short content hash (64 bits of SHA-256) for data, weights and settings."""
-    digest = hashlib.sha256()
+    whole = Fingerprint()
     for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    return digest.hexdigest()[:16]
+        whole.add(part)
+    return str(whole)

@@ -83,12 +83,17 @@ def paired_difference(a: NDArray[np.bool_], b: NDArray[np.bool_], level: float =
     """
     if a.shape != b.shape or a.ndim != 1:
         raise ValueError(f"paired rates need the same rows on both sides, got shapes {a.shape} and {b.shape}")
-    a, b, n = a.astype(bool), b.astype(bool), int(a.size)
-    hits_a, hits_b = int(a.sum()), int(b.sum())
+    a, b = a.astype(bool), b.astype(bool)
+    return paired_counts(int((a & b).sum()), int((a & ~b).sum()), int((~a & b).sum()), int((~a & ~b).sum()), level)
+
+
+def paired_counts(both: int, only_a: int, only_b: int, neither: int, level: float = 0.95) -> Difference:
+    """`paired_difference` from the four counts of the paired table."""
+    n, hits_a, hits_b = both + only_a + only_b + neither, both + only_a, both + only_b
     interval_a, interval_b = wilson(hits_a, n, level), wilson(hits_b, n, level)
     if n == 0:
         return UNKNOWN_DIFFERENCE
-    correlation = _phi(int((a & b).sum()), int((a & ~b).sum()), int((~a & b).sum()), int((~a & ~b).sum()))
+    correlation = _phi(both, only_a, only_b, neither)
     return _square_and_add(hits_a / n, interval_a, hits_b / n, interval_b, correlation)
 
 

@@ -87,12 +87,17 @@ def auc_interval(member_scores: Floats, nonmember_scores: Floats, level: float =
     """
     members, nonmembers = _checked(member_scores, nonmember_scores)
     above, below = _placements(members, nonmembers)
-    area, z = float(above.mean()), float(stats.norm.ppf(0.5 + level / 2))
     variance = 0.0
     if min(members.size, nonmembers.size) > 1:
         variance = float(above.var(ddof=1) / members.size + below.var(ddof=1) / nonmembers.size)
+    return delong_interval(float(above.mean()), variance, members.size, nonmembers.size, level)
+
+
+def delong_interval(area: float, variance: float, n: int, m: int, level: float = 0.95) -> Interval:
+    """`auc_interval` of an area over n members and m non-members with DeLong's variance; 0 = zero or unknown."""
+    z = float(stats.norm.ppf(0.5 + level / 2))
     if variance < 1e-18 or not 0 < area < 1:
-        return _newcombe_auc(area, members.size, nonmembers.size, z)
+        return _newcombe_auc(area, n, m, z)
     logit, half = math.log(area / (1 - area)), z * math.sqrt(variance) / (area * (1 - area))
     low, high = 1 / (1 + math.exp(min(700.0, half - logit))), 1 / (1 + math.exp(min(700.0, -half - logit)))
     return Interval(low, high)
@@ -104,17 +109,22 @@ def tpr_at_fpr(member_scores: Floats, nonmember_scores: Floats, fpr: float) -> T
     The threshold is the lowest held-out score with at most `fpr * M` held-out scores strictly above it. Raises
     `NotMeasured` when M * fpr < `FALSE_ALARMS_NEEDED`, ValueError unless 0 < fpr < 1.
     """
+    members, nonmembers = _checked(member_scores, nonmember_scores)
+    threshold = threshold_at(nonmembers, fpr)
+    return TprAtFpr(fpr, threshold, Rate.of(members > threshold), Rate.of(nonmembers > threshold))
+
+
+def threshold_at(nonmembers: NDArray[np.float64], fpr: float) -> float:
+    """The threshold of `tpr_at_fpr`, which the held-out scores [M] alone decide; raises as it does."""
     if not 0 < fpr < 1:
         raise ValueError(f"a false-positive rate lies between 0 and 1, got {fpr}")
-    members, nonmembers = _checked(member_scores, nonmember_scores)
     if nonmembers.size * fpr < FALSE_ALARMS_NEEDED - 1e-9:
         needed = math.ceil(FALSE_ALARMS_NEEDED / fpr - 1e-9)
         raise NotMeasured(
             f"a false-positive rate of {100 * fpr:g} % needs at least {needed:,} held-out rows, got {nonmembers.size:,}"
         )
     allowed = math.floor(nonmembers.size * fpr + 1e-9)
-    threshold = float(np.sort(nonmembers)[nonmembers.size - 1 - allowed])
-    return TprAtFpr(fpr, threshold, Rate.of(members > threshold), Rate.of(nonmembers > threshold))
+    return float(np.sort(nonmembers)[nonmembers.size - 1 - allowed])
 
 
 def advantage(member_scores: Floats, nonmember_scores: Floats) -> float:
