@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from remanence.jobs.audit.by_column import BUDGET, COLUMN
@@ -23,14 +23,20 @@ def comparisons(rates: Sequence[dict[str, Any]], train: RowFacts, settings: Audi
     `pairs` are the differences in what comes back, `detector` those in what the detector flags (None where not every
     row was asked about).
     """
+    return compared_columns(rates, [Counter(row[i] for row in train.by) for i in range(len(settings.by))], settings)
+
+
+def compared_columns(
+    rates: Sequence[dict[str, Any]], counts: Sequence[Mapping[str, int]], settings: AuditSettings
+) -> list[dict[str, Any]]:
+    """`comparisons` where the training rows of each value are counted already, column by column."""
     found: list[dict[str, Any]] = []
-    for place, column in enumerate(settings.by):
+    for count, column in zip(counts, settings.by, strict=True):
         lines = [r for r in rates if r["by"] == f"{COLUMN}{column}"]
         greedy = [r for r in lines if r["metric"] == "greedy"]
         flagged = [r for r in lines if r["metric"] == "match" and r["detail"].startswith(FLAGGED)]
         best = best_budget(greedy)
         here = [r for r in greedy if r["detail"] == ("" if best is None else f"{BUDGET}{best}")]
-        count = Counter(row[place] for row in train.by)
         tokens = settings.new_tokens if best is None else best
         told = {"column": column, "budget": best, "rows": {r["value"]: count[r["value"]] for r in here}}
         told |= _compared(here, column, f"At {tokens} generated tokens")

@@ -13,7 +13,7 @@ from remanence.core.errors import NotMeasured
 from remanence.core.schema import MEMBERSHIP
 from remanence.jobs.audit.findings import Found
 from remanence.stats.blind import blind_membership
-from remanence.stats.membership import membership_quality
+from remanence.stats.membership import MembershipQuality, membership_quality
 
 FPRS = (0.1, 0.01, 0.001)
 """False-positive rates to report the true-positive rate at, where the held-out rows allow it."""
@@ -46,8 +46,16 @@ def _quality(role: str, measure: str, members: Any, others: Any) -> list[dict[st
     try:
         quality = membership_quality(members, others, FPRS)
     except NotMeasured as why:
-        return [{**start, "fpr": fpr, "reason": why.reason} for fpr in FPRS]
-    start |= {"auc": quality.auc, "auc_low": quality.auc_interval.low, "auc_high": quality.auc_interval.high}
+        return lines_of(start, why.reason)
+    return lines_of(start, quality)
+
+
+def lines_of(start: dict[str, Any], quality: MembershipQuality | str) -> list[dict[str, Any]]:
+    """One line per FPR, each beginning with `start`; a string says why nothing was measured."""
+    if isinstance(quality, str):
+        return [{**start, "fpr": fpr, "reason": quality} for fpr in FPRS]
+    interval = quality.auc_interval
+    start = start | {"auc": quality.auc, "auc_low": interval.low, "auc_high": interval.high}
     reached = {at.asked: at for at in quality.tpr_at}
     out: list[dict[str, Any]] = []
     for fpr in FPRS:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,69 +24,107 @@ def notes(
     run: Run, keep_H: NDArray[np.bool_] | None, found: dict[tuple[str, str], Found], settings: AuditSettings
 ) -> list[str]:
     """Sentences for `verdict.json`, from the tables of the run."""
+    tally = Tally(
+        distinct=len(found["tuned", "train"].places),
+        not_measured=not_measured(found),
+        contaminated=0 if keep_H is None else int((~keep_H).sum()),
+        cut=_cut(run),
+        again=_repeated(run, found),
+    )
+    return note_sentences(tally, settings) + tried(run)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the notes count."""
+
+    distinct: int
+    """Distinct training rows."""
+    not_measured: Mapping[str, int]
+    """How many of them could not be measured, by reason."""
+    contaminated: int
+    """Held-out rows that stand in the training data."""
+    cut: tuple[int, int]
+    """Distinct training rows that training cut, and the tokens they lost that would have carried loss."""
+    again: tuple[int, int]
+    """Rows read again in float32 at batch size 1, and how many of them differ."""
+
+
+def note_sentences(tally: Tally, settings: AuditSettings) -> list[str]:
+    """What the counts say, in words."""
     lengths = ", ".join(map(str, settings.prefixes))
     said = [
         f"A row comes back when greedy decoding says its next {settings.new_tokens} tokens, all right, "
         f"at one of the prefix lengths {lengths}."
     ]
-    if missing := not_measured(found):
-        out, distinct = sum(missing.values()), len(found["tuned", "train"].places)
+    if missing := tally.not_measured:
+        out, distinct = sum(missing.values()), tally.distinct
         why = "; ".join(f"{reason} ({count:,})" for reason, count in list(missing.items())[:TOP])
         more = "; ..." if len(missing) > TOP else ""
         said.append(
             f"{out:,} of {distinct:,} distinct training rows could not be measured and are in no denominator: "
             f"{why}{more}."
         )
-    if keep_H is not None and not keep_H.all():
+    if tally.contaminated:
         said.append(
-            f"{int((~keep_H).sum()):,} held-out rows stand in the training data, exactly or nearly, "
+            f"{tally.contaminated:,} held-out rows stand in the training data, exactly or nearly, "
             "and were left out of the floor."
         )
-    return said + _cut(run) + _repeated(run, found) + _tried(run)
+    rows, lost = tally.cut
+    if rows:
+        said.append(
+            f"{rows:,} distinct training rows were longer than training read: {lost:,} of their tokens "
+            "would have carried loss and were never trained on."
+        )
+    again, differ = tally.again
+    if again:
+        said.append(
+            f"{again:,} rows hung on rounding and were read again in float32 at batch size 1; "
+            f"{differ:,} of them differ, and the second reading counts."
+        )
+    return said
 
 
 def not_measured(found: dict[tuple[str, str], Found]) -> dict[str, int]:
     """Why distinct training rows could not be measured, most frequent first; rows that differ in a count are alike."""
     judged = found["tuned", "train"].by_measure["discoverable"]
-    reasons = Counter(_COUNT.sub("", f.reason) for f in judged if f.reason is not None)
+    return sorted_reasons(Counter(alike(f.reason) for f in judged if f.reason is not None))
+
+
+def alike(reason: str) -> str:
+    """A reason without the counts that differ from row to row."""
+    return _COUNT.sub("", reason)
+
+
+def sorted_reasons(reasons: Mapping[str, int]) -> dict[str, int]:
+    """Most frequent first, then by the alphabet."""
     return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _cut(run: Run) -> list[str]:
+def _cut(run: Run) -> tuple[int, int]:
     columns = ["group", "same_as", "num_truncated", "num_supervised_truncated"]
     rows = run.read_table("rows").select(columns).to_pylist()
     cut = [r for r in rows if r["group"] == "train" and r["same_as"] is None and r["num_truncated"]]
-    if not cut:
-        return []
-    lost = sum(r["num_supervised_truncated"] for r in cut)
-    return [
-        f"{len(cut):,} distinct training rows were longer than training read: {lost:,} of their tokens "
-        "would have carried loss and were never trained on."
-    ]
+    return len(cut), sum(r["num_supervised_truncated"] for r in cut)
 
 
-def _repeated(run: Run, found: dict[tuple[str, str], Found]) -> list[str]:
+def _repeated(run: Run, found: dict[tuple[str, str], Found]) -> tuple[int, int]:
     said: Counter[Any] = Counter()
     for role, group in found:
         if role != "ceiling":
             for shard in run.shards(f"tokens/{role}-{group}"):
                 said.update(shard.column("recheck").to_pylist())
-    again = said["agrees"] + said["overturned"]
-    if not again:
-        return []
-    return [
-        f"{again:,} rows hung on rounding and were read again in float32 at batch size 1; "
-        f"{said['overturned']:,} of them differ, and the second reading counts."
-    ]
+    return said["agrees"] + said["overturned"], said["overturned"]
 
 
-def _tried(run: Run) -> list[str]:
+def tried(run: Run) -> list[str]:
+    """What came of really asking the model, in a sentence; none where nothing was asked."""
     columns = ["target", "exact", "why"]
-    tried = [a for a in run.read_table("attempts").select(columns).to_pylist() if a["target"] == "tuned"]
-    if not tried:
+    asked = [a for a in run.read_table("attempts").select(columns).to_pylist() if a["target"] == "tuned"]
+    if not asked:
         return []
-    agree = sum(a["exact"] == (a["why"] == "table") for a in tried)
-    said = f"Really asked, the model said what the token table foretells for {agree:,} of {len(tried):,} prompts"
-    if agree < len(tried):
+    agree = sum(a["exact"] == (a["why"] == "table") for a in asked)
+    said = f"Really asked, the model said what the token table foretells for {agree:,} of {len(asked):,} prompts"
+    if agree < len(asked):
         said += "; the table reads the weights alone, and knows no guard at decoding and no early end of text"
     return [f"{said}."]

@@ -53,7 +53,7 @@ def lines(
     """The lines of `ranking.parquet`: rows that come back at the most prefix lengths first, then the likeliest."""
     those = found["tuned", "train"]
     judged = significance(found, keep_H, settings)
-    shown = _attempts(run)
+    shown = attempts_of(run)
     out: list[dict[str, Any]] = []
     for i, (place, record_id) in enumerate(zip(those.places, those.ids, strict=True)):
         greedy = those.by_measure["discoverable"][i]
@@ -87,7 +87,7 @@ def lines(
     return [{"rank": rank, **one} for rank, one in enumerate(out, 1)]
 
 
-def _attempts(run: Run) -> dict[int, tuple[int | None, int | None]]:
+def attempts_of(run: Run) -> dict[int, tuple[int | None, int | None]]:
     """Training row -> (attempt of the tuned model, attempt of the base model)."""
     found: dict[int, tuple[int | None, int | None]] = {}
     table = run.read_table("attempts").select(["target", "group", "row"]).to_pylist()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,14 +41,60 @@ def verdict(
 
     `keep_H` is None when no held-out rows were given.
     """
-    line = next(r for r in rates if r["metric"] == "greedy" and r["by"] == "all")
     back = [r for r in ranking if r["comes_back"]]
     flagged = None
     if any(r["q_value"] is not None for r in ranking):
-        count = sum(bool(r["q_value"] <= LEVEL) for r in ranking if r["q_value"] is not None)
-        flagged = {"count": count, "level": LEVEL}
+        flagged = sum(bool(r["q_value"] <= LEVEL) for r in ranking if r["q_value"] is not None)
+    return assembled(
+        Told(
+            num_train=num_train,
+            num_distinct=len(train.place),
+            back=Back(len(back), sum(r["copies"] > 1 or r["near"] > 0 for r in back), back[0]["id"] if back else ""),
+            with_heldout=keep_H is not None,
+            with_base=("base", "train") in found,
+            columns=comparisons(rates, train, settings),
+            notes=notes(run, keep_H, found, settings),
+            not_measured=not_measured(found),
+            flagged=flagged,
+        ),
+        rates,
+        membership,
+    )
+
+
+class Back(NamedTuple):
+    """The rows that come back, as the second sentence tells them."""
+
+    count: int
+    repeated: int
+    """How many of them stand in the data more than once."""
+    worst: str
+    """Id of the first in the ranking."""
+    near: bool = True
+    """Whether near duplicates were counted too."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the verdict tells beside the rates."""
+
+    num_train: int
+    num_distinct: int
+    back: Back
+    with_heldout: bool
+    with_base: bool
+    columns: list[dict[str, Any]]
+    notes: list[str]
+    not_measured: dict[str, int]
+    flagged: int | None
+    """Rows that stand out from held-out ones; None where nothing can be said of that."""
+
+
+def assembled(told: Told, rates: Sequence[dict[str, Any]], membership: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """`verdict.json`, from what was counted."""
+    line = next(r for r in rates if r["metric"] == "greedy" and r["by"] == "all")
     return {
-        "sentences": [_first(line, num_train, len(train.place)), _second(line, back)],
+        "sentences": [_first(line, told.num_train, told.num_distinct), _second(line, told.back)],
         "headline": {
             "metric": "greedy",
             **{k: line[k] for k in ("hits", "n", "rate", "low", "high")},
@@ -58,11 +105,11 @@ def verdict(
             },
             "auc": _auc(membership),
         },
-        "columns": comparisons(rates, train, settings),
-        "cannot_claim": _cannot_claim(line, keep_H, found, membership),
-        "notes": notes(run, keep_H, found, settings),
-        "not_measured": not_measured(found),
-        "flagged": flagged,
+        "columns": told.columns,
+        "cannot_claim": _cannot_claim(line, told.with_heldout, told.with_base, membership),
+        "notes": told.notes,
+        "not_measured": told.not_measured,
+        "flagged": None if told.flagged is None else {"count": told.flagged, "level": LEVEL},
         "fail_if": None,
     }
 
@@ -84,39 +131,36 @@ def _first(line: dict[str, Any], num_train: int, num_distinct: int) -> str:
     return f"{line['hits']:,} of your {rows}{counted} {verb} back word for word ({share}){beside}."
 
 
-def _second(line: dict[str, Any], back: Sequence[dict[str, Any]]) -> str:
+def _second(line: dict[str, Any], back: Back) -> str:
     if not line["n"]:
         return "The notes say why; nothing can be concluded from this run."
-    if not back:
+    if not back.count:
         return "No row comes back at any of the prefix lengths asked for; sampling and membership are told below."
-    repeated = sum(r["copies"] > 1 or r["near"] > 0 for r in back)
-    many = f"{repeated:,}" if repeated else "None"
-    stand = "stand" if repeated > 1 else "stands"
-    said = f"{many} of the {len(back):,} {stand} in the data more than once, exactly or nearly"
-    if len(back) == 1:
-        said = f"It stands in the data {'more than once, exactly or nearly' if repeated else 'only once'}"
+    often = f"more than once{', exactly or nearly' if back.near else ' word for word'}"
+    many = f"{back.repeated:,}" if back.repeated else "None"
+    stand = "stand" if back.repeated > 1 else "stands"
+    said = f"{many} of the {back.count:,} {stand} in the data {often}"
+    if back.count == 1:
+        said = f"It stands in the data {often if back.repeated else 'only once'}"
     if line["excess"] is not None:
         low, high = line["excess_low"], line["excess_high"]
         beyond = "more than chance" if low > 0 else "not shown to be more than chance"
         said += f"; the excess over unseen rows is {_points(line['excess'])} ({_span(low, high)}), {beyond}"
-    return f"{said}; {'it is' if len(back) == 1 else 'the worst is'} row {back[0]['id']}."
+    return f"{said}; {'it is' if back.count == 1 else 'the worst is'} row {back.worst}."
 
 
 def _cannot_claim(
-    line: dict[str, Any],
-    keep_H: NDArray[np.bool_] | None,
-    found: dict[tuple[str, str], Found],
-    membership: Sequence[dict[str, Any]],
+    line: dict[str, Any], with_heldout: bool, with_base: bool, membership: Sequence[dict[str, Any]]
 ) -> list[str]:
     said: list[str] = []
-    if keep_H is None:
+    if not with_heldout:
         said.append(
             "No held-out rows were given, so there is no floor: how often a row comes back without having been trained "
             "on is not known, nor is membership. Add --heldout with rows of the same kind that were not trained on."
         )
     elif not line["floor_n"]:
         said.append("No held-out row could be measured, so there is no floor.")
-    if ("base", "train") not in found:
+    if not with_base:
         said.append("No base model was given, so what the model knew before fine-tuning is not told apart. Add --base.")
     elif line["n"] and not line["base_n"]:
         said.append("No row could be measured on the base model, so what it knew before fine-tuning is not told apart.")
@@ -187,6 +231,7 @@ def gate(said: dict[str, Any], rule: str | None) -> str | None:
     if value is None:
         undecided = f"--fail-if {rule!r} cannot be decided: no row allowed {name} to be measured."
         said["cannot_claim"].append(undecided)
+        said["fail_if"] = {"rule": rule, "failed": None}
         return undecided
     said["fail_if"] = {"rule": rule, "failed": bool(_COMPARE[comparison](value, number))}
     return None
