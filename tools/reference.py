@@ -4,9 +4,9 @@
     python tools/reference.py --check     write nothing; print what differs or is wrong, and exit with 1
     python tools/reference.py --record    run the tutorial's long commands (minutes; makes demo/ anew), then write
 
-Generated: docs/catalogue.md (headers and fields of the systems), docs/commands.md (the commands' own help), and the
-tables in docs/run-folder.md (comments in core/schema.py). Long outputs are kept in docs/demo-output.txt: stdout, and
-the exit code in brackets when it is not 0.
+Generated: docs/catalogue.md (headers and fields of the systems), docs/commands.md (the commands' own help), the tables
+in docs/run-folder.md (comments in core/schema.py), and docs/run.schema.json (jobs/run_schema.py). Long outputs are kept
+in docs/demo-output.txt: stdout, and the exit code in brackets when it is not 0.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import ast
 import difflib
 import io
+import json
 import os
 import re
 import shutil
@@ -31,6 +32,7 @@ from remanence.core import schema
 from remanence.core.catalogue import Entry, entries
 from remanence.core.table import COLUMNS
 from remanence.jobs.forget import tables
+from remanence.jobs.run_schema import run_schema
 
 SOURCE = ROOT / "src" / "remanence"
 RECORDINGS = ROOT / "docs" / "demo-output.txt"
@@ -169,10 +171,13 @@ def pages() -> dict[Path, str]:
     folder = ROOT / "docs" / "run-folder.md"
     if folder in found:
         found[folder] = between(found[folder], "tables", run_tables())
+    found[ROOT / "docs" / "run.schema.json"] = json.dumps(run_schema(), indent=2) + "\n"
     folder = ROOT / "docs" / "forget-folder.md"
     if folder in found:
         found[folder] = between(found[folder], "tables", forget_tables())
     for path, text in found.items():
+        if path.suffix != ".md":
+            continue
         for block in reversed(list(blocks(str(path.relative_to(ROOT)), text))):
             if block.language == "console":
                 text = text[: block.start] + fresh(block, recorded) + text[block.start + len(block.body) :]

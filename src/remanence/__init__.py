@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from remanence.jobs.api import match as match
     from remanence.jobs.api import score as score
     from remanence.jobs.api import study as study
+    from remanence.jobs.run_schema import run_schema as run_schema
     from remanence.jobs.study.arm import Arm as Arm
     from remanence.measure.plagiarism.chance import Chance as Chance
     from remanence.measure.plagiarism.index import PlagiarismIndex as PlagiarismIndex
     from remanence.measure.plagiarism.said import Said as Said
     from remanence.report.html import write_report as write_report
+    from remanence.report.junit import write_junit as write_junit
+    from remanence.report.summary import append_summary as append_summary
 
 _PLACES = {
     "audit": "remanence.jobs.api",
@@ -33,6 +36,9 @@ _PLACES = {
     "finetune": "remanence.jobs.api",
     "forget": "remanence.jobs.api",
     "write_report": "remanence.report.html",
+    "append_summary": "remanence.report.summary",
+    "write_junit": "remanence.report.junit",
+    "run_schema": "remanence.jobs.run_schema",
     "Record": "remanence.core.record",
     "SamplingScheme": "remanence.core.scheme",
 }

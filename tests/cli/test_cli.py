@@ -106,6 +106,17 @@ def test_a_gate_that_strikes_ends_with_3(audit: Any, place: Path, rule: str, cod
     assert (f"--fail-if '{rule}' holds." in said.err) is (code == 3)
 
 
+def test_a_ci_server_is_told_in_its_own_words(audit: Any, remanence: Any, tmp_path: Path) -> None:
+    summary, junit = tmp_path / "summary.md", tmp_path / "junit.xml"
+    assert audit("--fail-if", "rate>0.1", "--summary", summary, "--junit", junit).code == 3
+    told = summary.read_text(encoding="utf-8")
+    assert told.startswith("### Memorization gate failed: rate\\>0.1\n")
+    assert 'failures="1"' in junit.read_text(encoding="utf-8")
+    assert remanence("report", tmp_path / "run", "--summary", summary, "--junit", tmp_path / "again.xml").code == 0
+    assert summary.read_text(encoding="utf-8") == told * 2, "added, not written over"
+    assert (tmp_path / "again.xml").read_bytes() == junit.read_bytes()
+
+
 def test_a_run_is_gone_on_with_only_when_told(audit: Any) -> None:
     assert audit("--generate=none").code == 0
     again = audit("--generate=none")

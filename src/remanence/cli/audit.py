@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from remanence.cli.shared import FAILED, Format, check_format, columns, names, numbers, say
+from remanence.cli.shared import FAILED, Format, JUnit, Summary, check_format, columns, names, numbers, say, tell_ci
 
 
 def audit(
@@ -45,6 +45,8 @@ def audit(
     messages_column: Annotated[str | None, typer.Option(help="Column of the chat turns.")] = None,
     id_column: Annotated[str, typer.Option(help="Column of the row ids.")] = "id",
     fail_if: Annotated[str | None, typer.Option(help="Exit with 3 if this holds, like 'excess>0.01'.")] = None,
+    summary: Summary = None,
+    junit: JUnit = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show training text in the report.")] = False,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code from the model.")] = False,
@@ -85,6 +87,7 @@ def audit(
         **chosen,
     )
     say(result.run, format)
+    tell_ci(result.run, summary, junit)
     typer.echo(f"\nreport: {out / 'report.html'}", err=True)
     if result.failed:
         typer.echo(f"--fail-if {fail_if!r} holds.", err=True)

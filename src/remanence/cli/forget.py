@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from remanence.cli.shared import FAILED, Format, check_format, columns, decimals, names, say
+from remanence.cli.shared import FAILED, Format, JUnit, Summary, check_format, columns, decimals, names, say, tell_ci
 from remanence.core.errors import RemanenceError
 
 
@@ -56,6 +56,8 @@ def forget(
     completion_column: Annotated[str | None, typer.Option(help="Column of the completion.")] = None,
     messages_column: Annotated[str | None, typer.Option(help="Column of the chat turns.")] = None,
     id_column: Annotated[str, typer.Option(help="Column of the row ids.")] = "id",
+    summary: Summary = None,
+    junit: JUnit = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show training text in the report.")] = False,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code from the model.")] = False,
@@ -107,6 +109,7 @@ def forget(
         **{name: value for name, value in given.items() if value is not None},
     )
     say(result.run, format)
+    tell_ci(result.run, summary, junit)
     typer.echo(f"\nreport: {out / 'report.html'}", err=True)
     if result.model is not None:
         typer.echo(f"model: {result.model}", err=True)

@@ -8,12 +8,14 @@ from typing import Annotated
 
 import typer
 
-from remanence.cli.shared import Format, RunFolder, check_format, names, say
+from remanence.cli.shared import Format, JUnit, RunFolder, Summary, check_format, names, say, tell_ci
 
 
 def report(
     run: RunFolder,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show training text.")] = False,
+    summary: Summary = None,
+    junit: JUnit = None,
     format: Format = "table",
 ) -> None:
     """Write report.html of a run and print its verdict."""
@@ -23,6 +25,7 @@ def report(
 
     path = write_report(Run.open(run), reveal=reveal)
     say(Run.open(run), format)
+    tell_ci(Run.open(run), summary, junit)
     typer.echo(f"\nreport: {path}", err=True)
 
 

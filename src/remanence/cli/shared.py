@@ -14,6 +14,10 @@ FAILED = 3
 """Exit code when the --fail-if rule strikes."""
 
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
+Summary = Annotated[
+    Path | None, typer.Option(help="Add the verdict as Markdown to this file, like $GITHUB_STEP_SUMMARY.")
+]
+JUnit = Annotated[Path | None, typer.Option("--junit", help="Write the verdict as JUnit XML to this file.")]
 Format = Annotated[str, typer.Option("--format", help="What goes to stdout: table, for people, or json, for pipes.")]
 
 
@@ -37,6 +41,17 @@ def say(run: Any, format: str) -> None:
     from remanence.report.terminal import verdict_plain
 
     typer.echo(verdict_plain(run))
+
+
+def tell_ci(run: Any, summary: Path | None, junit: Path | None) -> None:
+    """The verdict for a CI server, where it was asked for."""
+    from remanence.report.junit import write_junit
+    from remanence.report.summary import append_summary
+
+    if summary is not None:
+        append_summary(run, summary)
+    if junit is not None:
+        write_junit(run, junit)
 
 
 def check_format(format: str) -> None:

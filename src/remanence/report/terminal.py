@@ -29,6 +29,9 @@ TOP = 5
 VALUES = 6
 """Values of a column shown, those furthest above their floor (or, without floors, highest)."""
 
+GATES = {True: ("failed", "red"), False: ("passed", "green"), None: ("undecided", "yellow")}
+"""Whether the rule of --fail-if holds."""
+
 ORIGINS = {"prompt": "prompt", "common": "common", "own": "own row", "both": "both", "other": "other", "new": "new"}
 WHOSE = {"own": "(asked about it)", "both": "(and from others)"}
 
@@ -61,8 +64,8 @@ def verdict_text(run: Run) -> RenderableType:
         parts += ["", _listed(remarks)]
     gate = audit.verdict.get("fail_if")
     if gate:
-        word = "failed" if gate["failed"] else "passed"
-        parts += ["", Text(f"Gate {word}: {visible(str(gate['rule']))}", style="red" if gate["failed"] else "green")]
+        word, colour = GATES[gate["failed"]]
+        parts += ["", Text(f"Gate {word}: {visible(str(gate['rule']))}", style=colour)]
     return Group(*parts)
 
 

@@ -1,0 +1,145 @@
+"""What `run.json` holds, as a JSON Schema: made from the settings themselves, so that it cannot fall behind them.
+
+Published as docs/run.schema.json; the tests hold every run.json that they make against it.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.forget.settings import ForgetSettings
+from remanence.jobs.match.settings import MatchSettings
+from remanence.jobs.study.arm import Arm
+from remanence.jobs.study.settings import StudySettings
+from remanence.training.settings import FinetuneSettings
+
+Schema = dict[str, Any]
+
+PLAIN: Mapping[Any, Schema] = {
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    str: {"type": "string"},
+    bool: {"type": "boolean"},
+    type(None): {"type": "null"},
+}
+TEXT: Schema = {"type": "string", "minLength": 1}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+FINGERPRINT: Schema = {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "64 bits of SHA-256"}
+CORPUS: Schema = {"description": "128 bits of a hash of the texts"}
+
+
+def run_schema() -> Schema:
+    """JSON Schema (draft 2020-12) of `run.json`, one alternative for each kind of job."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "run.json of a remanence run",
+        "description": "What was asked: settings, seed, data, models and versions; no paths and no training text.",
+        "oneOf": [_audit(), _match(), _forget(), _study()],
+    }
+
+
+def _audit() -> Schema:
+    rows = _data(name=TEXT, rendered=FINGERPRINT | {"description": "of the token ids that the model reads"})
+    return _job(
+        "audit",
+        settings=_settings(AuditSettings),
+        seed=COUNT,
+        data=_object(train=rows, heldout=_or_null(rows)),
+        models=_object(tuned=_model(), base=_or_null(_model())),
+        tokenization=TEXT,
+    )
+
+
+def _match() -> Schema:
+    named = _data(name=TEXT)
+    corpus = _object(
+        name=TEXT, rows=COUNT, ids=FINGERPRINT, fingerprint=FINGERPRINT | {"pattern": "^[0-9a-f]{32}$"} | CORPUS
+    )
+    return _job(
+        "match",
+        settings=_settings(MatchSettings),
+        seed=COUNT,
+        data=_object(generated=_data(name=TEXT, asked=_or_null(FINGERPRINT)), train=corpus, heldout=_or_null(named)),
+        models=_object(base=_or_null(_object(name=TEXT, fingerprint=FINGERPRINT))),
+        tokenization=TEXT,
+    )
+
+
+def _forget() -> Schema:
+    model = _object(name=TEXT, fingerprint=FINGERPRINT, family={"enum": ["causal", "seq2seq"]})
+    sides = {side: _data() for side in ("forget", "retain", "untouched", "guide", "judge")}
+    return _job(
+        "forget",
+        settings=_settings(ForgetSettings),
+        seed=COUNT,
+        paths={"type": "array", "items": _object(method=TEXT, setting={"type": "string"})},
+        retrained={"type": "boolean"},
+        recipe=_or_null(_settings(FinetuneSettings)),
+        data=_object(train=_data(name=TEXT), **sides, heldout_is={"enum": ["heldout", "training"]}),
+        models=_object(tuned=model, base=_or_null(model)),
+    )
+
+
+def _study() -> Schema:
+    model = _object(name=TEXT, fingerprint=FINGERPRINT)
+    return _job(
+        "study",
+        settings=_settings(StudySettings),
+        models={"type": "object", "additionalProperties": model},
+        data={"type": "object", "additionalProperties": _data()},
+        arms={"type": "array", "minItems": 1, "items": _settings(Arm)},
+    )
+
+
+def _job(name: str, **parts: Schema) -> Schema:
+    versions: Schema = {"type": "object", "required": ["python", "remanence"], "additionalProperties": TEXT}
+    return _object(schema={"const": 1}, job={"const": name}, **parts, versions=versions) | {"title": name}
+
+
+def _data(**more: Schema) -> Schema:
+    return _object(rows=COUNT, fingerprint=FINGERPRINT, **more)
+
+
+def _model() -> Schema:
+    told = _object(name=TEXT, fingerprint=TEXT)
+    told["properties"] |= {"family": TEXT, "num_parameters": COUNT, "vocabulary": COUNT}
+    return told
+
+
+def _object(**properties: Schema) -> Schema:
+    """Exactly these properties, all of them."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _settings(kind: type) -> Schema:
+    """The fields of a settings dataclass as they stand in JSON, where a tuple is an array."""
+    hints = get_type_hints(kind)
+    return _object(**{field.name: _kind(hints[field.name]) for field in fields(kind)})
+
+
+def _kind(hint: Any) -> Schema:
+    if hint in PLAIN:
+        return dict(PLAIN[hint])
+    origin, inside = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return {"enum": list(inside)}
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_kind(one) for one in inside]}
+    if origin is tuple and inside[-1] is Ellipsis:
+        return {"type": "array", "items": _kind(inside[0])}
+    if origin is tuple:
+        return {"type": "array", "prefixItems": [_kind(one) for one in inside], "minItems": len(inside), "items": False}
+    raise TypeError(f"no JSON Schema for a setting of type {hint}")
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
