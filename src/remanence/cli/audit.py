@@ -39,6 +39,9 @@ def audit(
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     batch_tokens: Annotated[int, typer.Option(help="Padded tokens per batch.")] = 4096,
+    executor: Annotated[str, typer.Option(help="Who does the work: serial, or ray, for a cluster.")] = "serial",
+    workers: Annotated[int | None, typer.Option(help="With --executor ray, how many, one model each.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="HOST:PORT of the cluster; auto: of this machine.")] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text.")] = None,
     prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
     completion_column: Annotated[str | None, typer.Option(help="Column of the completion.")] = None,
@@ -84,6 +87,9 @@ def audit(
         dtype=dtype,
         device=device,
         batch_tokens=batch_tokens,
+        executor=executor,
+        workers=workers,
+        ray_address=ray_address,
         **chosen,
     )
     say(result.run, format)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from remanence.core.errors import RemanenceError
+from remanence.core.executor import Executor, Serial
 from remanence.core.read import Columns, FileRecords, records_from
 from remanence.core.run import Run, refuse_taken
 from remanence.core.target import Target
@@ -16,6 +17,7 @@ from remanence.jobs.audit.rescore import rescore
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import read_rule
 from remanence.jobs.compare import Comparison, compare_runs
+from remanence.jobs.executing import executing
 from remanence.jobs.finetune import finetune_job as finetune
 from remanence.jobs.forget.forget import Forgotten, opened, run_forget
 from remanence.jobs.forget.methods import planned
@@ -24,7 +26,7 @@ from remanence.jobs.forget.rows import leaking, named_rows, tell_apart
 from remanence.jobs.forget.settings import FROM_AUDIT, ForgetSettings
 from remanence.jobs.match.match import Matched, run_match
 from remanence.jobs.match.settings import MatchSettings
-from remanence.jobs.opening import data_name, open_targets
+from remanence.jobs.opening import Recipe, data_name, on_workers, open_targets, roles
 from remanence.jobs.study.arm import Arm, grid
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.study import Studied, rescore_study, run_study
@@ -46,6 +48,9 @@ def audit(
     reveal: bool = False,
     trust_remote_code: bool = False,
     columns: dict[str, str] | None = None,
+    executor: str | Executor = "serial",
+    workers: int | None = None,
+    ray_address: str | None = None,
     show_progress: bool = True,
     **settings: Any,
 ) -> Audit:
@@ -53,7 +58,8 @@ def audit(
 
     `model` and `base`: folder, Hub name or target. `data` and `heldout`: a path (JSONL, CSV, Parquet, gzipped or not),
     a list of dicts or `Record`s, or a `datasets.Dataset`. `columns` names columns that are not called text, prompt,
-    completion, messages, id. `settings`: the fields of `AuditSettings`. Raises `RemanenceError` on bad input.
+    completion, messages, id. `executor`: serial, ray (with so many `workers` of the cluster at `ray_address`), or one
+    of your own. `settings`: the fields of `AuditSettings`. Raises `RemanenceError` on bad input.
     """
     chosen = AuditSettings(**settings)
     if fail_if is not None:
@@ -63,11 +69,15 @@ def audit(
     train = records_from(data, group="train", **named)
     held = None if heldout is None else records_from(heldout, group="heldout", **named)
     check_columns(train, held, chosen.by)  # before a model is loaded
-    tuned, below = open_targets(model, base, chosen, trust_remote_code)
     names = {"train": data_name(data), "heldout": data_name(heldout)}
-    result = run_audit(
-        tuned, train, held, below, out, chosen, names=names, fail_if=fail_if, resume=resume, show=show_progress
-    )
+    with executing(executor, workers, ray_address, chosen.device) as hands:
+        here = isinstance(hands, Serial)
+        tuned, below = open_targets(model, base, chosen if here else on_workers(chosen), trust_remote_code)
+        opens = None if here else Recipe.of(model, base, chosen, trust_remote_code, roles(tuned, below))
+        result = run_audit(
+            tuned, train, held, below, out, chosen, names=names, fail_if=fail_if, resume=resume, show=show_progress,
+            executor=hands, opens=opens,
+        )  # fmt: skip
     _ = write_report(result.run, reveal=reveal)
     return result
 

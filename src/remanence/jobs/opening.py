@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from remanence.core.errors import RemanenceError
 from remanence.core.target import Target
 from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.versions import versions
 from remanence.models.huggingface import HuggingFace
 from remanence.models.load import Loaded, load_base, load_model
 from remanence.models.render import Renderer
 from remanence.models.vocabulary import require_same_vocabulary
+from remanence.models.weights import base_folder
 
 
 def open_targets(
@@ -41,6 +45,72 @@ def open_targets(
         return tuned, None
     require_same_vocabulary(loaded, below)
     return tuned, _target(below, settings, tuned)
+
+
+def roles(tuned: Target, below: Target | None) -> dict[str, Target]:
+    """The targets of an audit by role."""
+    return {"tuned": tuned} if below is None else {"tuned": tuned, "base": below}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a worker opens the targets of an audit anew: by name, and they must be the very same."""
+
+    model: str
+    base: str | None
+    settings: AuditSettings
+    trust_remote_code: bool = False
+    fingerprints: dict[str, str] = field(default_factory=dict[str, str])
+    """Of the targets as they are open here, by role."""
+    versions: dict[str, str] = field(default_factory=versions)
+
+    @classmethod
+    def of(
+        cls,
+        model: str | Path | Target,
+        base: str | Path | Target | None,
+        settings: AuditSettings,
+        trust_remote_code: bool,
+        targets: dict[str, Target],
+    ) -> Recipe | None:
+        """The recipe of targets that were opened by name; None when one was handed over as an object.
+
+        Folders become absolute: a worker looks from another place. An adapter's base model that was found from here is
+        named too.
+        """
+        if not isinstance(model, str | Path) or not (base is None or isinstance(base, str | Path)):
+            return None
+        if base is None and (Path(model).expanduser() / "adapter_config.json").is_file():
+            found = base_folder(model, None)
+            base = found[1] if found is not None and Path(found[1]).is_dir() else None
+        fingerprints = {role: target.fingerprint for role, target in targets.items()}
+        return cls(_absolute(model), base and _absolute(base), settings, trust_remote_code, fingerprints)
+
+    def __call__(self) -> dict[str, Target]:
+        """The targets by role. Raises `RemanenceError` when they, or what runs them, are others here."""
+        if (here := versions()) != self.versions:
+            other = sorted(name for name in {*here, *self.versions} if here.get(name) != self.versions.get(name))
+            raise RemanenceError(f"It has other versions of {', '.join(other)}: install the same on every machine.")
+        tuned, below = open_targets(self.model, self.base, self.settings, self.trust_remote_code)
+        targets = roles(tuned, below)
+        for role, target in targets.items():
+            if target.fingerprint != self.fingerprints.get(role):
+                raise RemanenceError(
+                    f"{target.name} has other weights there than here: copy the model to every machine again."
+                )
+        return targets
+
+
+def _absolute(name: str | Path) -> str:
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if folder.exists() else str(name)
+
+
+def on_workers(settings: AuditSettings) -> AuditSettings:
+    """The settings by which this process opens targets when workers do the work: off the GPU, unless it scores too."""
+    if settings.device.startswith("cuda:"):
+        raise RemanenceError(f"--device {settings.device} is a GPU of one machine: with --executor ray, use cuda.")
+    return settings if settings.background == "base" else replace(settings, device="cpu")
 
 
 def _target(loaded: Loaded, settings: AuditSettings, like: HuggingFace | None) -> HuggingFace:

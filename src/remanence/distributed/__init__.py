@@ -1,0 +1,1 @@
+"""More than one machine: executors that hand the work of a run to workers elsewhere."""
