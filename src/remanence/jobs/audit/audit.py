@@ -200,12 +200,17 @@ def _spec(
             "rendered": rendered_fingerprint(rendered[group]),
         }
 
+    return run_spec(targets, {group: told(group) for group in ("train", "heldout")}, settings)
+
+
+def run_spec(targets: Mapping[str, Target], data: dict[str, Any], settings: AuditSettings) -> dict[str, Any]:
+    """`run.json` of an audit over this data."""
     return {
         "schema": 1,
         "job": "audit",
         "settings": settings.spec(),
         "seed": settings.seed,
-        "data": {group: told(group) for group in ("train", "heldout")},
+        "data": data,
         "models": {role: None if role not in targets else _model(targets[role]) for role in ("tuned", "base")},
         "tokenization": TOKENIZATION,
         "versions": versions(),

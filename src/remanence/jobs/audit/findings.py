@@ -53,12 +53,13 @@ def find(run: Run, role: str, group: str, measures: Sequence[TableMeasure], pref
         asked = perfect(row) if role == "ceiling" else row
         for measure in measures:
             found.by_measure[measure.name].append(measure.find(record_id, asked, base))
-        reaches.append(_reach(asked, prefixes))
+        reaches.append(reach_of(asked, prefixes))
     found.reaches = np.array(reaches, np.int64).reshape(-1, 2)
     return found
 
 
-def _reach(row: TokenRow | str, prefixes: tuple[int, ...]) -> Reach:
+def reach_of(row: TokenRow | str, prefixes: tuple[int, ...]) -> Reach:
+    """How far greedy decoding follows a row; (0, 0) where nothing can be measured."""
     try:
         return Reach(0, 0) if isinstance(row, str) else reach(row, prefixes)
     except NotMeasured:

@@ -1,0 +1,1 @@
+"""The audit of more rows than memory holds."""

@@ -1,0 +1,212 @@
+"""A block: some hundred rows of the data, scored by both models and kept as one short line per row.
+
+What the ordinary audit reads from its token tables, the same measures read here while the tokens are at hand; the
+tokens are then dropped. One table per block, with what the rates, the membership scores and the ranking need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pyarrow as pa
+
+from remanence.core.finding import Finding
+from remanence.core.record import Record
+from remanence.core.table import TokenRow
+from remanence.core.target import Scores, Target
+from remanence.core.verbs import TableMeasure
+from remanence.jobs.audit.columns import labels
+from remanence.jobs.audit.findings import perfect, reach_of
+from remanence.jobs.audit.passes import recheck
+from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.stream.survey import Survey
+
+LONGEST = 8
+"""Lines of a block, in shards of distinct rows: a row that stands there a thousand times does not make it endless."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is known of a row of a block before it is scored."""
+
+    place: int
+    same_as: int | None
+    """First row that reads the same, which is scored in its stead."""
+    copies: int
+    near: int | None
+    contaminated: bool | None
+
+
+@dataclass(frozen=True)
+class Block:
+    """The task of one worker: rows that follow one another in the data."""
+
+    group: str
+    index: int
+    records: Sequence[Record]
+    lines: Sequence[Line]
+
+    @property
+    def name(self) -> str:
+        """Its table in the run folder."""
+        return f"blocks/{self.group}-{self.index:05d}"
+
+
+def blocks(group: str, records: Iterable[Record], known: Survey, size: int) -> Iterator[Block]:
+    """The rows of a group in blocks of `size` distinct rows (and repeats in between), in order."""
+    held: list[Record] = []
+    lines: list[Line] = []
+    index = distinct = 0
+    for place, record in enumerate(records):
+        line = _line(group, place, known)
+        held.append(record)
+        lines.append(line)
+        distinct += line.same_as is None
+        if distinct == size or len(held) == size * LONGEST:
+            yield Block(group, index, held, lines)
+            held, lines, distinct = [], [], 0
+            index += 1
+    if held:
+        yield Block(group, index, held, lines)
+
+
+def _line(group: str, place: int, known: Survey) -> Line:
+    if group == "train":
+        first = int(known.first_N[place])
+        near = None if known.near_N is None else int(known.near_N[place])
+        return Line(place, None if first == place else first, int(known.copies_N[place]), near, None)
+    first = known.first_held[place]
+    return Line(place, None if first == place else first, 0, 0, first in known.contaminated)
+
+
+def block_table(targets: Mapping[str, Target], block: Block, settings: AuditSettings) -> pa.Table:
+    """The work of one block: score its distinct rows, look again where rounding decides, apply every measure."""
+    at = [i for i, line in enumerate(block.lines) if line.same_as is None]
+    records = [block.records[i] for i in at]
+    measures = settings.table_measures("base" in targets)
+    columns = settings.columns(measures)
+    scored: dict[str, list[TokenRow | str]] = {}
+    values: dict[str, list[Any]] = {}
+    for role, target in targets.items():
+        first = list(cast(Scores, target).score(records, columns))
+        scored[role], values[f"{role}.recheck"] = recheck(cast(Scores, target), first, columns, settings)
+    for role, rows in scored.items():
+        base = scored.get("base") if role == "tuned" else None
+        mine = [m for m in measures if role == "tuned" or not m.needs_base]
+        values |= _side(role, rows, base, mine, settings)
+    if block.group == "train":
+        values |= _side("ceiling", [perfect(row) for row in scored["tuned"]], None, _extraction(measures), settings)
+    values |= _facts(scored["tuned"])
+    return _table(block, at, values, schema(targets, block.group, settings), settings.by)
+
+
+def schema(roles: Iterable[str], group: str, settings: AuditSettings) -> pa.Schema:
+    """The columns of a block table. Numbers are null where nothing could be measured, and in repeats."""
+    whole, number, text = pa.int32(), pa.float64(), pa.string()
+    fields: dict[str, pa.DataType] = {
+        "row": whole,
+        "id": text,
+        "same_as": whole,
+        "copies": whole,
+        "near": whole,
+        "contaminated": pa.bool_(),
+        "by": pa.list_(text),
+        "num_tokens": whole,
+        "num_supervised": whole,
+        "num_truncated": whole,
+        "num_supervised_truncated": whole,
+    }
+    roles = list(roles)
+    measures = settings.table_measures("base" in roles)
+    for role in [*roles, *(["ceiling"] if group == "train" else [])]:
+        mine = _extraction(measures) if role == "ceiling" else measures
+        fields |= {f"{role}.{name}": pa.int64() for name in ("cuts", "hits")}
+        fields |= {f"{role}.{name}": whole for name in ("run", "reach", "room", "prefix")}
+        fields[f"{role}.reason"] = text
+        if role != "ceiling":
+            fields[f"{role}.recheck"] = text
+        names = (m.name for m in mine if m.name != "discoverable" and (role == "tuned" or not m.needs_base))
+        fields |= {f"{role}.{name}": number for name in names}
+    return pa.schema(list(fields.items()))
+
+
+def _extraction(measures: Sequence[TableMeasure]) -> list[TableMeasure]:
+    return [m for m in measures if m.name.startswith(("discoverable", "np_discoverable"))]
+
+
+def _side(
+    role: str,
+    rows: Sequence[TokenRow | str],
+    base: Sequence[TokenRow | str] | None,
+    measures: Sequence[TableMeasure],
+    settings: AuditSettings,
+) -> dict[str, list[Any]]:
+    """What the measures say of one side, by column."""
+    drawn = f"np_discoverable[{settings.schemes[0]}]"
+    values: dict[str, list[Any]] = {f"{role}.{m.name}": [] for m in measures if m.name != "discoverable"}
+    values |= {f"{role}.{name}": [] for name in ("cuts", "hits", "run", "reach", "room", "prefix", "reason")}
+    for i, row in enumerate(rows):
+        found = {m.name: m.find("", row, base[i] if base is not None else None) for m in measures}
+        for name, finding in found.items():
+            if name != "discoverable":
+                values[f"{role}.{name}"].append(finding.score)
+        greedy = found["discoverable"]
+        run, room = reach_of(row, settings.prefixes)
+        at: dict[int, bool] = greedy.evidence.get("at", {})
+        values[f"{role}.cuts"].append(_bits(settings.prefixes, at))
+        values[f"{role}.hits"].append(_bits(settings.prefixes, [p for p, hit in at.items() if hit]))
+        values[f"{role}.run"].append(greedy.evidence.get("run"))
+        values[f"{role}.reach"].append(run)
+        values[f"{role}.room"].append(room)
+        values[f"{role}.prefix"].append(_prefix(at, found[drawn]))
+        values[f"{role}.reason"].append(greedy.reason)
+    return values
+
+
+def _bits(prefixes: Sequence[int], which: Iterable[int]) -> int:
+    """One bit per prefix length of the grid, the lowest for the shortest."""
+    chosen = set(which)
+    return sum(1 << i for i, prefix in enumerate(prefixes) if prefix in chosen)
+
+
+def _prefix(at: Mapping[int, bool], drawn: Finding) -> int | None:
+    """The prefix length at which the row is put to the model, as `attempts.questions` chooses it."""
+    if any(at.values()):
+        return min(prefix for prefix, hit in at.items() if hit)
+    log_p: dict[int, float] = drawn.evidence.get("log_p", {})
+    return max(log_p, key=lambda length: (log_p[length], -length), default=None)
+
+
+def _facts(rows: Sequence[TokenRow | str]) -> dict[str, list[Any]]:
+    """How long the rows are, and what training cut off."""
+    read = [None if isinstance(row, str) else row.rendered for row in rows]
+    return {
+        "num_tokens": [None if r is None else int(r.ids.size) for r in read],
+        "num_supervised": [0 if r is None else int(r.scored.sum()) for r in read],
+        "num_truncated": [None if r is None else r.num_truncated for r in read],
+        "num_supervised_truncated": [None if r is None else r.num_supervised_truncated for r in read],
+    }
+
+
+def _table(
+    block: Block, at: Sequence[int], values: dict[str, list[Any]], columns: pa.Schema, by: Sequence[str]
+) -> pa.Table:
+    """The values of the rows at `at`, and nulls for the others, beside what is known of every row."""
+    known: dict[str, Any] = {name: [getattr(line, name) for line in block.lines] for name in _KNOWN}
+    known["row"] = [line.place for line in block.lines]
+    known["id"] = [record.id for record in block.records]
+    known["by"] = [list(label) for label in labels(block.records, by)]
+    place = {i: k for k, i in enumerate(at)}
+    spread = pa.array([place.get(i) for i in range(len(block.lines))], pa.int32())
+
+    def column(field: pa.Field) -> pa.Array:
+        if field.name in known:
+            return pa.array(known[field.name], field.type)
+        return pa.array(values[field.name], field.type).take(spread)
+
+    return pa.table([column(field) for field in columns], schema=columns)
+
+
+_KNOWN = ("same_as", "copies", "near", "contaminated")
