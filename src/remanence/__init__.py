@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from remanence.jobs.api import match as match
     from remanence.jobs.api import score as score
     from remanence.jobs.api import study as study
+    from remanence.jobs.preflight.preflight import preflight as preflight
     from remanence.jobs.run_schema import run_schema as run_schema
     from remanence.jobs.study.arm import Arm as Arm
+    from remanence.jobs.trainer.callback import AuditCallback as AuditCallback
     from remanence.measure.plagiarism.chance import Chance as Chance
     from remanence.measure.plagiarism.index import PlagiarismIndex as PlagiarismIndex
     from remanence.measure.plagiarism.said import Said as Said
@@ -29,12 +31,14 @@ _PLACES = {
     "score": "remanence.jobs.api",
     "study": "remanence.jobs.api",
     "Arm": "remanence.jobs.study.arm",
+    "AuditCallback": "remanence.jobs.trainer.callback",
     "Chance": "remanence.measure.plagiarism.chance",
     "PlagiarismIndex": "remanence.measure.plagiarism.index",
     "Said": "remanence.measure.plagiarism.said",
     "compare": "remanence.jobs.api",
     "finetune": "remanence.jobs.api",
     "forget": "remanence.jobs.api",
+    "preflight": "remanence.jobs.preflight.preflight",
     "write_report": "remanence.report.html",
     "append_summary": "remanence.report.summary",
     "write_junit": "remanence.report.junit",

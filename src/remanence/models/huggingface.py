@@ -97,7 +97,7 @@ class HuggingFace:
         finally:
             self.dtype = dtype
 
-    @torch.inference_mode()
+    @torch.no_grad()  # and not inference_mode: what a pass of a live model leaves behind must serve the next step
     def _score_batch(self, rows: Sequence[Rendered], columns: Sequence[str]) -> list[TokenRow]:
         inputs = self._inputs(rows)
         places = [np.flatnonzero(row.scored) for row in rows]

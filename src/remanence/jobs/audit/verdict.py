@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
+from remanence.jobs.audit.answered import not_from_answers
 from remanence.jobs.audit.comparisons import comparisons
 from remanence.jobs.audit.findings import Found
 from remanence.jobs.audit.notes import not_measured, notes
@@ -45,7 +46,7 @@ def verdict(
     flagged = None
     if any(r["q_value"] is not None for r in ranking):
         flagged = sum(bool(r["q_value"] <= LEVEL) for r in ranking if r["q_value"] is not None)
-    return assembled(
+    said = assembled(
         Told(
             num_train=num_train,
             num_distinct=len(train.place),
@@ -60,6 +61,8 @@ def verdict(
         rates,
         membership,
     )
+    said["cannot_claim"] += not_from_answers(run)
+    return said
 
 
 class Back(NamedTuple):
@@ -213,6 +216,12 @@ def read_rule(rule: str) -> tuple[str, str, float]:
     return match[1], match[2], number
 
 
+def strikes(rule: str, value: float) -> bool:
+    """Whether a rule strikes, given the figure that it speaks of."""
+    _, comparison, number = read_rule(rule)
+    return bool(_COMPARE[comparison](value, number))
+
+
 def check_rule(rule: str, with_heldout: bool, with_base: bool) -> None:
     """Refuse, before anything is measured, a rule that speaks of what will not be."""
     name = read_rule(rule)[0]
@@ -226,12 +235,12 @@ def gate(said: dict[str, Any], rule: str | None) -> str | None:
     """Note in the verdict whether the rule strikes; where what it speaks of was not measured, say so and return it."""
     if rule is None:
         return None
-    name, comparison, number = read_rule(rule)
+    name = read_rule(rule)[0]
     value = said["headline"]["low" if name == "rate_low" else name]
     if value is None:
         undecided = f"--fail-if {rule!r} cannot be decided: no row allowed {name} to be measured."
         said["cannot_claim"].append(undecided)
         said["fail_if"] = {"rule": rule, "failed": None}
         return undecided
-    said["fail_if"] = {"rule": rule, "failed": bool(_COMPARE[comparison](value, number))}
+    said["fail_if"] = {"rule": rule, "failed": strikes(rule, value)}
     return None

@@ -1,0 +1,1 @@
+"""Before a training: what the trainer really feeds the model."""

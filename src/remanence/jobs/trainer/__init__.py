@@ -1,0 +1,1 @@
+"""Inside a Trainer: looks at what the model keeps of its rows, while it learns."""
