@@ -181,6 +181,7 @@ def connect(address: str | None, cpus: int) -> bool:
     if ray.is_initialized():
         return False
     address = address or os.environ.get("RAY_ADDRESS") or "local"
+    _require_listener(address)
     size = {"num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False} if address == "local" else {}
     try:
         with warnings.catch_warnings():
@@ -189,6 +190,17 @@ def connect(address: str | None, cpus: int) -> bool:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise RemanenceError(f"There is no Ray cluster at {address} ({_line(error)}): check --ray-address.") from error
     return True
+
+
+def _require_listener(address: str) -> None:
+    """Say at once that nobody answers at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.removeprefix("ray://"), int(port)), timeout=10).close()
+    except OSError as error:
+        raise RemanenceError(f"There is no Ray cluster at {address} ({_line(error)}): check --ray-address.") from None
 
 
 def _machines() -> list[dict[str, float]]:
