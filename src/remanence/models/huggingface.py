@@ -48,8 +48,12 @@ class HuggingFace:
 
     @property
     def device(self) -> torch.device:
-        """Where the model's weights are."""
-        return next(self.module.parameters()).device
+        """Where the model's weights are; of one that is spread out, where its input goes."""
+        if getattr(self.module, "hf_device_map", None) is None:
+            return next(self.module.parameters()).device
+        embeddings: Any = self.module.get_input_embeddings()  # pyright: ignore[reportCallIssue]
+        place = getattr(getattr(embeddings, "_hf_hook", None), "execution_device", None)
+        return embeddings.weight.device if place is None else torch.device(place)
 
     @property
     def vocabulary(self) -> int:
@@ -136,7 +140,9 @@ class HuggingFace:
                 return self._in_chunks(lambda part: logits[line[part], position[part]], target, columns)
             with self._holding_back() as caught:
                 self.module(**inputs, use_cache=False)
-            head, hidden = self._head(), caught.pop()[line, position]
+            hidden = caught.pop()
+            hidden = hidden[line.to(hidden.device), position.to(hidden.device)]
+            head = self._head()
             if is_plain(head):
                 return reduce_hidden(hidden, head, target, columns)
             return self._in_chunks(lambda part: head(hidden[part]), target, columns)
@@ -156,7 +162,7 @@ class HuggingFace:
         try:
             with self._holding_back() as caught:
                 self.module(**short)
-            again = self._head()(caught[0])
+            again = self._head()(caught[0]).to(whole.device)
         except (RuntimeError, TypeError, IndexError, AttributeError):
             return False
         return again.shape == whole.shape and torch.allclose(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from remanence.core.errors import RemanenceError
 from remanence.models.weights import (
@@ -29,6 +29,9 @@ from remanence.models.weights import (
 )
 
 Family: TypeAlias = Literal["causal", "seq2seq"]
+Place: TypeAlias = str | Mapping[str, str | int]
+"""cpu, cuda, cuda:1, auto (a GPU when there is one), map (accelerate spreads the model over all GPUs, then memory, then
+disk), or a device map of your own: module name -> where it goes."""
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _NOT_GENERATIVE = ("MaskedLM", "Classification", "QuestionAnswering")
 
@@ -64,7 +67,7 @@ def load_model(
     *,
     base: str | Path | None = None,
     dtype: str = "float32",
-    device: str = "cpu",
+    device: Place = "cpu",
     trust_remote_code: bool = False,
 ) -> Loaded:
     """The model of a folder or Hub name; for a PEFT adapter, the base model (found, or given) with the adapter on it.
@@ -82,7 +85,7 @@ def load_base(
     *,
     base: str | Path | None = None,
     dtype: str = "float32",
-    device: str = "cpu",
+    device: Place = "cpu",
     trust_remote_code: bool = False,
 ) -> Loaded | None:
     """The model that the fine-tuning of `name` started from: `base` if given, else the one that an adapter names.
@@ -117,11 +120,11 @@ def quiet() -> Generator[list[warnings.WarningMessage]]:
 
 
 def _load_whole(
-    folder: Path, title: str, dtype: str, device: str, trust: bool, tokenizer_folder: Path | None = None
+    folder: Path, title: str, dtype: str, device: Place, trust: bool, tokenizer_folder: Path | None = None
 ) -> Loaded:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-    place = _device(device)
+    place = None if is_map(device) else _device(str(device))
     if dtype not in DTYPES:
         raise RemanenceError(f"dtype {dtype!r} is not known: use one of {', '.join(DTYPES)}.")
     _ = read_config(folder / "config.json", title)
@@ -140,6 +143,7 @@ def _load_whole(
             local_files_only=True,
             trust_remote_code=trust,
             output_loading_info=True,
+            device_map=None if place is not None else "auto" if device == "map" else dict(device),
         )
         lost = sorted(map(str, (*info["missing_keys"], *info.get("mismatched_keys", ()))))
         if lost:
@@ -161,12 +165,12 @@ def _load_whole(
         fingerprint=weights_fingerprint(files),
         num_parameters=sum(p.numel() for p in model.parameters()),
         context=getattr(config.get_text_config(), "max_position_embeddings", None),
-        has_nan=has_nan(model),
+        has_nan=has_nan(model) or (_partly_on_disk(model) and _files_have_nan(files)),
     )
 
 
 def _load_adapter(
-    folder: Path, title: str, name: str | Path, base: str | Path | None, dtype: str, device: str, trust: bool
+    folder: Path, title: str, name: str | Path, base: str | Path | None, dtype: str, device: Place, trust: bool
 ) -> Loaded:
     from peft import PeftModel
 
@@ -184,10 +188,16 @@ def _load_adapter(
     with _explained(title), quiet() as caught:
         if len(below.tokenizer) > num_embeddings(below.model) and own_tokenizer:
             below.model.resize_token_embeddings(len(below.tokenizer))  # tokens added in training, as peft does
-        model: Any = PeftModel.from_pretrained(below.model, str(folder), torch_device=device, local_files_only=True)
+        if _partly_on_disk(below.model):
+            raise RemanenceError(
+                f"{below.name} fits into memory only in part, and no adapter is put on a model that is partly on disk: "
+                "merge the adapter into the model first, or use a machine with more memory."
+            )
+        place = None if is_map(device) else str(device)
+        model: Any = PeftModel.from_pretrained(below.model, str(folder), torch_device=place, local_files_only=True)
         if any("missing adapter keys" in str(warning.message) for warning in caught):
             raise RemanenceError(f"The adapter {title} does not fit the base model {below.name}: check --base.")
-        model = _frozen(model, _device(device))
+        model = _frozen(model, None if place is None else _device(place))
     settings = {k: v for k, v in settings.items() if k not in {"base_model_name_or_path", "revision", "auto_mapping"}}
     return replace(
         below,
@@ -197,7 +207,7 @@ def _load_adapter(
             files, json.dumps(settings, sort_keys=True).encode(), below.fingerprint.encode()
         ),
         num_parameters=sum(p.numel() for p in model.parameters()),
-        has_nan=has_nan(model),
+        has_nan=has_nan(model) or below.has_nan,
         base=str(source),
     )
 
@@ -221,8 +231,22 @@ def load_tokenizer(folder: Path, name: str, *, trust_remote_code: bool = False) 
 
 
 def has_nan(model: nn.Module) -> bool:
-    """Whether some weight is NaN or infinite."""
-    extremes = (torch.aminmax(p.detach()) for p in model.parameters() if p.is_floating_point() and p.numel())
+    """Whether some weight is NaN or infinite, of those that are in memory."""
+    return _some_nan(p.detach() for p in model.parameters() if not p.is_meta)
+
+
+def _files_have_nan(files: Iterable[Path]) -> bool:
+    from safetensors import safe_open
+
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            if _some_nan(tensors.get_tensor(key) for key in tensors.keys()):  # noqa: SIM118  no mapping
+                return True
+    return False
+
+
+def _some_nan(tensors: Iterable[Tensor]) -> bool:
+    extremes = (torch.aminmax(tensor) for tensor in tensors if tensor.is_floating_point() and tensor.numel())
     return any(not bool(torch.isfinite(low) & torch.isfinite(high)) for low, high in extremes)
 
 
@@ -242,8 +266,19 @@ def _explained(name: str) -> Generator[None]:
         raise RemanenceError(f"Cannot load {name}: {text[:300]}") from error
 
 
-def _frozen(model: Any, device: torch.device) -> Any:
-    return model.to(device).eval().requires_grad_(False)
+def is_map(device: Place) -> bool:
+    """Whether the modules of a model are put in several places."""
+    return device == "map" or not isinstance(device, str)
+
+
+def _partly_on_disk(model: nn.Module) -> bool:
+    """Whether weights are fetched from their place during the pass; until then they are `meta` here."""
+    return any(p.is_meta for p in model.parameters())
+
+
+def _frozen(model: Any, device: torch.device | None) -> Any:
+    placed = model if device is None else model.to(device)
+    return placed.eval().requires_grad_(False)
 
 
 def _device(device: str) -> torch.device:
@@ -252,7 +287,7 @@ def _device(device: str) -> torch.device:
             torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
         )
     except RuntimeError:
-        raise RemanenceError(f"There is no device {device!r}: use cpu, cuda, cuda:1 or auto.") from None
+        raise RemanenceError(f"There is no device {device!r}: use cpu, cuda, cuda:1, auto, or map.") from None
     if place.type == "cuda" and not torch.cuda.is_available():
         raise RemanenceError("This machine has no usable CUDA device: use --device cpu.")
     return place
