@@ -9,6 +9,7 @@ import numpy as np
 
 from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
+from remanence.jobs.stream.outcomes import outcomes
 from remanence.stats.intervals import paired_difference
 from remanence.stats.rates import Rate
 
@@ -46,8 +47,8 @@ class Comparison:
 
 def compare_runs(one: Run, other: Run) -> Comparison:
     """Pair the rows of two audits by id. Raises `RemanenceError` when they measured no row in common."""
-    before = {r["id"]: bool(r["comes_back"]) for r in one.lines("ranking")}
-    after = {r["id"]: bool(r["comes_back"]) for r in other.lines("ranking")}
+    before = {row.id: row.comes_back for row in outcomes(one)}
+    after = {row.id: row.comes_back for row in outcomes(other)}
     both = [i for i in before if i in after]
     if not both:
         raise RemanenceError("The two runs have no measured row in common: compare audits of the same data.")

@@ -13,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.forget.settings import ForgetSettings
 from remanence.jobs.match.settings import MatchSettings
+from remanence.jobs.stream.settings import StreamSettings
 from remanence.jobs.study.arm import Arm
 from remanence.jobs.study.settings import StudySettings
 from remanence.training.settings import FinetuneSettings
@@ -44,7 +45,7 @@ def run_schema() -> Schema:
 
 def _audit() -> Schema:
     rows = _data(name=TEXT, rendered=FINGERPRINT | {"description": "of the token ids that the model reads"})
-    return _job(
+    told = _job(
         "audit",
         settings=_settings(AuditSettings),
         seed=COUNT,
@@ -52,6 +53,8 @@ def _audit() -> Schema:
         models=_object(tuned=_model(), base=_or_null(_model())),
         tokenization=TEXT,
     )
+    told["properties"]["stream"] = _settings(StreamSettings) | {"description": "of a streamed audit"}
+    return told
 
 
 def _match() -> Schema:
@@ -107,6 +110,7 @@ def _data(**more: Schema) -> Schema:
 def _model() -> Schema:
     told = _object(name=TEXT, fingerprint=TEXT)
     told["properties"] |= {"family": TEXT, "num_parameters": COUNT, "vocabulary": COUNT}
+    told["properties"] |= {"host": TEXT, "cut": TEXT, "gives": {"type": "array", "items": TEXT}}
     return told
 
 

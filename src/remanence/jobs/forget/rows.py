@@ -14,6 +14,7 @@ from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.jobs.audit.rows import first_places
 from remanence.jobs.forget.settings import ForgetSettings
+from remanence.jobs.stream.outcomes import outcomes
 from remanence.text.duplicates import contamination, twin_groups
 
 FEWEST_HELDOUT = 8
@@ -51,12 +52,12 @@ def leaking(run: Run) -> dict[str, str]:
     """Ids of the rows that come back in an audit, with the reason."""
     if run.spec.get("job") != "audit":
         raise RemanenceError(f"{run.folder.name} is not the run of an audit: name the one that found the leaks.")
-    found = [line for line in run.lines("ranking") if line["comes_back"]]
+    found = [row for row in outcomes(run) if row.comes_back]
     if not found:
         raise RemanenceError(
             f"No row comes back in {run.folder.name}, so there is nothing to forget: name rows yourself with --forget."
         )
-    return {line["id"]: f"comes back from a prefix of {line['shortest_prefix']} tokens" for line in found}
+    return {row.id: f"comes back from a prefix of {row.shortest_prefix} tokens" for row in found}
 
 
 def named_rows(given: Any, train: Sequence[Record], columns: Mapping[str, str]) -> dict[str, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from remanence.core.errors import RemanenceError
-from remanence.core.read import FileRecords, placed_records
+from remanence.core.read import Columns, FileRecords, records_from
 from remanence.core.rows import placed_rows
 
 LARGE = 100_000
@@ -59,12 +60,40 @@ def is_large(path: Path, limit: int = LARGE) -> bool:
     return next(islice(placed_rows(path), limit, None), None) is not None
 
 
-def streamed(records: FileRecords) -> FileRecords:
-    """The file as a stream reads it. Raises `RemanenceError` for a file that can only be read whole."""
-    name = records.path.name.lower()
-    if name.endswith((".json", ".json.gz")):
-        raise RemanenceError(
-            f"{records.path.name} is one JSON list, which is read whole: write it as JSON lines (.jsonl) to stream it."
+def streams(data: Any, asked: bool | None, *, server: bool = False, show: bool = False) -> bool:
+    """Whether an audit of this data streams: as asked, or, unasked, where a file is large; that is told on stderr.
+
+    Raises `RemanenceError` when asked to stream where a model is on a server: it is asked about rows in memory only.
+    """
+    if server:
+        if asked:
+            raise RemanenceError("A server is asked about rows that are in memory: leave out --stream, or sample rows.")
+        return False
+    if asked is not None:
+        return asked
+    large = isinstance(data, str | Path) and is_large(Path(data))
+    if large and show:
+        print(
+            f"{Path(data).name} has more than {LARGE:,} rows, so they are streamed and their tokens not kept; "
+            "--no-stream holds them in memory instead.",
+            file=sys.stderr,
         )
-    _ = next(placed_records(records.path, records.columns), None)  # a bad file is told before a model is loaded
-    return FileRecords(records.path, records.columns, records.group, compared=False)
+    return large
+
+
+def rows_to_stream(data: Any, columns: Columns) -> Any:
+    """The training rows as a stream goes through them: a file is read anew each time, a list is what it is.
+
+    Raises `RemanenceError` for a file that can only be read whole, and for one whose first row is bad.
+    """
+    if not isinstance(data, str | Path):
+        named = {f"{name}_column": value for name, value in asdict(columns).items() if value is not None}
+        return records_from(data, **named)
+    path = Path(data)
+    if path.name.lower().endswith((".json", ".json.gz")):
+        raise RemanenceError(
+            f"{path.name} is one JSON list, which is read whole: write it as JSON lines (.jsonl) to stream it."
+        )
+    records = FileRecords(path, columns, compared=False)
+    _ = next(iter(records), None)
+    return records
