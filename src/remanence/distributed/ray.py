@@ -46,10 +46,10 @@ class RayExecutor:
     _ours: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if importlib.util.find_spec("ray") is None:
-            raise RemanenceError("--executor ray needs Ray: pip install 'remanence[ray]', on every machine.")
         if self.workers is not None and self.workers < 1:
             raise RemanenceError(f"--workers must be at least 1, got {self.workers}.")
+        if importlib.util.find_spec("ray") is None:
+            raise RemanenceError("--executor ray needs Ray: pip install 'remanence[ray]', on every machine.")
 
     def __enter__(self) -> RayExecutor:
         return self

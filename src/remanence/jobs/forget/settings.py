@@ -107,6 +107,8 @@ class ForgetSettings:
             raise RemanenceError("--learning-rates are above 0.")
         if not self.methods:
             raise RemanenceError("--method needs a name, or auto.")
+        if self.device == "map":
+            raise RemanenceError("--device map is for audits: a model that is spread out cannot be changed; use cuda.")
         object.__setattr__(self, "prefixes", tuple(sorted(set(self.prefixes))))
         object.__setattr__(self, "scheme", SamplingScheme.parse(self.scheme).name)
         object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
