@@ -1,0 +1,317 @@
+"""Making canaries: candidates are written and scored by the base model until every band has as many as are asked for.
+
+Method: Carlini et al. 2019, "The Secret Sharer", arXiv 1802.08232 (random secrets, ranked among others of their kind);
+Meeus et al. 2024, arXiv 2402.09363 (bands of perplexity). The model writes, because only so all bands are hit: random
+words in the shape of a row are nearly always more surprising than the rows themselves. Canaries and twins are drawn
+from one pool by lot, so that a canary nobody planted is like any twin.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from remanence.core.errors import NotMeasured, RemanenceError
+from remanence.core.progress import track
+from remanence.core.record import Record
+from remanence.core.scheme import SamplingScheme
+from remanence.core.table import TokenRow
+from remanence.core.target import Generates, Prompt, Scores
+from remanence.jobs.canaries.bands import Band, bands_of, steered
+from remanence.jobs.canaries.key import Canary
+from remanence.jobs.canaries.secret import comes_back_as_text, differ_from, ids_alone, is_plain, secret_span, tail
+from remanence.jobs.canaries.settings import MakeSettings
+from remanence.jobs.canaries.shape import Shape, Skeleton, learned, shared_runs, skeleton
+from remanence.text.duplicates import contamination, exact_groups, twin_groups
+
+TOGETHER, FEELERS = 64, 16
+"""Candidates of a round, and of one that only looks for the temperature of a band."""
+RUN_WORDS, RUN_SHARE = 5, 0.01
+"""A canary has no run of so many words with a row, unless at least this share of the rows (and three) have it."""
+FEW_VALUES = 24
+"""Another column keeps a value of its own if it has at most so many; else a canary leaves it empty."""
+TEMPLATED = ("tools", "chat_template_kwargs")
+"""Columns that a chat template reads: they belong to the shape."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row that may become a canary."""
+
+    record: Record
+    secret: str
+    loss: float
+    secret_bits: float
+    temperature: float | None
+    band: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """The canaries and twins, and what they were cut to."""
+
+    canaries: list[Canary]
+    bands: list[Band]
+    drawn: int
+    """Candidates in all."""
+    refused: dict[str, int]
+    """Why the others were not taken."""
+
+
+def make(
+    base: Scores,
+    records: Sequence[Record],
+    settings: MakeSettings,
+    *,
+    columns: Mapping[str, str] | None = None,
+    show: bool = True,
+) -> Made:
+    """Canaries and twins in the shape of the records. `base` generates too, unless `words="rows"`.
+
+    `columns`: names of columns that are not called text, prompt, completion, messages. Raises `RemanenceError` when
+    a band cannot be filled.
+    """
+    if settings.words == "model" and not isinstance(base, Generates):
+        raise RemanenceError(f"{base.name} scores but does not generate: use --words rows.")
+    rng = np.random.default_rng(settings.seed)
+    bands = bands_of(_losses(base, records, settings, rng), settings.bands)
+    pool = Pool(base, records, settings, bands, rng)
+    with track("canaries and twins", settings.canaries + settings.twins, show=show) as advance:
+        for _ in range(settings.rounds):
+            if not (lacking := [band for band in bands if pool.lacks(band)]):
+                break
+            before = len(pool.taken)
+            for band in lacking:
+                if pool.lacks(band):
+                    pool.draw(band)
+            if not any(pool.lacks(band) for band in bands):
+                pool.settle()  # goes through all rows, so not before it can be the last time
+            advance(len(pool.taken) - before)
+    for band in bands:
+        if pool.lacks(band):
+            pool.settle()
+            raise RemanenceError(
+                f"Only {pool.count(band)} of {pool.wanted[band.name]} rows of the {band.name} band could be made in "
+                f"{settings.rounds} rounds: ask for fewer, allow more --rounds, or leave the band out of --bands."
+            )
+    return Made(_dealt(pool, settings, rng, columns or {}), bands, pool.drawn, pool.refused)
+
+
+class Pool:
+    """Candidates that were taken, by band."""
+
+    def __init__(
+        self, base: Scores, records: Sequence[Record], settings: MakeSettings, bands: list[Band],
+        rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        self.base, self.records, self.settings, self.bands, self.rng = base, records, settings, bands, rng
+        self.shape = Shape.of(records)
+        self.taken: list[Candidate] = []
+        self.temperature = {band.name: 1.0 for band in bands}
+        both = zip(_shares(settings.canaries, len(bands)), _shares(settings.twins, len(bands)), strict=True)
+        self.wanted = {band.name: c + t for band, (c, t) in zip(bands, both, strict=True)}
+        self.plain = [record.plain for record in records]
+        self.learned = [learned(record) for record in records]
+        self.found: set[str] = set()
+        """Bands that the temperature has reached."""
+        self.drawn = 0
+        self.refused: dict[str, int] = {}
+
+    def count(self, band: Band) -> int:
+        """Candidates of a band."""
+        return sum(one.band == band.name for one in self.taken)
+
+    def lacks(self, band: Band) -> bool:
+        """Whether a band has too few."""
+        return self.count(band) < self.wanted[band.name]
+
+    def draw(self, band: Band) -> None:
+        """One round of candidates at the temperature of a band; each is kept for the band that it falls into."""
+        temperature = self.temperature[band.name]
+        size = TOGETHER if band.name in self.found else FEELERS
+        written = list(self._written(temperature, size))
+        self.drawn += size
+        scored = list(self._scored(written, temperature if self.settings.words == "model" else None))
+        if any(one.band == band.name for one in scored):
+            self.found.add(band.name)
+        self.temperature[band.name] = steered(temperature, [one.loss for one in scored], band)
+        for one in scored:
+            if one.band and self.lacks(self._band(one.band)):
+                self.taken.append(one)
+            else:
+                self._refuse("in no band, or in one that is full")
+
+    def settle(self) -> None:
+        """Give up those that are like a row of the data, or like one another, or share a run of words with a row."""
+        texts = [one.record.plain for one in self.taken]
+        if not texts:
+            return
+        near = contamination(self.plain, texts)
+        runs = shared_runs([learned(one.record) for one in self.taken], self.learned, RUN_WORDS, RUN_SHARE)
+        groups, same = twin_groups(texts), exact_groups([one.secret for one in self.taken])
+        alone = np.arange(len(texts))
+        if self.settings.secret == "digits":
+            same = alone  # digits may come up twice
+        from_rows, like_others = near | runs, (groups != alone) | (same != alone)
+        self._refuse("shares words with a row", int(from_rows.sum()))
+        self._refuse("like another canary", int((like_others & ~from_rows).sum()))
+        drop = from_rows | like_others
+        self.taken = [one for one, gone in zip(self.taken, drop, strict=True) if not gone]
+
+    def _band(self, name: str) -> Band:
+        return next(band for band in self.bands if band.name == name)
+
+    def _written(self, temperature: float, size: int) -> Iterator[tuple[Record, str]]:
+        """Rows with a learned part, each with its secret."""
+        places = self.rng.integers(len(self.records), size=size)
+        bones = [skeleton(self.records[int(p)], int(p), self.shape, self.rng) for p in places]
+        told = [one.told for one in bones]
+        if self.settings.words == "model":
+            told = list(self._sampled(bones, temperature))
+        for one, text in zip(bones, told, strict=True):
+            found = self._with_secret(one, text)
+            if found is None:
+                self._refuse("too short, or with characters that nobody writes")
+            else:
+                yield found
+
+    def _sampled(self, bones: Sequence[Skeleton], temperature: float) -> Iterator[str]:
+        """What the base model writes behind each opening, as long as the row that the shape is from; "" = nothing."""
+        prompts: list[Prompt] = []
+        sizes: list[int] = []
+        places: list[int] = []
+        for i, one in enumerate(bones):
+            try:
+                a, b = (self.base.render(one.with_learned(text)) for text in ("a few words", "7"))
+                size = ids_alone(self.base, self.learned[one.source]).size
+            except NotMeasured:
+                continue
+            cut = differ_from(a.ids, b.ids)
+            if cut or a.source is not None:
+                prompts.append(Prompt(str(i), a.ids[:cut], a.ids[:0], a.source))
+                sizes.append(max(self.settings.min_tokens, min(self.settings.max_tokens, size)))
+                places.append(i)
+        said = [""] * len(bones)
+        if prompts:
+            scheme = SamplingScheme(temperature, self.settings.top_k)
+            seed = int(self.rng.integers(2**31))
+            assert isinstance(self.base, Generates)
+            for i, size, answer in zip(
+                places, sizes, self.base.generate(prompts, max(sizes), scheme, seed), strict=True
+            ):
+                text = self.base.decode(answer.ids[:size]).strip()
+                whole = answer.ids.size < size  # the model ended by itself
+                said[i] = text if whole else re.sub(r"\s+\S*$", "", text)
+        yield from said
+
+    def _with_secret(self, bones: Skeleton, text: str) -> tuple[Record, str] | None:
+        if len(text.split()) < 3 or not is_plain(text):
+            return None
+        if self.settings.secret == "digits":
+            secret = "".join(str(d) for d in self.rng.integers(10, size=self.settings.digits))
+            return bones.with_learned(f"{text} {secret}"), secret
+        secret = tail(self.base, text, self.settings.secret_tokens)
+        return None if secret is None else (bones.with_learned(text), secret)
+
+    def _scored(self, written: Sequence[tuple[Record, str]], temperature: float | None) -> Iterator[Candidate]:
+        """Those that are safe to cut again, with their loss and band ("" = in none)."""
+        rows = self.base.score([record for record, _ in written], ("logprob",))
+        for (record, secret), row in zip(written, rows, strict=True):
+            try:
+                found = _looked_at(self.base, record, secret, row, self.settings.min_tokens)
+            except NotMeasured as why:
+                self._refuse(why.reason)
+                continue
+            loss, bits = found
+            band = next((band.name for band in self.bands if band.holds(loss)), "")
+            yield Candidate(record, secret, loss, bits, temperature, band)
+
+    def _refuse(self, why: str, count: int = 1) -> None:
+        if count:
+            self.refused[why] = self.refused.get(why, 0) + count
+
+
+def _looked_at(base: Scores, record: Record, secret: str, row: TokenRow | str, least: int) -> tuple[float, float]:
+    """(loss per token, bits of the secret). Raises `NotMeasured` for a row that will not do as a canary."""
+    if isinstance(row, str):
+        raise NotMeasured(row)
+    values = row.scored("logprob")
+    if row.rendered.num_truncated:
+        raise NotMeasured("longer than training takes")
+    if values.size < least:
+        raise NotMeasured("shorter than --min-tokens")
+    if not comes_back_as_text(base, record):
+        raise NotMeasured("its tokens do not decode to its text")
+    start, end = secret_span(base, row.rendered, secret)
+    return -float(values.mean()), -float(row.columns["logprob"][start:end].sum()) / math.log(2)
+
+
+def _losses(base: Scores, records: Sequence[Record], settings: MakeSettings, rng: np.random.Generator) -> Any:
+    """Nats per learned token of a sample of the rows."""
+    chosen = np.sort(rng.permutation(len(records))[: settings.rows_scored])
+    rows = base.score([records[int(i)] for i in chosen], ("logprob",))
+    found = [-float(row.scored("logprob").mean()) for row in rows if isinstance(row, TokenRow)]
+    if len(found) < 8:
+        raise RemanenceError(f"Only {len(found)} of the rows can be scored: bands need at least 8 of them.")
+    return np.array(found)
+
+
+def _dealt(pool: Pool, settings: MakeSettings, rng: np.random.Generator, named: Mapping[str, str]) -> list[Canary]:
+    """Canaries and twins by lot within each band, as rows of the data."""
+    columns = other_columns(pool.records, rng, len(pool.taken))
+    shares = dict(zip((b.name for b in pool.bands), _shares(settings.canaries, len(pool.bands)), strict=True))
+    found: list[Canary] = []
+    numbers = {"canary": 0, "twin": 0}
+    rows = dict(zip(map(id, pool.taken), columns, strict=True))
+    for kind in ("canary", "twin"):
+        for band in pool.bands:
+            those = [one for one in pool.taken if one.band == band.name]
+            order = np.random.default_rng((settings.seed, pool.bands.index(band))).permutation(len(those))
+            part = order[: shares[band.name]] if kind == "canary" else order[shares[band.name] :]
+            for i in part:
+                one = those[int(i)]
+                numbers[kind] += 1
+                found.append(
+                    Canary(
+                        id=f"{kind}-{numbers[kind]:04d}", kind=kind, band=band.name, loss=round(one.loss, 6),
+                        secret=one.secret, secret_bits=round(one.secret_bits, 3), temperature=one.temperature,
+                        row=_row(one.record, rows[id(one)], named),
+                    )
+                )  # fmt: skip
+    return found
+
+
+def other_columns(records: Sequence[Record], rng: np.random.Generator, count: int) -> list[dict[str, Any]]:
+    """[count] values for the further columns of the data: drawn where a column has few values, else empty."""
+    names = list(dict.fromkeys(name for record in records for name in record.meta if name not in TEMPLATED))
+    kinds: dict[str, list[Any]] = {}
+    for name in names:
+        values = [record.meta.get(name) for record in records]
+        plain = all(value is None or isinstance(value, str | int | float | bool) for value in values)
+        distinct = sorted(set(values), key=repr) if plain else []
+        kinds[name] = distinct if len(distinct) <= min(FEW_VALUES, len(records) // 2) else []
+    return [
+        {name: values[int(rng.integers(len(values)))] if values else None for name, values in kinds.items()}
+        for _ in range(count)
+    ]
+
+
+def _row(record: Record, columns: dict[str, Any], named: Mapping[str, str]) -> dict[str, Any]:
+    """The row under the user's own names of columns."""
+    told: dict[str, Any] = {
+        named.get(name, name): value for name, value in (("text", record.text), ("prompt", record.prompt),
+                                        ("completion", record.completion)) if value is not None
+    }  # fmt: skip
+    if record.messages is not None:
+        told[named.get("messages", "messages")] = [dict(turn) for turn in record.messages]
+    return told | columns | {name: record.meta[name] for name in TEMPLATED if name in record.meta}
+
+
+def _shares(total: int, parts: int) -> list[int]:
+    """The total in parts as equal as can be, larger ones first."""
+    return [total // parts + (i < total % parts) for i in range(parts)]

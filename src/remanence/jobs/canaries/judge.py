@@ -1,0 +1,174 @@
+"""Exposure of every canary, and what that says by repetition and band: from the token tables, without a model.
+
+Paper: Carlini et al. 2019, "The Secret Sharer", arXiv 1802.08232: exposure = log2 |R| - log2 rank. Here R is a canary
+with the twins of its band, which were drawn from one pool with it by lot; for digits also all digits there are, each in
+the canary's own place, which is R as in the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remanence.core.errors import NotMeasured
+from remanence.core.table import TokenRow
+from remanence.jobs.canaries.key import Canary
+from remanence.stats.exposure import chance_exposure, exposure
+from remanence.stats.intervals import Interval, bootstrap
+from remanence.stats.membership import auc_interval, roc_auc
+from remanence.stats.rates import Rate
+from remanence.stats.skew_normal import extrapolated_exposure
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class Seen:
+    """What one target says of one canary or twin."""
+
+    canary: Canary
+    score: float = np.nan
+    """Nats per learned token, higher = likelier; NaN where it could not be measured."""
+    secret_tokens: int | None = None
+    secret_back: bool | None = None
+    reason: str | None = None
+    counted: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Its line of `COUNTED`, if there is one."""
+
+
+def seen(canary: Canary, row: TokenRow | str, span: tuple[int, int] | str) -> Seen:
+    """The score of a row, and whether its secret comes back; `span` is where the secret stands, or why nowhere."""
+    if isinstance(row, str):
+        return Seen(canary, reason=row)
+    try:
+        found = Seen(canary, float(row.scored("logprob").mean()))
+    except NotMeasured as why:
+        return Seen(canary, reason=why.reason)
+    if isinstance(span, str):
+        found.reason = span
+        return found
+    start, end = span
+    found.secret_tokens = end - start
+    found.secret_back = bool((row.columns["rank"][start:end] == 0).all())
+    return found
+
+
+def against_base(tuned: Sequence[Seen], base: Sequence[Seen]) -> list[Seen]:
+    """The same rows by the reference score: tuned minus base."""
+    return [
+        Seen(one.canary, one.score - other.score, one.secret_tokens, one.secret_back, one.reason or other.reason)
+        for one, other in zip(tuned, base, strict=True)
+    ]
+
+
+def exposure_lines(target: str, measure: str, rows: Sequence[Seen]) -> list[dict[str, Any]]:
+    """The lines of `exposures.parquet` of one target and measure."""
+    twins = _twins(rows)
+    lines: list[dict[str, Any]] = []
+    for one in rows:
+        line: dict[str, Any] = {
+            "target": target, "measure": measure, "id": one.canary.id, "kind": one.canary.kind,
+            "band": one.canary.band, "copies": one.canary.copies, "secret_tokens": one.secret_tokens,
+            "secret_back": one.secret_back, "reason": one.reason,
+            "counted": one.counted.get("exposure"),
+            "counted_most": np.log2(one.counted["candidates"]) if one.counted.get("exposure") is not None else None,
+        }  # fmt: skip
+        others = np.array([s for who, s in twins.get(one.canary.band, []) if who != one.canary.id], np.float64)
+        if not np.isnan(one.score):
+            line["score"] = one.score
+            if others.size:
+                line |= _ranked(one.score, others)
+        lines.append(line)
+    return lines
+
+
+def summary_lines(target: str, measure: str, rows: Sequence[Seen], seed: int) -> list[dict[str, Any]]:
+    """The lines of `summary.parquet` of one target and measure: all bands together, then each."""
+    lines = exposure_lines(target, measure, rows)
+    bands = list(dict.fromkeys(one.canary.band for one in rows))
+    found: list[dict[str, Any]] = []
+    for band in ("all", *bands) if len(bands) > 1 else bands:
+        here = [line for line in lines if band in ("all", line["band"])]
+        for copies in sorted({line["copies"] for line in here}):
+            those = [line for line in here if line["copies"] == copies]
+            found.append(
+                {"target": target, "measure": measure, "band": band, "copies": copies}
+                | _summed(those, [line for line in here if line["kind"] == "twin"], seed)
+            )
+    return found
+
+
+def _ranked(score: float, others_N: Floats) -> dict[str, Any]:
+    every = np.concatenate([[score], others_N])
+    bits = float(exposure(every, np.array(0)))
+    line: dict[str, Any] = {
+        "candidates": every.size,
+        "exposure": bits,
+        "rank": every.size / 2**bits,
+        "most": float(np.log2(every.size)),
+    }
+    try:
+        line["fitted"] = float(extrapolated_exposure(others_N, np.array(score)))
+    except ValueError:
+        line["fitted"] = None
+    return line
+
+
+def _summed(those: Sequence[Mapping[str, Any]], twins: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
+    bits = _column(those, "exposure")
+    line: dict[str, Any] = {"n": int(bits.size)}
+    if bits.size:
+        low, high = _interval(bits, seed)
+        sizes = [one["candidates"] for one in those if one.get("exposure") is not None]
+        fitted = _column(those, "fitted")
+        line |= {
+            "exposure": float(bits.mean()), "exposure_low": low, "exposure_high": high,
+            "chance": float(np.mean([chance_exposure(size) for size in sizes])),
+            "most": float(np.mean(_column(those, "most"))),
+            "first": sum(one.get("rank") == 1 for one in those),
+            "fitted": float(np.median(fitted)) if fitted.size else None,
+        }  # fmt: skip
+    counted = _column(those, "counted")
+    line["counted_n"] = int(counted.size)
+    if counted.size:
+        low, high = _interval(counted, seed)
+        line |= {"counted": float(counted.mean()), "counted_low": low, "counted_high": high}
+    line |= _membership(those, twins)
+    known = [bool(one["secret_back"]) for one in those if one["secret_back"] is not None]
+    rate = Rate.of(known)
+    line |= {"back_hits": rate.hits, "back_n": rate.n}
+    if rate.n:
+        line |= {"back_rate": rate.rate, "back_low": rate.low, "back_high": rate.high}
+    return line
+
+
+def _membership(those: Sequence[Mapping[str, Any]], twins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """AUC of canaries against twins; the scores are ranks within the band, so that bands can be put together."""
+    if not those or those[0]["kind"] == "twin":
+        return {}
+    ours, others = _column(those, "exposure"), _column(twins, "exposure")
+    if not ours.size or not others.size:
+        return {}
+    low, high = auc_interval(ours, others)
+    return {"auc": roc_auc(ours, others), "auc_low": low, "auc_high": high}
+
+
+def _column(lines: Sequence[Mapping[str, Any]], name: str) -> Floats:
+    return np.array([line[name] for line in lines if line.get(name) is not None], np.float64)
+
+
+def _interval(values: Floats, seed: int) -> Interval | tuple[None, None]:
+    """Bootstrap over canaries; none for a single one."""
+    return bootstrap(values, np.mean, seed) if values.size > 1 else (None, None)
+
+
+def _twins(rows: Sequence[Seen]) -> dict[str, list[tuple[str, float]]]:
+    found: dict[str, list[tuple[str, float]]] = {}
+    for one in rows:
+        if one.canary.kind == "twin" and not np.isnan(one.score):
+            found.setdefault(one.canary.band, []).append((one.canary.id, one.score))
+    return found
