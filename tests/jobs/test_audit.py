@@ -283,16 +283,42 @@ def test_data_of_which_nothing_can_be_measured_still_ends_in_a_verdict(tmp_path:
     assert (tmp_path / "run" / "report.html").is_file()
 
 
-def test_a_target_that_only_generates_is_refused_with_a_way_on(tmp_path: Path) -> None:
-    class Mouth:
-        name, fingerprint = "api:some-model", "0"
+class Mouth:
+    """A parrot without its token table."""
 
-        def render(self, record: Record) -> Any: ...
-        def decode(self, ids: Any) -> str: ...
-        def generate(self, prompts: Any, new_tokens: int, scheme: Any = None, seed: int = 0) -> Any: ...
+    def __init__(self, told: tuple[Record, ...] = (), name: str = "mouth") -> None:
+        parrot = Parrot(told, name)
+        self.name, self.fingerprint = parrot.name, parrot.fingerprint
+        self.render, self.decode, self.generate = parrot.render, parrot.decode, parrot.generate
 
-    with pytest.raises(RemanenceError, match=r"needs a target that scores tokens.*only generates"):
-        remanence.audit(Mouth(), TRAIN, out=tmp_path / "run", show_progress=False)
+
+def test_a_target_that_only_generates_is_really_asked_for_every_row(folder: Path) -> None:
+    """The rates are those of the token table; what only the table can tell is not measured, and says so."""
+    settings = {**SETTINGS, "generate": "all"}
+    told = run_audit(Parrot(tuple(TOLD)), TRAIN, HELD, Parrot(name="egg"), folder / "table", AuditSettings(**settings))
+    asked = run_audit(
+        Mouth(tuple(TOLD)), TRAIN, HELD, Mouth(name="egg"), folder / "asked", AuditSettings(**settings), show=False
+    )
+    for by in ("all", "prefix", "length", "copies", "near"):
+        assert rates(asked.run, "greedy", by) == rates(told.run, "greedy", by)
+    assert all(line["n"] == 0 and line["rate"] is None for line in asked.run.lines("rates") if line["metric"] == "np")
+    likelihood = [m for m in asked.run.lines("membership") if m["target"] != "blind"]
+    assert likelihood and all(m["auc"] is None and "needs log-probabilities" in m["reason"] for m in likelihood)
+    assert any("no log-probabilities" in sentence for sentence in asked.verdict["cannot_claim"])
+    back = [r["id"] for r in asked.run.lines("ranking") if r["comes_back"]]
+    assert sorted(back) == sorted(r["id"] for r in told.run.lines("ranking") if r["comes_back"])
+
+
+def test_of_a_target_that_only_generates_a_sample_drawn_by_the_seed_is_asked(folder: Path) -> None:
+    def rows_asked(name: str, seed: int) -> set[int]:
+        settings = AuditSettings(**{**SETTINGS, "generate": "auto", "attempts": 5, "seed": seed})
+        run = run_audit(Mouth(tuple(TOLD)), TRAIN, None, None, folder / name, settings, show=False).run
+        assert next(r for r in run.lines("rates") if r["by"] == "all")["n"] == 5
+        assert any("A sample of 5 of the" in note for note in run.read_json("verdict.json")["notes"])
+        return {a["row"] for a in run.lines("attempts")}
+
+    first = rows_asked("sample", 0)
+    assert len(first) == 5 and rows_asked("again", 0) == first and rows_asked("other", 1) != first
 
 
 # ------------------------------------------------------------------ the gate

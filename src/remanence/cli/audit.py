@@ -11,7 +11,7 @@ from remanence.cli.shared import FAILED, Format, JUnit, Summary, check_format, c
 
 
 def audit(
-    model: Annotated[str, typer.Option(help="The fine-tuned model: folder, PEFT adapter folder or Hub name.")],
+    model: Annotated[str, typer.Option(help="The fine-tuned model: folder, adapter, Hub name or api:MODEL@URL.")],
     data: Annotated[Path, typer.Option(help="Training rows: JSONL, CSV or Parquet, gzipped or not.")],
     base: Annotated[str | None, typer.Option(help="The model before fine-tuning; an adapter names its own.")] = None,
     heldout: Annotated[Path | None, typer.Option(help="Rows of the same kind that were not trained on.")] = None,
@@ -42,6 +42,22 @@ def audit(
     executor: Annotated[str, typer.Option(help="Who does the work: serial, or ray, for a cluster.")] = "serial",
     workers: Annotated[int | None, typer.Option(help="With --executor ray, how many, one model each.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="HOST:PORT of the cluster; auto: of this machine.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="api: folder or Hub name, to count in tokens.")] = None,
+    api_key_env: Annotated[str, typer.Option(help="api: variable that holds the key.")] = "OPENAI_API_KEY",
+    concurrency: Annotated[int, typer.Option(help="api: requests under way together.")] = 8,
+    requests_per_minute: Annotated[float | None, typer.Option(help="api: no more than so many.")] = None,
+    timeout: Annotated[float, typer.Option(help="api: seconds to wait for an answer.")] = 120.0,
+    price_in: Annotated[float | None, typer.Option(help="api: price of a million prompt tokens.")] = None,
+    price_out: Annotated[float | None, typer.Option(help="api: price of a million generated tokens.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="api: ask nothing if it may cost more.")] = None,
+    max_requests: Annotated[int | None, typer.Option(help="api: ask nothing if it takes more.")] = None,
+    replay: Annotated[Path | None, typer.Option(help="api: a run folder to take all answers from.")] = None,
+    stream: Annotated[
+        bool | None,
+        typer.Option("--stream/--no-stream", help="Rows pass by, a line of each is kept; else above 100,000 rows."),
+    ] = None,
+    worst: Annotated[int, typer.Option(help="Streaming: rows that the ranking and the report name.")] = 10_000,
+    together: Annotated[int, typer.Option(help="Streaming: rows up to which near duplicates are counted.")] = 20_000,
     text_column: Annotated[str | None, typer.Option(help="Column of the text.")] = None,
     prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
     completion_column: Annotated[str | None, typer.Option(help="Column of the completion.")] = None,
@@ -58,7 +74,20 @@ def audit(
     """Which training rows does the model give back, how sure is that, and is it more than chance?"""
     check_format(format)
     from remanence.jobs.api import audit as run
+    from remanence.models.endpoint.settings import EndpointSettings
 
+    asking = EndpointSettings(
+        tokenizer=tokenizer,
+        api_key_env=api_key_env,
+        concurrency=concurrency,
+        requests_per_minute=requests_per_minute,
+        timeout=timeout,
+        price_in=price_in,
+        price_out=price_out,
+        max_cost=max_cost,
+        max_requests=max_requests,
+        replay=replay,
+    )
     chosen: dict[str, Any] = {} if scheme is None else {"schemes": tuple(scheme)}
     result = run(
         model,
@@ -69,7 +98,11 @@ def audit(
         fail_if=fail_if,
         resume=resume,
         reveal=reveal,
+        stream=stream,
+        worst=worst,
+        together=together,
         trust_remote_code=trust_remote_code,
+        endpoint=None if asking == EndpointSettings() else asking,
         columns=columns(text_column, prompt_column, completion_column, messages_column, id_column),
         prefixes=numbers(prefixes, "--prefixes"),
         new_tokens=new_tokens,

@@ -75,6 +75,14 @@ ATTEMPTS = _schema(
 )
 """One line per question put to a model; `row` of the table is the attempt's number. `attempts.parquet`"""
 
+REFUSED = _schema(
+    target=_TEXT,
+    **_ROW,
+    prefix_tokens=_INT,  # tokens that carry loss given away in the prompt
+    reason=_TEXT,  # why there is no answer: what the server said, or why it could not be asked
+)
+"""Questions to a server that got no answer, and so are in no denominator. `refused.parquet`"""
+
 MATCHES = _schema(
     attempt=_INT,  # line of `attempts`
     whose=_TEXT,  # own (the row asked about), other (another training row), both; corpus = longest in any training row

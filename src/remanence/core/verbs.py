@@ -60,6 +60,10 @@ class Claim(Protocol):
     def __call__(self, seed: int) -> Verdict: ...
 
 
+LACKING = "the model does not give"
+"""Begins the reason of a measure whose columns a target cannot fill."""
+
+
 class TableMeasure:
     """Base of the measures that are pure functions of the token table.
 
@@ -98,6 +102,9 @@ class TableMeasure:
         assert isinstance(row, TokenRow) and not isinstance(base, str)
         if self.needs_base and base is None:
             return Finding(record_id, self.name, None, reason="no base model was given")
+        there = {*row.columns} if base is None or not self.needs_base else {*row.columns} & {*base.columns}
+        if lacking := [c for c in (*self.needs, *self.needs_base) if c not in there]:
+            return Finding(record_id, self.name, None, reason=f"{LACKING} {', '.join(lacking)}")
         try:
             found = self.score(row, base)
         except NotMeasured as why:

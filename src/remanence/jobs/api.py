@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from remanence.jobs.audit.rescore import rescore
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import read_rule
 from remanence.jobs.compare import Comparison, compare_runs
+from remanence.jobs.endpoints import open_endpoints
 from remanence.jobs.executing import executing
 from remanence.jobs.finetune import finetune_job as finetune
 from remanence.jobs.forget.forget import Forgotten, opened, run_forget
@@ -26,11 +28,14 @@ from remanence.jobs.forget.rows import leaking, named_rows, tell_apart
 from remanence.jobs.forget.settings import FROM_AUDIT, ForgetSettings
 from remanence.jobs.match.match import Matched, run_match
 from remanence.jobs.match.settings import MatchSettings
-from remanence.jobs.opening import Recipe, data_name, on_workers, open_targets, roles
+from remanence.jobs.opening import Recipe, data_name, on_workers, open_model, open_targets, roles
+from remanence.jobs.stream.settings import StreamSettings, rows_to_stream, streams
+from remanence.jobs.stream.stream import is_streamed, rescore_stream, run_stream
 from remanence.jobs.study.arm import Arm, grid
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.study import Studied, rescore_study, run_study
 from remanence.jobs.study.tasks import TaskFile, casebook_models, family, read_tasks, trainable_on
+from remanence.models.endpoint.settings import EndpointSettings, is_address
 from remanence.report.html import write_report
 
 __all__ = ["audit", "compare", "finetune", "forget", "match", "score", "study"]
@@ -51,30 +56,50 @@ def audit(
     executor: str | Executor = "serial",
     workers: int | None = None,
     ray_address: str | None = None,
+    endpoint: EndpointSettings | None = None,
+    stream: bool | None = None,
+    worst: int = StreamSettings.worst,
+    together: int = StreamSettings.together,
     show_progress: bool = True,
     **settings: Any,
 ) -> Audit:
     """Audit a fine-tuned model against its own training rows, and write a run folder with `report.html`.
 
-    `model` and `base`: folder, Hub name or target. `data` and `heldout`: a path (JSONL, CSV, Parquet, gzipped or not),
-    a list of dicts or `Record`s, or a `datasets.Dataset`. `columns` names columns that are not called text, prompt,
-    completion, messages, id. `executor`: serial, ray (with so many `workers` of the cluster at `ray_address`), or one
-    of your own. `settings`: the fields of `AuditSettings`. Raises `RemanenceError` on bad input.
+    `model` and `base`: folder, Hub name, `api:MODEL@URL` (asked as `endpoint` says) or target. `data` and `heldout`:
+    a path (JSONL, CSV, Parquet, gzipped or not), a list of dicts or `Record`s, or a `datasets.Dataset`. `columns`
+    names columns that are not called text, prompt, completion, messages, id. `executor`: serial, ray (with so many
+    `workers` of the cluster at `ray_address`), or one of your own. `stream`: whether rows pass by and a line of each
+    is kept (None: those of files of more than 100,000 rows do); `worst` and `together` are the fields of
+    `StreamSettings`. `settings`: the fields of `AuditSettings`. Raises `RemanenceError` on bad input.
     """
-    chosen = AuditSettings(**settings)
+    chosen, streaming = AuditSettings(**settings), StreamSettings(worst, together)
     if fail_if is not None:
         _ = read_rule(fail_if)  # before a model is loaded
     refuse_taken(out, resume=resume)
     named = {f"{key}_column": value for key, value in (columns or {}).items()}
-    train = records_from(data, group="train", **named)
+    job: Callable[..., Audit] = run_audit
+    if streams(data, stream, server=is_address(model) or is_address(base), show=show_progress):
+        train, job = rows_to_stream(data, Columns(**(columns or {}))), partial(run_stream, stream=streaming)
+    else:
+        train = records_from(data, group="train", **named)
     held = None if heldout is None else records_from(heldout, group="heldout", **named)
-    check_columns(train, held, chosen.by)  # before a model is loaded
+    if job is run_audit:
+        check_columns(train, held, chosen.by)  # before a model is loaded
     names = {"train": data_name(data), "heldout": data_name(heldout)}
     with executing(executor, workers, ray_address, chosen.device) as hands:
         here = isinstance(hands, Serial)
-        tuned, below = open_targets(model, base, chosen if here else on_workers(chosen), trust_remote_code)
+        if is_address(model) or is_address(base):
+            if not here:
+                raise RemanenceError("A server is asked by one process, many requests at once: use --executor serial.")
+            load = partial(open_model, settings=chosen, trust_remote_code=trust_remote_code)
+            form = train[0].form if train else "text"
+            tuned, below = open_endpoints(model, base, chosen, endpoint or EndpointSettings(), Path(out), form, load)
+        elif endpoint is not None:
+            raise RemanenceError("Settings for asking a server were given, but neither model is api:MODEL@URL.")
+        else:
+            tuned, below = open_targets(model, base, chosen if here else on_workers(chosen), trust_remote_code)
         opens = None if here else Recipe.of(model, base, chosen, trust_remote_code, roles(tuned, below))
-        result = run_audit(
+        result = job(
             tuned, train, held, below, out, chosen, names=names, fail_if=fail_if, resume=resume, show=show_progress,
             executor=hands, opens=opens,
         )  # fmt: skip
@@ -244,7 +269,7 @@ def score(run: str | Path, measures: list[str] | None = None) -> Audit:
         _ = rescore_study(opened)
         _ = write_report(opened)
         return Audit(opened, opened.read_json("verdict.json"))
-    result = rescore(opened, measures)
+    result = rescore_stream(opened, measures) if is_streamed(opened) else rescore(opened, measures)
     _ = write_report(result.run)
     return result
 

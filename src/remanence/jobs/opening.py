@@ -47,6 +47,11 @@ def open_targets(
     return tuned, _target(below, settings, tuned)
 
 
+def open_model(name: str | Path, settings: AuditSettings, trust_remote_code: bool = False) -> HuggingFace:
+    """One model by folder or Hub name."""
+    return _target(load_model(name, device=_device(settings), trust_remote_code=trust_remote_code), settings, None)
+
+
 def roles(tuned: Target, below: Target | None) -> dict[str, Target]:
     """The targets of an audit by role."""
     return {"tuned": tuned} if below is None else {"tuned": tuned, "base": below}

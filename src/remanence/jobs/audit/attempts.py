@@ -49,13 +49,15 @@ def questions(found: Found, settings: AuditSettings) -> list[Question]:
     asked: list[tuple[tuple[float, ...], Question]] = []
     sampled = found.by_measure[f"np_discoverable[{settings.schemes[0]}]"]
     for i, (finding, drawn) in enumerate(zip(found.by_measure["discoverable"], sampled, strict=True)):
-        if finding.score is None or drawn.score is None:
+        if finding.score is None:
             continue
-        at, log_p = finding.evidence["at"], drawn.evidence["log_p"]
+        at = finding.evidence["at"]
+        log_p = drawn.evidence.get("log_p") or finding.evidence["gap"]  # not every target fills a scheme's column
         hits = [prefix for prefix, hit in at.items() if hit]
         prefix = min(hits) if hits else max(log_p, key=lambda length: (log_p[length], -length))
         why = "table" if hits else "asked" if settings.generate == "all" else "near"
-        asked.append(((-len(hits), -drawn.score, i), Question(i, prefix, why)))
+        likely = max(log_p.values()) if drawn.score is None else drawn.score
+        asked.append(((-len(hits), -likely, i), Question(i, prefix, why)))
     asked.sort(key=lambda pair: pair[0])
     chosen = [question for _, question in asked]
     return chosen if settings.generate == "all" else chosen[: settings.attempts]

@@ -20,7 +20,7 @@ from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.table import Rendered
 from remanence.core.target import Generates, Scores, Target
-from remanence.jobs.audit import attempts, findings, matching, membership, ranking, rates, rows
+from remanence.jobs.audit import answered, answers, attempts, findings, matching, membership, ranking, rates, rows
 from remanence.jobs.audit.by_column import budget_rates
 from remanence.jobs.audit.columns import check_columns, labels
 from remanence.jobs.audit.findings import Found
@@ -65,7 +65,8 @@ def run_audit(
     executor: Executor | None = None,
     opens: Opens | None = None,
 ) -> Audit:
-    """Audit a target that scores (and, unless `generate="none"`, generates) against its training rows.
+    """Audit a target that scores (and, unless `generate="none"`, generates) against its training rows, or one that
+    only generates.
 
     `executor` does the passes and the asking (default: this process); `opens` is how its workers open the targets
     anew, by role, such as `jobs.opening.Recipe`. The folder is the same whoever did the work.
@@ -77,12 +78,7 @@ def run_audit(
     if not train:
         raise RemanenceError("There are no training rows to audit: the data is empty.")
     targets = {"tuned": model} if base is None else {"tuned": model, "base": base}
-    for target in targets.values():
-        if not isinstance(target, Scores):
-            raise RemanenceError(
-                f"The audit needs a target that scores tokens; {target.name} only generates. "
-                "Try `remanence list --needs generates`."
-            )
+    by_answers = answers.needed(targets, settings)
     executor = executor or Serial()
     if opens is None and not isinstance(executor, Serial):
         raise RemanenceError(
@@ -99,10 +95,17 @@ def run_audit(
     run.write_table("rows", rows.to_arrow([(full[g.group], g, rendered[g.group]) for g in groups], data))
 
     measures = settings.table_measures(base is not None)
-    pass_over(run, at_work, list(targets), groups, settings, measures, executor, show=show)
-    found = judge(run, base is not None, [g.group for g in groups], settings)
-    if not run.has("attempts.parquet"):
-        _attack(run, at_work, targets, groups, rendered["train"], found, settings, executor, show=show)
+    if by_answers:
+        if not run.has(answered.FACTS):
+            answers.ask_all(run, targets, groups, rendered, settings, show=show)
+        found = judge(run, base is not None, [g.group for g in groups], settings)
+    else:
+        answers.announce_table(targets, groups, settings, show=show)
+        pass_over(run, at_work, list(targets), groups, settings, measures, executor, show=show)
+        found = judge(run, base is not None, [g.group for g in groups], settings)
+        if not run.has("attempts.parquet"):
+            _attack(run, at_work, targets, groups, rendered["train"], found, settings, executor, show=show)
+        answers.tell_table(run, targets, show=show)
     matching.match_attempts(run, train, heldout, base, settings, show=show)
     facts = _facts(data.train, rendered["train"], data.copies.tolist(), data.near.tolist(), settings)
     held_facts = None
@@ -113,11 +116,17 @@ def run_audit(
 
 
 def judge(run: Run, with_base: bool, groups: Sequence[str], settings: AuditSettings) -> dict[tuple[str, str], Found]:
-    """Findings of every measure on every side, from the token tables alone; writes `findings.parquet`."""
+    """Findings of every measure on every side, from the token tables, or from answers where there are none; writes
+    `findings.parquet`.
+    """
+    if answered.answers_only(run):
+        found = answered.judge(run, with_base, groups, settings)
+        findings.write(run, found)
+        return found
     measures = settings.table_measures(with_base)
     alone = [m for m in measures if not m.needs_base]
     extraction = [m for m in measures if m.name.startswith(("discoverable", "np_discoverable"))]
-    found: dict[tuple[str, str], Found] = {}
+    found = dict[tuple[str, str], Found]()
     for group in groups:
         found["tuned", group] = findings.find(run, "tuned", group, measures, settings.prefixes)
         if with_base:
@@ -219,7 +228,7 @@ def run_spec(targets: Mapping[str, Target], data: dict[str, Any], settings: Audi
 
 def _model(target: Target) -> dict[str, Any]:
     facts: dict[str, Any] = {"name": target.name, "fingerprint": target.fingerprint}
-    for name in ("family", "num_parameters", "vocabulary"):
+    for name in ("family", "num_parameters", "vocabulary", "host", "cut", "gives"):
         if hasattr(target, name):
             facts[name] = getattr(target, name)
     return facts

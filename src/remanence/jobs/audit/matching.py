@@ -16,6 +16,7 @@ from remanence.core.progress import track
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.target import Target
+from remanence.jobs.audit.answered import answers_only, best
 from remanence.jobs.audit.by_column import groups
 from remanence.jobs.audit.rates import RowFacts, Sides, line
 from remanence.jobs.audit.settings import AuditSettings
@@ -138,11 +139,15 @@ def match_rates(
     Where only the rows were asked about that the table singles out, a rate would speak of those alone, and there is
     none.
     """
-    if settings.generate != "all" or not run.has("origins.parquet"):
+    by_answers = answers_only(run)  # then all rows were asked, or a sample drawn at random
+    if not (settings.generate == "all" or by_answers) or not run.has("origins.parquet"):
         return []
+    shown = {*best(run).values()} if by_answers else None
     attempts, lines = run.lines("attempts"), run.lines("origins")
     sides: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for one in lines:
+        if shown is not None and one["attempt"] not in shown:
+            continue
         attempt = attempts[one["attempt"]]
         role = attempt["target"] if one["side"] == "said" else "ceiling"
         sides.setdefault((role, attempt["group"]), {})[attempt["row"]] = one

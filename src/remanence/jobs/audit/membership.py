@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from remanence.core.errors import NotMeasured
 from remanence.core.schema import MEMBERSHIP
+from remanence.core.verbs import LACKING
+from remanence.jobs.audit.answered import NEEDS
 from remanence.jobs.audit.findings import Found
 from remanence.stats.blind import blind_membership
 from remanence.stats.membership import MembershipQuality, membership_quality
@@ -32,8 +34,18 @@ def quality_lines(
                 continue
             members = found[role, "train"].scores(measure)
             others = found[role, "heldout"].scores(measure)[keep_H]
+            if np.isnan(members).all() and (why := _same_reason(found[role, "train"], measure)):
+                start = {"target": role, "measure": measure, "num_members": 0, "num_nonmembers": 0}
+                out += lines_of(start, why)
+                continue
             out += _quality(role, measure, members[~np.isnan(members)], others[~np.isnan(others)])
     return out
+
+
+def _same_reason(found: Found, measure: str) -> str | None:
+    """Why no row has a score, where that is because the model does not give what the measure needs."""
+    reasons = {f.reason for f in found.by_measure[measure] if f.reason in {NEEDS} or LACKING in (f.reason or "")}
+    return next(iter(sorted(reason for reason in reasons if reason)), None)
 
 
 def _quality(role: str, measure: str, members: Any, others: Any) -> list[dict[str, Any]]:

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remanence.core.run import Run
+from remanence.jobs.audit.answered import UNASKED, answers_only
+from remanence.jobs.audit.answered import notes as asked_notes
 from remanence.jobs.audit.findings import Found
 from remanence.jobs.audit.settings import AuditSettings
 
@@ -31,7 +33,7 @@ def notes(
         cut=_cut(run),
         again=_repeated(run, found),
     )
-    return note_sentences(tally, settings) + tried(run)
+    return note_sentences(tally, settings) + ([] if answers_only(run) else tried(run)) + asked_notes(run)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def note_sentences(tally: Tally, settings: AuditSettings) -> list[str]:
 def not_measured(found: dict[tuple[str, str], Found]) -> dict[str, int]:
     """Why distinct training rows could not be measured, most frequent first; rows that differ in a count are alike."""
     judged = found["tuned", "train"].by_measure["discoverable"]
-    return sorted_reasons(Counter(alike(f.reason) for f in judged if f.reason is not None))
+    return sorted_reasons(Counter(alike(f.reason) for f in judged if f.reason and f.reason != UNASKED))
 
 
 def alike(reason: str) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from remanence.core.run import Run
 from remanence.core.schema import RANKING
+from remanence.jobs.audit.answered import answers_only, best
 from remanence.jobs.audit.findings import Found
 from remanence.jobs.audit.rates import RowFacts
 from remanence.jobs.audit.settings import AuditSettings
@@ -26,6 +27,7 @@ def significance(
 
     The score is the best log-probability that sampling says the row's next tokens, first scheme: the event itself, and
     not the gain over the base model, which on rows far from what the base knows is as large for held-out rows.
+    Without log-probabilities it is the longest run of the row's own tokens that began an answer.
     p: share of held-out rows that score as high, the row counted in (conformal); q: Benjamini-Hochberg over rows.
     """
     if ("tuned", "heldout") not in found:
@@ -33,6 +35,8 @@ def significance(
     measure = f"np_discoverable[{settings.schemes[0]}]"
     ours = found["tuned", "train"].scores(measure)
     null = found["tuned", "heldout"].scores(measure)
+    if np.isnan(ours).all():  # only answers were to be had: then how far they follow the row
+        ours, null = (_runs(found["tuned", group]) for group in ("train", "heldout"))
     null = null[keep_H & ~np.isnan(null)]
     known = ~np.isnan(ours)
     if not known.any() or not null.size:
@@ -41,6 +45,11 @@ def significance(
     p[known] = conformal_p_values(ours[known], null)
     q[known] = q_values(p[known])
     return p, q
+
+
+def _runs(found: Found) -> NDArray[np.float64]:
+    """[rows] the longest run that greedy decoding follows; NaN where nothing could be measured."""
+    return np.where(np.isnan(found.scores("discoverable")), np.nan, found.reaches[:, 0].astype(np.float64))
 
 
 def lines(
@@ -62,6 +71,7 @@ def lines(
         if greedy.score is None:
             continue
         hits = [prefix for prefix, hit in greedy.evidence["at"].items() if hit]
+        likely = (np.inf, -greedy.evidence["run"]) if drawn.score is None else (-drawn.score, 0)
         attempt, base_attempt = shown.get(place, (None, None))
         out.append(
             {
@@ -80,7 +90,7 @@ def lines(
                 "num_supervised": facts.length[i],
                 "attempt": attempt,
                 "base_attempt": base_attempt,
-                "_key": (-len(hits), -(drawn.score or 0.0) if drawn.score is not None else np.inf, place),
+                "_key": (-len(hits), *likely, place),
             }
         )
     out.sort(key=lambda one: one.pop("_key"))
@@ -90,6 +100,10 @@ def lines(
 def attempts_of(run: Run) -> dict[int, tuple[int | None, int | None]]:
     """Training row -> (attempt of the tuned model, attempt of the base model)."""
     found: dict[int, tuple[int | None, int | None]] = {}
+    if answers_only(run):
+        shown = best(run)
+        rows = {row for target, group, row in shown if (target, group) == ("tuned", "train")}
+        return {row: (shown["tuned", "train", row], shown.get(("base", "train", row))) for row in rows}
     table = run.read_table("attempts").select(["target", "group", "row"]).to_pylist()
     for number, one in enumerate(table):
         if one["group"] == "train":
