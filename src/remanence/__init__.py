@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from remanence.jobs.api import study as study
     from remanence.jobs.preflight.preflight import preflight as preflight
     from remanence.jobs.run_schema import run_schema as run_schema
+    from remanence.jobs.canaries.api import audit_canaries as audit_canaries
+    from remanence.jobs.canaries.api import make_canaries as make_canaries
+    from remanence.jobs.canaries.api import plant_canaries as plant_canaries
+    from remanence.jobs.canaries.api import remove_canaries as remove_canaries
     from remanence.jobs.study.arm import Arm as Arm
     from remanence.jobs.trainer.callback import AuditCallback as AuditCallback
     from remanence.measure.plagiarism.chance import Chance as Chance
@@ -39,6 +43,10 @@ _PLACES = {
     "finetune": "remanence.jobs.api",
     "forget": "remanence.jobs.api",
     "preflight": "remanence.jobs.preflight.preflight",
+    "audit_canaries": "remanence.jobs.canaries.api",
+    "make_canaries": "remanence.jobs.canaries.api",
+    "plant_canaries": "remanence.jobs.canaries.api",
+    "remove_canaries": "remanence.jobs.canaries.api",
     "write_report": "remanence.report.html",
     "append_summary": "remanence.report.summary",
     "write_junit": "remanence.report.junit",

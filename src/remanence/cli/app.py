@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from remanence.cli import audit, catalogue, finetune, forget, match, runs, study
+from remanence.cli import audit, canaries, catalogue, finetune, forget, match, runs, study
 from remanence.core.errors import RemanenceError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ COMMANDS = {
 """In the order of --help."""
 for name, command in COMMANDS.items():
     app.command(name)(command)
+app.add_typer(canaries.app, name="canaries")
 
 STOPPED = 130
 """Exit code that typer makes of Ctrl-C."""

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from remanence.core.run import Run
 from remanence.report import origins, sections
 from remanence.report.audit import Audit
+from remanence.report.canaries_page import canaries_page
 from remanence.report.charts import rates_figure
 from remanence.report.columns import columns
 from remanence.report.drawing import Figure
@@ -42,7 +43,7 @@ TEXT_COLUMNS = ("rank", "id", "found", "bits", "p_value", "q_value", "copied", "
 
 def write_report(run: Run, *, reveal: bool = False) -> Path:
     """Write `report.html` into the run folder. Without `reveal` no training text is in the file, only its shape."""
-    pages = {"study": study_page, "forget": forget_page}
+    pages = {"study": study_page, "forget": forget_page, "canaries": canaries_page}
     job = run.spec.get("job")
     if job in pages:
         run.write_text("report.html", pages[job](run, reveal=reveal))

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from remanence.core.run import Run
 from remanence.report.audit import Audit
+from remanence.report.canaries_terminal import canaries_text
 from remanence.report.columns import compared, tokens_of
 from remanence.report.forget_terminal import forget_text
 from remanence.report.origins import Shares, calibration_line, shares, texts
@@ -40,6 +41,8 @@ def verdict_text(run: Run) -> RenderableType:
     """The verdict as rich draws it, at most 100 columns wide. Ids are shown, training text never is."""
     if run.spec.get("job") == "study":
         return study_text(run)
+    if run.spec.get("job") == "canaries":
+        return canaries_text(run)
     if run.spec.get("job") == "forget":
         return forget_text(run)
     audit = Audit.read(run)

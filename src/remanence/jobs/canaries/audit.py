@@ -90,6 +90,7 @@ def run_canary_audit(
     lines = [line for role, measure, rows in sides for line in exposure_lines(role, measure, rows)]
     run.write_table("exposures", pa.Table.from_pylist(lines, schema=EXPOSURES))
     summary = [line for role, measure, rows in sides for line in summary_lines(role, measure, rows, settings.seed)]
+    run.write_json("secrets.json", {one.id: one.secret for one in key.canaries})
     run.write_table("summary", pa.Table.from_pylist(summary, schema=SUMMARY))
     said = verdict(run.lines("exposures"), run.lines("summary"), key, settings.seed)
     run.write_json("verdict.json", said)

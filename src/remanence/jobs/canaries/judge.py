@@ -147,14 +147,24 @@ def _summed(those: Sequence[Mapping[str, Any]], twins: Sequence[Mapping[str, Any
 
 
 def _membership(those: Sequence[Mapping[str, Any]], twins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """AUC of canaries against twins; the scores are ranks within the band, so that bands can be put together."""
+    """AUC of canaries against twins. Where bands are put together, scores are measured in spreads of their twins."""
     if not those or those[0]["kind"] == "twin":
         return {}
-    ours, others = _column(those, "exposure"), _column(twins, "exposure")
+    ours, others = _standing(those, twins), _standing(twins, twins)
     if not ours.size or not others.size:
         return {}
     low, high = auc_interval(ours, others)
     return {"auc": roc_auc(ours, others), "auc_low": low, "auc_high": high}
+
+
+def _standing(lines: Sequence[Mapping[str, Any]], twins: Sequence[Mapping[str, Any]]) -> Floats:
+    """Scores, less the mean of the twins of the same band, over their standard deviation."""
+    found: list[Floats] = []
+    for band in dict.fromkeys(line["band"] for line in lines):
+        own, others = (_column([x for x in side if x["band"] == band], "score") for side in (lines, twins))
+        if others.size:
+            found.append((own - others.mean()) / (float(others.std()) or 1.0))
+    return np.concatenate([*found, np.zeros(0)])
 
 
 def _column(lines: Sequence[Mapping[str, Any]], name: str) -> Floats:
