@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from remanence.jobs.api import match as match
     from remanence.jobs.api import score as score
     from remanence.jobs.api import study as study
-    from remanence.jobs.preflight.preflight import preflight as preflight
-    from remanence.jobs.run_schema import run_schema as run_schema
     from remanence.jobs.canaries.api import audit_canaries as audit_canaries
     from remanence.jobs.canaries.api import make_canaries as make_canaries
     from remanence.jobs.canaries.api import plant_canaries as plant_canaries
     from remanence.jobs.canaries.api import remove_canaries as remove_canaries
+    from remanence.jobs.preflight.preflight import preflight as preflight
+    from remanence.jobs.run_schema import run_schema as run_schema
     from remanence.jobs.study.arm import Arm as Arm
     from remanence.jobs.trainer.callback import AuditCallback as AuditCallback
     from remanence.measure.plagiarism.chance import Chance as Chance

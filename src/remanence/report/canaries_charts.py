@@ -44,17 +44,16 @@ def exposure_figure(canaries: Canaries) -> Figure | None:
 
 def membership_figure(canaries: Canaries) -> Figure | None:
     """AUC of canaries against their twins by repetition, with a coin in the middle."""
-    dots: list[dict[str, Any]] = []
-    for (target, measure), side in SIDES.items():
-        for line in canaries.of(target, measure):
-            if line["copies"] and number(line["auc"]) is not None:
-                dots.append(
-                    {
-                        "side": side, "name": NAMES[target, measure], "planted": planted(line["copies"]),
-                        "auc": line["auc"], "low": line["auc_low"], "high": line["auc_high"],
-                        "shown": f"{line['auc']:.2f}", "interval": f"{line['auc_low']:.2f} to {line['auc_high']:.2f}",
-                    }
-                )  # fmt: skip
+    dots: list[dict[str, Any]] = [
+        {
+            "side": side, "name": NAMES[target, measure], "planted": planted(line["copies"]),
+            "auc": line["auc"], "low": line["auc_low"], "high": line["auc_high"],
+            "shown": f"{line['auc']:.2f}", "interval": f"{line['auc_low']:.2f} to {line['auc_high']:.2f}",
+        }
+        for (target, measure), side in SIDES.items()
+        for line in canaries.of(target, measure)
+        if line["copies"] and number(line["auc"]) is not None
+    ]  # fmt: skip
     if not dots:
         return None
     sides = [side for side in ("base", "tuned", "t1") if any(d["side"] == side for d in dots)]

@@ -59,9 +59,11 @@ def _settings(canaries: Canaries) -> list[tuple[str, list[tuple[str, str]]]]:
     things = [
         (role, f"{one['name']}, fingerprint {one['fingerprint']}") for role, one in (spec.get("models") or {}).items()
     ]
-    for name in ("data", "written"):
-        if name in planted:
-            things.append((name, f"{planted[name]['name']}, {planted[name]['rows']:,} rows"))
+    things += [
+        (name, f"{planted[name]['name']}, {planted[name]['rows']:,} rows")
+        for name in ("data", "written")
+        if name in planted
+    ]
     things.append(("copies", ", ".join(map(str, planted.get("copies") or ()))))
     return [
         ("Models and data", things),
