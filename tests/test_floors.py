@@ -37,7 +37,7 @@ FLOORS = {
 WINGS = 3
 """The floor of the systems: its wings never import each other."""
 
-HEAVY = ("torch", "transformers", "peft", "numba", "scipy", "sklearn", "datasets", "trl")
+HEAVY = ("torch", "transformers", "peft", "numba", "scipy", "sklearn", "datasets", "trl", "ray")
 
 
 def imported(path: Path, root: Path = ROOT) -> Iterator[tuple[int, str]]:
