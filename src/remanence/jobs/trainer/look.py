@@ -201,7 +201,8 @@ def look_of(
 def _auc(probe: Facts, heldout: Facts | None) -> tuple[float | None, float | None, float | None]:
     if heldout is None or not probe.scores.size or not heldout.scores.size:
         return None, None, None
-    return roc_auc(probe.scores, heldout.scores), *auc_interval(probe.scores, heldout.scores)
+    interval = auc_interval(probe.scores, heldout.scores)
+    return roc_auc(probe.scores, heldout.scores), interval.low, interval.high
 
 
 def _told(value: float) -> float | None:
