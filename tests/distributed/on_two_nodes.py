@@ -39,34 +39,34 @@ from remanence.models.huggingface import HuggingFace
 SETTINGS = AuditSettings(prefixes=(0, 4), new_tokens=8, shard_rows=2, schemes=("T=1",), generate="all", dtype="float32")
 attempts.BATCH = 3
 TRAIN = [replace(r, id=f"row-{i}") for i, r in enumerate([*LEARNED, *UNSEEN[:4]])]
-HELD = UNSEEN[4:]
+HELD = UNSEEN[5:]
 
 
 @dataclass
 class Watched(HuggingFace):
-    """A model that notes in the trail what it is asked, and kills its process when it meets the row that is fatal."""
+    """A model that notes in the trail what it is asked, and kills its process at the shard that is fatal now."""
 
-    trail: Path = Path()
+    work: Path = Path()
     role: str = ""
-    fatal: str = ""
 
     def score(self, records: Sequence[Record], columns: Sequence[str]) -> Iterator[TokenRow | str]:
-        note(self.trail, "begun", "score", self.role, records[0].id)
+        note(self.work, "begun", "score", self.role, records[0].id)
         scored = super().score(records, columns)
         yield next(scored)
-        self.die(f"score {records[0].id}")  # in the middle of a shard
+        self.die("score", records[0].id)  # in the middle of a shard
         yield from scored
 
     def generate(self, prompts: Sequence[Prompt], *more: Any, **named: Any) -> list[Answer]:
         if len(prompts) > 1:  # a shard, not a second look
-            note(self.trail, "begun", "ask", self.role, prompts[0].record_id)
-            self.die(f"ask {prompts[0].record_id}")
+            note(self.work, "begun", "ask", self.role, prompts[0].record_id)
+            self.die("ask", prompts[0].record_id)
         return super().generate(prompts, *more, **named)
 
-    def die(self, at: str) -> None:
-        died = self.trail / "died"
-        if at == self.fatal and self.role == "tuned" and not died.exists():
-            died.write_text(str(os.getpid()))
+    def die(self, what: str, record: str) -> None:
+        died = self.work / "trails" / f"{now(self.work)['name']}.died"
+        fatal = now(self.work)["fatal"]
+        if fatal and f"{what} {record}".startswith(fatal) and self.role == "tuned" and not died.exists():
+            died.write_text(json.dumps([what, self.role, record, os.getpid()]))
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -75,14 +75,10 @@ class WatchedRecipe:
     """A recipe whose models are watched."""
 
     recipe: Recipe
-    trail: Path
-    fatal: str
+    work: Path
 
     def __call__(self) -> dict[str, Any]:
-        return {
-            role: Watched(**vars_of(target), trail=self.trail, role=role, fatal=self.fatal)
-            for role, target in self.recipe().items()
-        }
+        return {role: Watched(**vars_of(target), work=self.work, role=role) for role, target in self.recipe().items()}
 
 
 def vars_of(target: Any) -> dict[str, Any]:
@@ -94,7 +90,7 @@ class Followed:
     """An executor that notes what was written, and has something happen after so many results."""
 
     executor: Any
-    trail: Path
+    work: Path
     after: int = 0
     happens: Callable[[], None] = lambda: None
     count: int = 0
@@ -105,13 +101,18 @@ class Followed:
             if self.count == self.after:
                 self.happens()
             yield task, result
-            note(self.trail, "written", "score" if isinstance(task, Shard) else "ask", task.role, task.records[0].id)
+            note(self.work, "written", "score" if isinstance(task, Shard) else "ask", task.role, task.records[0].id)
 
 
-def note(trail: Path, *what: str) -> None:
-    """One line, appended whole whoever else is writing."""
-    with (trail / "trail.jsonl").open("a") as file:
+def note(work: Path, *what: str) -> None:
+    """One line in the trail of the audit that runs now, appended whole whoever else is writing."""
+    with (work / "trails" / f"{now(work)['name']}.jsonl").open("a") as file:
         file.write(json.dumps([*what, os.getpid(), node()]) + "\n")
+
+
+def now(work: Path) -> dict[str, str]:
+    """Which audit runs, and which shard is fatal."""
+    return json.loads((work / "now.json").read_text())
 
 
 def main(model: str, base: str, work: Path) -> None:
@@ -120,12 +121,14 @@ def main(model: str, base: str, work: Path) -> None:
     recipe = Recipe.of(model, base, SETTINGS, False, roles(tuned, below))
     assert recipe is not None
 
+    (work / "trails").mkdir()
+    opens = WatchedRecipe(recipe, work)  # the same for all, so that workers stay open from one audit to the next
+
     def audit(name: str, executor: Any, fatal: str = "", resume: bool = False, **event: Any) -> None:
-        trail = work / "trails" / name
-        trail.mkdir(parents=True, exist_ok=True)
+        (work / "now.json").write_text(json.dumps({"name": name, "fatal": fatal}))
         run_audit(
             tuned, TRAIN, HELD, below, work / name, SETTINGS, show=False, resume=resume,
-            executor=Followed(executor, trail, **event), opens=WatchedRecipe(recipe, trail, fatal),
+            executor=Followed(executor, work, **event), opens=opens,
         )  # fmt: skip
 
     def half(name: str, executor: Any) -> None:
@@ -143,19 +146,14 @@ def main(model: str, base: str, work: Path) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={**size, "include_dashboard": False})
     second = cluster.add_node(**size)
     try:
-        address = cluster.address
-        with RayExecutor(address=address) as executor:
+        with RayExecutor(address=cluster.address) as executor:
             audit("ray", executor)
-        with RayExecutor(address=address) as executor:
             audit("killed-scoring", executor, fatal="score row-4")
-        with RayExecutor(address=address) as executor:
-            audit("killed-asking", executor, fatal="ask row-3")
-        half("from-serial", Serial())
-        with RayExecutor(address=address) as executor:
+            audit("killed-asking", executor, fatal="ask")
+            half("from-serial", Serial())
             audit("from-serial", executor, resume=True)
             half("from-ray", executor)
-        audit("from-ray", Serial(), resume=True)
-        with RayExecutor(address=address) as executor:
+            audit("from-ray", Serial(), resume=True)
             audit("node-gone", executor, after=3, happens=lambda: cluster.remove_node(second, allow_graceful=False))
     finally:
         ray.shutdown()

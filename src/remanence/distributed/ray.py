@@ -7,6 +7,7 @@ makes their sums, and so the files, the very same.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import math
@@ -63,9 +64,7 @@ class RayExecutor:
             self._pool.close()
             self._pool = self._opens = None
         if self._ours:
-            import ray
-
-            ray.shutdown()
+            _ray().shutdown()
             self._ours = False
 
     def map(
@@ -103,11 +102,9 @@ class RayCrew:
     work: Any = None
 
     def __init__(self, opens: Callable[[], Any], threads: int, cpus: float, gpus: float) -> None:
-        import ray
-
-        self.opens = ray.put(opens)
+        self.opens = _ray().put(opens)
         self.threads = threads
-        actor: Any = ray.remote(Worker)
+        actor: Any = _ray().remote(Worker)
         self.actor = actor.options(num_cpus=cpus, num_gpus=gpus, max_restarts=0, scheduling_strategy="SPREAD")
         self.needs = f"each needs {cpus:g} CPU{'s' * (cpus != 1)} and {gpus:g} GPU{'s' * (gpus != 1)} of one machine"
 
@@ -119,29 +116,23 @@ class RayCrew:
         return worker.do.remote(self.work, task)
 
     def first(self, tickets: Sequence[Any], seconds: float | None) -> Any | None:
-        import ray
-
-        ready, _ = ray.wait(list(tickets), num_returns=1, timeout=seconds, fetch_local=False)
+        ready, _ = _ray().wait(list(tickets), num_returns=1, timeout=seconds, fetch_local=False)
         return ready[0] if ready else None
 
     def result(self, ticket: Any) -> Any:
-        import ray
-        from ray.exceptions import RayError, RayTaskError
-
+        errors = importlib.import_module("ray.exceptions")
         try:
-            return ray.get(ticket)
-        except RayTaskError as error:  # not of the work, whose errors are sent back: of what it was sent
+            return _ray().get(ticket)
+        except errors.RayTaskError as error:  # not of the work, whose errors are sent back: of what it was sent
             raise RemanenceError(
                 f"A worker cannot take or give back its work ({_line(error.cause or error)}): "
                 "install the same remanence on every machine."
             ) from error
-        except RayError as error:
+        except errors.RayError as error:
             raise Lost(_line(error)) from error
 
     def dismiss(self, worker: Any) -> None:
-        import ray
-
-        ray.kill(worker)
+        _ray().kill(worker)
 
 
 class Worker:
@@ -176,9 +167,7 @@ class Worker:
 def connect(address: str | None, cpus: int) -> bool:
     """Whether Ray was joined or started here, and so is to be left again; an earlier `ray.init` is used as it is."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
-    if ray.is_initialized():
+    if _ray().is_initialized():
         return False
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     _require_listener(address)
@@ -186,7 +175,7 @@ def connect(address: str | None, cpus: int) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on what Ray will change one day
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **size)
+            _ray().init(address=address, logging_level=logging.ERROR, log_to_driver=False, **size)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise RemanenceError(f"There is no Ray cluster at {address} ({_line(error)}): check --ray-address.") from error
     return True
@@ -203,10 +192,13 @@ def _require_listener(address: str) -> None:
         raise RemanenceError(f"There is no Ray cluster at {address} ({_line(error)}): check --ray-address.") from None
 
 
-def _machines() -> list[dict[str, float]]:
-    import ray
+def _ray() -> Any:
+    """Ray, loaded when it is first needed."""
+    return importlib.import_module("ray")
 
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+def _machines() -> list[dict[str, float]]:
+    return [node["Resources"] for node in _ray().nodes() if node["Alive"]]
 
 
 def _most(machines: Sequence[dict[str, float]], resource: str) -> float:

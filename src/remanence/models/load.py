@@ -143,7 +143,7 @@ def _load_whole(
             local_files_only=True,
             trust_remote_code=trust,
             output_loading_info=True,
-            device_map=None if place is not None else "auto" if device == "map" else dict(device),
+            device_map=None if place is not None else "auto" if isinstance(device, str) else dict(device),
         )
         lost = sorted(map(str, (*info["missing_keys"], *info.get("mismatched_keys", ()))))
         if lost:
