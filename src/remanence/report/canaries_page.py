@@ -57,7 +57,9 @@ def _settings(canaries: Canaries) -> list[tuple[str, list[tuple[str, str]]]]:
     spec = canaries.spec
     planted: dict[str, Any] = spec.get("planted") or {}
     things = [
-        (role, f"{one['name']}, fingerprint {one['fingerprint']}") for role, one in (spec.get("models") or {}).items()
+        (role, f"{one['name']}, fingerprint {one['fingerprint']}")
+        for role, one in (spec.get("models") or {}).items()
+        if one
     ]
     things += [
         (name, f"{planted[name]['name']}, {planted[name]['rows']:,} rows")

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from remanence.core.errors import NotMeasured, RemanenceError
+from remanence.core.executor import Serial
 from remanence.core.record import Record
 from remanence.core.run import Run, fingerprint
 from remanence.core.table import TokenRow
@@ -67,16 +68,15 @@ def run_canary_audit(
     records = {kind: key.records(kind) for kind in KINDS}
     run = Run.begin(out, _spec(targets, key, records, settings, name), resume=resume)
     asked = settings.audit
+    groups = [Rows(kind, records[kind], range(len(records[kind]))) for kind in KINDS]
+    measures = asked.table_measures(False)[:1]  # for the columns rank and gap; logprob is always there
+    pass_over(run, lambda: targets, list(targets), groups, asked, measures, Serial(), show=show)
     found: dict[str, list[Seen]] = {}
     for role, target in targets.items():
         rows: list[Seen] = []
         for kind in KINDS:
-            group = Rows(kind, records[kind], range(len(records[kind])))
-            pass_over(run, role, target, group, asked, asked.table_measures(False)[:1], show=show)
-            read = token_rows(run, role, kind)
-            rows += [
-                seen(one, row, _span(target, one, row)) for one, (_, _, row) in zip(key.of(kind), read, strict=True)
-            ]
+            read = [row for _, _, row in token_rows(run, role, kind)]
+            rows += [seen(one, row, _span(target, one, row)) for one, row in zip(key.of(kind), read, strict=True)]
         countable = [one for one in key.of("canary") if (n := digits_of(one)) and 10**n <= settings.enumerate_most]
         if countable:
             own = {record.id: record for record in records["canary"]}
@@ -123,6 +123,10 @@ def _spec(
         "data": {kind: told(those) for kind, those in records.items()},
         "planted": planted,
         "bands": key.made["bands"],
-        "models": {role: {"name": t.name, "fingerprint": t.fingerprint} for role, t in targets.items()},
+        "models": {role: _model(targets.get(role)) for role in ("tuned", "base")},
         "versions": versions(),
     }
+
+
+def _model(target: Scores | None) -> dict[str, Any] | None:
+    return None if target is None else {"name": target.name, "fingerprint": target.fingerprint}

@@ -108,7 +108,7 @@ def _ranked(score: float, others_N: Floats) -> dict[str, Any]:
     line: dict[str, Any] = {
         "candidates": every.size,
         "exposure": bits,
-        "rank": every.size / 2**bits,
+        "rank": round(2 * every.size / 2**bits) / 2,  # ties make halves
         "most": float(np.log2(every.size)),
     }
     try:
