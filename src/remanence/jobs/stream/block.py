@@ -12,15 +12,14 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from remanence.core.finding import Finding
 from remanence.core.record import Record
 from remanence.core.table import TokenRow
 from remanence.core.target import Scores, Target
 from remanence.core.verbs import TableMeasure
 from remanence.jobs.audit.columns import labels
-from remanence.jobs.audit.findings import perfect, reach_of
 from remanence.jobs.audit.passes import recheck
 from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.stream.side import side
 from remanence.jobs.stream.survey import Survey
 
 LONGEST = 8
@@ -95,9 +94,10 @@ def block_table(targets: Mapping[str, Target], block: Block, settings: AuditSett
     for role, rows in scored.items():
         base = scored.get("base") if role == "tuned" else None
         mine = [m for m in measures if role == "tuned" or not m.needs_base]
-        values |= _side(role, rows, base, mine, settings)
+        values |= {f"{role}.{name}": found for name, found in side(rows, base, mine, settings).items()}
     if block.group == "train":
-        values |= _side("ceiling", [perfect(row) for row in scored["tuned"]], None, _extraction(measures), settings)
+        top = side(scored["tuned"], None, _extraction(measures), settings, sure=True)
+        values |= {f"ceiling.{name}": found for name, found in top.items()}
     values |= _facts(scored["tuned"])
     return _table(block, at, values, schema(targets, block.group, settings), settings.by)
 
@@ -134,49 +134,6 @@ def schema(roles: Iterable[str], group: str, settings: AuditSettings) -> pa.Sche
 
 def _extraction(measures: Sequence[TableMeasure]) -> list[TableMeasure]:
     return [m for m in measures if m.name.startswith(("discoverable", "np_discoverable"))]
-
-
-def _side(
-    role: str,
-    rows: Sequence[TokenRow | str],
-    base: Sequence[TokenRow | str] | None,
-    measures: Sequence[TableMeasure],
-    settings: AuditSettings,
-) -> dict[str, list[Any]]:
-    """What the measures say of one side, by column."""
-    drawn = f"np_discoverable[{settings.schemes[0]}]"
-    values: dict[str, list[Any]] = {f"{role}.{m.name}": [] for m in measures if m.name != "discoverable"}
-    values |= {f"{role}.{name}": [] for name in ("cuts", "hits", "run", "reach", "room", "prefix", "reason")}
-    for i, row in enumerate(rows):
-        found = {m.name: m.find("", row, base[i] if base is not None else None) for m in measures}
-        for name, finding in found.items():
-            if name != "discoverable":
-                values[f"{role}.{name}"].append(finding.score)
-        greedy = found["discoverable"]
-        run, room = reach_of(row, settings.prefixes)
-        at: dict[int, bool] = greedy.evidence.get("at", {})
-        values[f"{role}.cuts"].append(_bits(settings.prefixes, at))
-        values[f"{role}.hits"].append(_bits(settings.prefixes, [p for p, hit in at.items() if hit]))
-        values[f"{role}.run"].append(greedy.evidence.get("run"))
-        values[f"{role}.reach"].append(run)
-        values[f"{role}.room"].append(room)
-        values[f"{role}.prefix"].append(_prefix(at, found[drawn]))
-        values[f"{role}.reason"].append(greedy.reason)
-    return values
-
-
-def _bits(prefixes: Sequence[int], which: Iterable[int]) -> int:
-    """One bit per prefix length of the grid, the lowest for the shortest."""
-    chosen = set(which)
-    return sum(1 << i for i, prefix in enumerate(prefixes) if prefix in chosen)
-
-
-def _prefix(at: Mapping[int, bool], drawn: Finding) -> int | None:
-    """The prefix length at which the row is put to the model, as `attempts.questions` chooses it."""
-    if any(at.values()):
-        return min(prefix for prefix, hit in at.items() if hit)
-    log_p: dict[int, float] = drawn.evidence.get("log_p", {})
-    return max(log_p, key=lambda length: (log_p[length], -length), default=None)
 
 
 def _facts(rows: Sequence[TokenRow | str]) -> dict[str, list[Any]]:
