@@ -46,6 +46,28 @@ class Audit:
         return self.spec.get("job") == "match"
 
     @property
+    def only_asked(self) -> bool:
+        """Whether the model was only to be had as text."""
+        return self.run.has("asked.json") and bool(self.run.read_json("asked.json").get("answers_only"))
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the rows passed by in blocks, so that the ranking names the worst of them only."""
+        return "stream" in self.spec
+
+    @property
+    def num_ranked(self) -> int:
+        """Rows that were measured, and so have a place in the ranking."""
+        return int(self.verdict["headline"]["n"]) if self.streamed else len(self.ranking)
+
+    @property
+    def num_back(self) -> int:
+        """Rows that come back."""
+        if self.streamed:
+            return int(self.verdict["headline"]["hits"])
+        return sum(bool(line["comes_back"]) for line in self.ranking)
+
+    @property
     def who(self) -> dict[str, str]:
         """What a rate and what it is held against are called."""
         return TEXTS if self.is_match else WHO

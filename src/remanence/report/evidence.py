@@ -28,9 +28,9 @@ _WHY = {
 }
 
 
-def evidence(audit: Audit, *, reveal: bool) -> list[dict[str, Any] | None]:
-    """One object per row of the ranking, in its order; None where nothing was asked."""
-    attempts = audit.attempts(n for line in audit.ranking for n in (line["attempt"], line["base_attempt"]))
+def evidence(audit: Audit, rows: Sequence[Line], *, reveal: bool) -> list[dict[str, Any] | None]:
+    """One object per row of the ranking given, in its order; None where nothing was asked."""
+    attempts = audit.attempts(n for line in rows for n in (line["attempt"], line["base_attempt"]))
     matches = audit.matches(attempts)
 
     def said(number: int | None) -> dict[str, Any] | None:
@@ -38,7 +38,7 @@ def evidence(audit: Audit, *, reveal: bool) -> list[dict[str, Any] | None]:
         return None if attempt is None else _said(attempt, _longest(matches.get(number or 0, [])), reveal)
 
     found: list[dict[str, Any] | None] = []
-    for line in audit.ranking:
+    for line in rows:
         numbers = [n for n in (line["attempt"], line["base_attempt"]) if n in attempts]
         shown = attempts[numbers[0]] if numbers else None
         found.append(

@@ -35,6 +35,9 @@ CHUNK = 100
 MOST = 2000
 """Texts of a match whose evidence is in the file, most surprising first; of the others only the numbers are."""
 
+ROWS = 5000
+"""Rows of an audit that are in the file, worst first; all are in the tables of the run."""
+
 COLUMNS = ("rank", "id", "comes_back", "shortest_prefix", "longest_run", "strength", "log_p", "queries", "p_value",
            "q_value", "copies", "near", "num_supervised")  # fmt: skip
 
@@ -104,9 +107,9 @@ def _audit_page(audit: Audit, reveal: bool) -> dict[str, Any]:
             *(b["figure"] for b in breakdowns),
             members.figure if members else None,
         ],
-        "num_back": sum(bool(line["comes_back"]) for line in audit.ranking),
-        "rows": _columns(COLUMNS, audit.ranking),
-        "evidence": list(_chunks(evidence(audit, reveal=reveal))),
+        "left_out": audit.num_ranked - min(ROWS, len(audit.ranking)),
+        "rows": _columns(COLUMNS, audit.ranking[:ROWS]),
+        "evidence": list(_chunks(evidence(audit, audit.ranking[:ROWS], reveal=reveal))),
     }
 
 

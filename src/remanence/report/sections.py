@@ -205,7 +205,8 @@ def settings(audit: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
                 things.append((f"{label}, {which}", words))
     if audit.index_bytes:
         things.append(("index of the training rows", f"{audit.index_bytes / 1e6:,.1f} MB on disk"))
-    asked = [(key.replace("_", " "), _value(value)) for key, value in (spec.get("settings") or {}).items()]
+    told = {**(spec.get("settings") or {}), **{f"streamed, {k}": v for k, v in (spec.get("stream") or {}).items()}}
+    asked = [(key.replace("_", " "), _value(value)) for key, value in told.items()]
     more = [name for name in ("seed", "tokenization") if name in spec and name not in (spec.get("settings") or {})]
     asked += [(name, _value(spec[name])) for name in more]
     versions = {"remanence": audit.version(), **(spec.get("versions") or {})}

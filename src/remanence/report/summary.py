@@ -91,7 +91,8 @@ def _worst(run: Run) -> list[str]:
         (plain(line["id"]), str(line["shortest_prefix"]), str(line["longest_run"]), str(line["copies"]))
         for line in back[:WORST]
     ]
-    shown = f"{len(lines)} of {len(back):,}" if len(lines) < len(back) else f"{len(back):,}"
+    total = run.read_json("verdict.json")["headline"]["hits"] if "stream" in run.spec else len(back)
+    shown = f"{len(lines)} of {total:,}" if len(lines) < total else f"{total:,}"
     table = _table(("row", "comes back after, tokens", "longest run, tokens", "copies"), lines)
     return [f"<details><summary>Rows that come back, worst first ({shown})</summary>\n\n{table}\n\n</details>"]
 
