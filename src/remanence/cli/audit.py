@@ -37,7 +37,7 @@ def audit(
     background: Annotated[str, typer.Option(help="How surprising words are, by: corpus or base.")] = "corpus",
     seed: Annotated[int, typer.Option(help="Seed of everything drawn at random.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, or map: spread over all GPUs.")] = "auto",
     batch_tokens: Annotated[int, typer.Option(help="Padded tokens per batch.")] = 4096,
     executor: Annotated[str, typer.Option(help="Who does the work: serial, or ray, for a cluster.")] = "serial",
     workers: Annotated[int | None, typer.Option(help="With --executor ray, how many, one model each.")] = None,

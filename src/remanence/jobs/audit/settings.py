@@ -72,7 +72,7 @@ class AuditSettings:
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the passes; verdicts that hang on rounding are repeated in float32 at batch size 1."""
     device: str = "auto"
-    """auto = a GPU when there is one."""
+    """auto = a GPU when there is one; map = spread over all GPUs, then memory, then disk."""
     batch_tokens: int = 4096
     """Padded tokens per batch."""
     shard_rows: int = 512
