@@ -24,7 +24,7 @@ from remanence.jobs.audit import answered, answers, attempts, findings, matching
 from remanence.jobs.audit.by_column import budget_rates
 from remanence.jobs.audit.columns import check_columns, labels
 from remanence.jobs.audit.findings import Found
-from remanence.jobs.audit.passes import Opens, Rows, pass_over, render_all, rendered_fingerprint
+from remanence.jobs.audit.passes import Opens, Rows, opened_for, pass_over, render_all, rendered_fingerprint
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import check_rule, gate, verdict
 from remanence.jobs.versions import versions
@@ -80,12 +80,7 @@ def run_audit(
     targets = {"tuned": model} if base is None else {"tuned": model, "base": base}
     by_answers = answers.needed(targets, settings)
     executor = executor or Serial()
-    if opens is None and not isinstance(executor, Serial):
-        raise RemanenceError(
-            f"Workers open the model themselves, so {model.name} cannot be handed over as an object: "
-            "pass the folder or Hub name of every model, or use --executor serial."
-        )
-    at_work: Opens = (lambda: targets) if opens is None or isinstance(executor, Serial) else opens
+    at_work = opened_for(executor, targets, opens)
     check_columns(train, heldout, settings.by)
     data = rows.audited(train, heldout, settings.by)
     groups = [data.train] if data.heldout is None else [data.train, data.heldout]

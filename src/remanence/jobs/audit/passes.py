@@ -10,8 +10,8 @@ from typing import TypeAlias, cast
 import numpy as np
 import pyarrow as pa
 
-from remanence.core.errors import NotMeasured
-from remanence.core.executor import Executor
+from remanence.core.errors import NotMeasured, RemanenceError
+from remanence.core.executor import Executor, Serial
 from remanence.core.progress import tracks
 from remanence.core.record import Record
 from remanence.core.run import Run, fingerprint
@@ -38,6 +38,21 @@ class Rows:
 
 Opens: TypeAlias = Callable[[], Mapping[str, Target]]
 """Opens the targets of an audit, by role: tuned, base."""
+
+
+def opened_for(executor: Executor, targets: Mapping[str, Target], opens: Opens | None) -> Opens:
+    """What the workers of an executor open: in this process the targets that are open, elsewhere the same anew.
+
+    Raises `RemanenceError` when there is no way to open them anew.
+    """
+    if isinstance(executor, Serial):
+        return lambda: targets
+    if opens is None:
+        raise RemanenceError(
+            f"Workers open the model themselves, so {targets['tuned'].name} cannot be handed over as an object: "
+            "pass the folder or Hub name of every model, or use --executor serial."
+        )
+    return opens
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from remanence.jobs.audit import membership, ranking, rates
 from remanence.jobs.audit.audit import Audit, run_spec
 from remanence.jobs.audit.comparisons import compared_columns
 from remanence.jobs.audit.notes import note_sentences, tried
-from remanence.jobs.audit.passes import Opens, render_all, rendered_fingerprint
+from remanence.jobs.audit.passes import Opens, opened_for, render_all, rendered_fingerprint
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import Back, Told, assembled, check_rule, gate
 from remanence.jobs.stream.asking import asked_about, attack, match, read_again
@@ -62,7 +62,7 @@ def run_stream(
     targets = {"tuned": model} if base is None else {"tuned": model, "base": base}
     _refuse(targets, settings)
     executor = executor or Serial()
-    at_work: Opens = (lambda: targets) if opens is None else opens
+    at_work = opened_for(executor, targets, opens)
     known = survey(train, heldout, settings.by, stream.together)
     first = next(blocks("train", islice(train, settings.shard_rows), known, settings.shard_rows))
     run = Run.begin(out, _spec(targets, known, first, heldout, settings, stream, names or {}), resume=resume)
