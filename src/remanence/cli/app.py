@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from remanence.cli import audit, canaries, catalogue, finetune, forget, match, runs, study
+from remanence.cli import audit, canaries, catalogue, finetune, forget, match, preflight, runs, study
 from remanence.core.errors import RemanenceError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ COMMANDS = {
     "forget": forget.forget,
     "study": study.study,
     "finetune": finetune.finetune,
+    "preflight": preflight.preflight,
     "demo": audit.demo,
     "report": runs.report,
     "score": runs.score,

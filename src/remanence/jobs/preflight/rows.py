@@ -30,7 +30,7 @@ class Fate(NamedTuple):
     learned: int
     """Of these, how many carry loss and can be predicted."""
     lost: int
-    """Tokens that would have carried loss and are cut off."""
+    """Tokens that the row by itself would teach, and that are not learned: cut off, masked, or without a past."""
     parts: int
     """In how many pieces it is fed; 0 = not at all."""
 
@@ -94,29 +94,32 @@ def letters(ids: IntsT) -> str:
 
 def fate(id: str, row: Rendered, hay: Haystack, limits: Sequence[int] = ()) -> Fate:
     """What becomes of a row, rendered without any cut; `limits` are lengths at which rows may have been cut."""
-    text, size, wanted = letters(row.ids), row.ids.size, int(row.scored.sum())
-    whole = hay.find(text)
+    found = _parts(letters(row.ids), hay, limits)
+    learned = sum(hay.num_learned(*one) for one in found)
+    lost = max(0, int(row.scored.sum()) - learned)
+    return Fate(id, row.ids.size, sum(size for _, size in found), learned, lost, len(found))
+
+
+def _parts(text: str, hay: Haystack, limits: Sequence[int]) -> list[tuple[int, int]]:
+    """(place, tokens) of the pieces in which a row is fed; [] = in none."""
+    size, whole = len(text), hay.find(text)
     if whole is not None:
-        learned = hay.num_learned(whole, size)
-        return Fate(id, size, size, learned, 0, 1)
+        return [(whole, size)]
     if hay.whole_packs:
         found = hay.cover(text)
-        if not 0 < len(found) <= 1 + -(-size // max(1, hay.longest)):  # more pieces are chance hits of short stretches
-            return Fate(id, size, 0, 0, wanted, 0)
-        return Fate(id, size, size, sum(hay.num_learned(*one) for one in found), 0, len(found))
+        most = 1 + -(-size // max(1, hay.longest))  # more pieces are chance hits of short stretches
+        return found if len(found) <= most else []
     for limit in sorted({n for n in (*limits, hay.longest) if 0 < n < size}, reverse=True):
         chunks = [text[at : at + limit] for at in range(0, size, limit)]
         places = [hay.find(chunk) for chunk in chunks]
-        kept = [(p, len(c)) for p, c in zip(places, chunks, strict=True) if p is not None]
+        kept = [(place, len(chunk)) for place, chunk in zip(places, chunks, strict=True) if place is not None]
         if len(kept) == len(chunks):
-            return Fate(id, size, size, sum(hay.num_learned(*one) for one in kept), 0, len(chunks))
+            return kept
         for start in (0, size - limit):
             place = hay.find(text[start : start + limit])
             if place is not None:
-                here = slice(start, start + limit)
-                lost = wanted - int(row.scored[here].sum())
-                return Fate(id, size, limit, hay.num_learned(place, limit), lost, 1)
-    return Fate(id, size, 0, 0, wanted, 0)
+                return [(place, limit)]
+    return []
 
 
 def _predicted(one: Fed) -> NDArray[np.bool_]:

@@ -1,0 +1,93 @@
+"""A trainer that is made and never run: what TRL would do to a data file, before a training script is written."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from remanence.core.errors import RemanenceError
+from remanence.core.read import records_from
+from remanence.core.record import Record
+from remanence.jobs.preflight.preflight import Preflight, preflight
+from remanence.models.load import Loaded, load_model
+from remanence.models.render import LossOn
+
+STRATEGIES = ("none", "bfd", "bfd_split", "wrapped")
+
+
+def dry_run(
+    model: str | Path,
+    data: Any,
+    *,
+    max_length: int | None = 1024,
+    loss_on: LossOn = "auto",
+    packing: str = "none",
+    secrets: Sequence[str] = (),
+    columns: dict[str, str] | None = None,
+    trust_remote_code: bool = False,
+) -> Preflight:
+    """Pre-flight of TRL's `SFTTrainer` on these rows with these settings; nothing is trained and nothing written.
+
+    `model`: folder or Hub name. `max_length` has TRL's own default. Raises `RemanenceError` for what TRL cannot train.
+    """
+    if packing not in STRATEGIES:
+        raise RemanenceError(f"--packing is one of {', '.join(STRATEGIES)}, got {packing!r}.")
+    if packing != "none" and max_length is None:
+        raise RemanenceError("--packing needs --max-length, the size of a pack in tokens.")
+    named = {f"{key}_column": value for key, value in (columns or {}).items()}
+    records = records_from(data, **named)
+    loaded = load_model(model, trust_remote_code=trust_remote_code)
+    if loaded.family == "seq2seq":
+        raise RemanenceError(f"{loaded.name} is an encoder-decoder, and TRL trains none.")
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = _sft(loaded, records, Path(folder), max_length, loss_on, packing)
+        return preflight(trainer, records, secrets=secrets)
+
+
+def _sft(
+    loaded: Loaded, records: Sequence[Record], folder: Path, max_length: int | None, loss_on: LossOn, packing: str
+) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the libraries, while they are imported and set up
+        import datasets
+        from trl.trainer.sft_config import SFTConfig
+        from trl.trainer.sft_trainer import SFTTrainer
+
+        config = SFTConfig(
+            output_dir=str(folder),
+            max_length=max_length,
+            packing=packing != "none",
+            packing_strategy=packing if packing != "none" else "bfd",
+            completion_only_loss=None if loss_on in {"auto", "assistant"} else loss_on == "completion",
+            assistant_only_loss=loss_on == "assistant",
+            gradient_checkpointing=False,
+            bf16=False,
+            use_cpu=True,
+            report_to=[],
+        )
+        bars = datasets.is_progress_bar_enabled()
+        datasets.disable_progress_bars()
+        try:
+            return SFTTrainer(
+                model=loaded.model.requires_grad_(True),
+                args=config,
+                train_dataset=datasets.Dataset.from_list([_columns(record) for record in records]),
+                processing_class=loaded.tokenizer,
+            )
+        except (ValueError, RuntimeError) as error:
+            raise RemanenceError(f"TRL refuses these rows or settings: {' '.join(str(error).split())[:300]}") from error
+        finally:
+            if bars:
+                datasets.enable_progress_bars()
+
+
+def _columns(record: Record) -> dict[str, Any]:
+    """A record in TRL's columns."""
+    if record.form == "pair":
+        return {"prompt": record.prompt, "completion": record.completion}
+    if record.form == "text":
+        return {"text": record.text}
+    return {"messages": [dict(turn) for turn in record.messages or ()]}
