@@ -13,10 +13,13 @@ from remanence.core.target import Target
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.versions import versions
 from remanence.models.huggingface import HuggingFace
-from remanence.models.load import Loaded, load_base, load_model
+from remanence.models.load import Loaded, load_base, load_model, load_tokenizer
 from remanence.models.render import Renderer
-from remanence.models.vocabulary import require_same_vocabulary
-from remanence.models.weights import base_folder
+from remanence.models.vocabulary import require_same_vocabulary, same_vocabulary
+from remanence.models.weights import base_folder, model_folder, read_config, title_of, weight_files, weights_fingerprint
+
+VLLM = "vllm:"
+"""Stands before a model that is to run under vLLM."""
 
 
 def open_targets(
@@ -28,8 +31,10 @@ def open_targets(
     """(tuned model, base model or None). Names are opened; targets are taken as they are.
 
     For an adapter whose base is not given, the base model that it names is used. Both models read the rows as the
-    tuned model's tokenizer cuts them.
+    tuned model's tokenizer cuts them. `vllm:MODEL` runs under vLLM.
     """
+    if any(isinstance(name, str) and name.startswith(VLLM) for name in (model, base)):
+        return _under_vllm(model, base, settings, trust_remote_code)
     if not isinstance(model, str | Path):
         if isinstance(base, str | Path):
             base = _target(load_model(base, device=_device(settings)), settings, None)
@@ -50,6 +55,42 @@ def open_targets(
 def open_model(name: str | Path, settings: AuditSettings, trust_remote_code: bool = False) -> HuggingFace:
     """One model by folder or Hub name."""
     return _target(load_model(name, device=_device(settings), trust_remote_code=trust_remote_code), settings, None)
+
+
+def _under_vllm(
+    model: str | Path | Target, base: str | Path | Target | None, settings: AuditSettings, trust_remote_code: bool
+) -> tuple[Target, Target | None]:
+    """Both models, those named `vllm:MODEL` under vLLM, which share the GPU's memory evenly."""
+    both = [isinstance(name, str) and name.startswith(VLLM) for name in (model, base)]
+
+    def one(name: str | Path | Target) -> Any:
+        if not isinstance(name, str | Path):
+            return name
+        if not str(name).startswith(VLLM):
+            return open_model(name, settings, trust_remote_code)
+        return _vllm(str(name).removeprefix(VLLM), settings, trust_remote_code, share=0.9 / sum(both))
+
+    tuned, below = one(model), None if base is None else one(base)
+    if isinstance(base, str | Path) and not same_vocabulary(tuned.tokenizer, below.tokenizer):
+        raise RemanenceError(
+            f"The base model {below.name} has another vocabulary than {tuned.name}: name the model that the "
+            "fine-tuning started from, or leave --base out."
+        )
+    if isinstance(base, str | Path):
+        below.tokenizer, below.renderer = tuned.tokenizer, tuned.renderer
+    return tuned, below
+
+
+def _vllm(name: str, settings: AuditSettings, trust_remote_code: bool, share: float) -> Target:
+    from remanence.models.vllm import open_vllm
+
+    folder, title = model_folder(name), title_of(name)
+    context = read_config(folder / "config.json", title).get("max_position_embeddings")
+    tokenizer = load_tokenizer(folder, title, trust_remote_code=trust_remote_code)
+    renderer = Renderer(tokenizer, settings.loss_on, settings.max_length, settings.add_eos, context=context)
+    told = weights_fingerprint(weight_files(folder, title))
+    engine: dict[str, Any] = {"dtype": settings.dtype, "gpu_memory_utilization": share, "seed": settings.seed}
+    return open_vllm(str(folder), renderer, title, told, trust_remote_code=trust_remote_code, **engine)  # pyright: ignore[reportReturnType]
 
 
 def roles(tuned: Target, below: Target | None) -> dict[str, Target]:

@@ -58,9 +58,10 @@ def by_unit(told: Logprobs, rendered: Rendered, starts: NDArray[np.int64], num_p
     unit = np.searchsorted(starts, np.array(told.offsets[:num_prompt]), side="right") - 1
     unit = np.maximum(unit, 0)
     sums, least, most = np.zeros(starts.size), np.full(starts.size, np.inf), np.full(starts.size, -np.inf)
-    np.add.at(sums, unit, own)
-    np.minimum.at(least, unit, gap)
-    np.maximum.at(most, unit, rank)
+    with np.errstate(invalid="ignore"):  # the first token has none, and NaN stays NaN
+        np.add.at(sums, unit, own)
+        np.minimum.at(least, unit, gap)
+        np.maximum.at(most, unit, rank)
     empty = np.bincount(unit, minlength=starts.size) == 0  # all of it stands in a token that began before
     sums[empty], least[empty], most[empty] = 0.0, np.inf, 0
     return _columns(rendered, sums, least, most)
