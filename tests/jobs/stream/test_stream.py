@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 import math
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from remanence.core.errors import RemanenceError
+from remanence.core.read import Columns, FileRecords, read_records
 from remanence.core.record import Record
 from remanence.core.run import Run
+from remanence.jobs import api
 from remanence.jobs.audit.audit import Audit, run_audit
 from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.compare import compare_runs
+from remanence.jobs.forget.rows import leaking
 from remanence.jobs.opening import open_targets
+from remanence.jobs.stream import settings
+from remanence.jobs.stream.outcomes import outcomes
 from remanence.jobs.stream.settings import StreamSettings
 from remanence.jobs.stream.stream import rescore_stream, run_stream
+from remanence.models.parrot import Parrot
 
 SETTINGS = AuditSettings(
     prefixes=(0, 4, 8), new_tokens=8, budgets=(4, 16), shard_rows=32, attempts=10, by=("kind",), queries=(1, 100)
 )
-WORDS = "the old river ran past a mill where nobody had worked since the long war ended in spring".split()
+WORDS = "the old river ran past a mill where nobody worked since the long war ended in spring".split()
 
 
 def rows(num: int, seed: int, prefix: str) -> list[Record]:
@@ -111,3 +124,189 @@ def test_scoring_again_without_the_model_gives_the_same_tables(both: Both) -> No
     before = {name: (run.folder / name).read_bytes() for name in ("rates.parquet", "ranking.parquet", "verdict.json")}
     rescore_stream(Run.open(run.folder))
     assert {name: (run.folder / name).read_bytes() for name in before} == before
+
+
+# ------------------------------------------------------------------ more rows than are held
+
+
+PARROT = AuditSettings(prefixes=(0, 4), new_tokens=8, shard_rows=8, attempts=4, schemes=("T=1",))
+
+
+def write(path: Path, records: Sequence[Record]) -> Path:
+    lines = [{"id": r.id, "prompt": r.prompt, "completion": r.completion, **r.meta} for r in records]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def stream_file(path: Path, out: Path, told: Sequence[Record], **more: Any) -> Audit:
+    chosen = replace(PARROT, **more.pop("settings", {}))
+    stream = StreamSettings(worst=5, together=10)
+    records = more.pop("records", FileRecords(path, Columns(), compared=False))
+    return run_stream(Parrot(tuple(told)), records, more.pop("heldout", None), None, out, chosen, stream, **more)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Record], Audit]:
+    """100 rows, 7 of them known, where 10 may be held together and 5 are named."""
+    folder = tmp_path_factory.mktemp("many")
+    train = rows(100, 5, "r")
+    told = [r for r in train if len(r.completion or "") > 20][:7]
+    path = write(folder / "rows.jsonl", train)
+    heldout = [*rows(40, 6, "h"), replace(train[20], id="leak")]
+    return path, told, stream_file(path, folder / "run", told, heldout=heldout, show=False)
+
+
+def test_above_the_limit_the_rates_are_those_of_the_ordinary_audit(
+    many: tuple[Path, list[Record], Audit], tmp_path: Path
+) -> None:
+    path, told, streamed = many
+    heldout = [*rows(40, 6, "h"), replace(read_records(path)[20], id="leak")]
+    whole = run_audit(Parrot(tuple(told)), read_records(path), heldout, None, tmp_path / "whole", PARROT, show=False)
+    for table in ("rates", "membership"):
+        ours = [line for line in whole.run.lines(table) if line.get("by") != "near" and line.get("target") != "blind"]
+        theirs = [line for line in streamed.run.lines(table) if line.get("target") != "blind"]
+        assert [(a, b) for a, b in zip(ours, theirs, strict=True) if not same(a, b)] == []
+    ours, theirs = whole.run.lines("ranking")[:5], streamed.run.lines("ranking")
+    unknown = {"near": None}
+    assert [(a, b) for a, b in zip(ours, theirs, strict=True) if not same(a | unknown, b)] == []
+
+
+def test_what_was_not_counted_is_said_and_never_a_zero(many: tuple[Path, list[Record], Audit]) -> None:
+    run, said = many[2].run, many[2].verdict
+    notes = " ".join(said["notes"])
+    assert "Near duplicates and held-out rows that nearly stand in the training data were not looked for" in notes
+    assert "not against all training text: `remanence match` does that" in notes
+    assert "The ranking names the worst 5 of" in notes
+    assert "word for word" in said["sentences"][1] and "nearly" not in said["sentences"][1]
+    assert not run.has("origins.parquet") and not any(line["by"] == "near" for line in run.lines("rates"))
+    assert {line["near"] for line in run.lines("ranking")} == {None}
+    assert {match["whose"] for match in run.lines("matches")} <= {"own"}
+
+
+def test_every_row_of_the_data_has_its_line(many: tuple[Path, list[Record], Audit]) -> None:
+    path, _, streamed = many
+    lines = [line for shard in streamed.run.shards("blocks/train") for line in shard.to_pylist()]
+    assert [(line["row"], line["id"]) for line in lines] == [(i, r.id) for i, r in enumerate(read_records(path))]
+    repeats = [line for line in lines if line["same_as"] is not None]
+    assert repeats and all(line["tuned.cuts"] is None and line["copies"] > 1 for line in repeats)
+
+
+def test_all_rows_that_come_back_can_be_had_whatever_the_ranking_names(many: tuple[Path, list[Record], Audit]) -> None:
+    run = many[2].run
+    back = [row for row in outcomes(run) if row.comes_back]
+    assert len(back) == many[2].verdict["headline"]["hits"] > len(run.lines("ranking"))
+    assert len(leaking(run)) == len(back)
+    assert compare_runs(run, run).one.hits == len(back)
+
+
+def test_no_more_than_a_few_blocks_of_records_are_alive(tmp_path: Path) -> None:
+    """The rows themselves are counted: of 400, no more than two blocks of 8 are there at any time."""
+    alive: weakref.WeakSet[Counted] = weakref.WeakSet()
+    most = 0
+
+    class Rows:
+        def __iter__(self) -> Iterator[Record]:
+            nonlocal most
+            for i in range(400):
+                record = Counted(str(i), text=f"row {i} has words of its own, {i * i} of them")
+                alive.add(record)
+                most = max(most, len(alive))
+                yield record
+                del record
+
+    _ = stream_file(tmp_path, tmp_path / "run", (), records=Rows(), settings={"attempts": 3}, show=False)
+    assert 8 <= most <= 2 * 8 + 3 + 1
+
+
+@dataclass(frozen=True)
+class Counted(Record):
+    """A record that can be told from an equal one."""
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
+# ------------------------------------------------------------------ by file, by word, by rule
+
+
+@pytest.mark.parametrize("kind", [".jsonl", ".jsonl.gz", ".csv", ".parquet"])
+def test_every_kind_of_file_streams_to_the_same_figures(
+    many: tuple[Path, list[Record], Audit], kind: str, tmp_path: Path
+) -> None:
+    path, told, streamed = many
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    other = tmp_path / f"rows{kind}"
+    if kind == ".parquet":
+        pq.write_table(pa.Table.from_pylist(lines), other)
+    elif kind == ".csv":
+        with other.open("w", newline="") as file:
+            writer = csv.DictWriter(file, lines[0])
+            writer.writeheader()
+            writer.writerows(lines)
+    else:
+        other.write_bytes(gzip.compress(path.read_bytes()) if kind.endswith("gz") else path.read_bytes())
+    audit = stream_file(other, tmp_path / "run", told, show=False)
+    assert audit.verdict["headline"]["hits"] == streamed.verdict["headline"]["hits"]
+    assert audit.run.lines("ranking")[0]["id"] == streamed.run.lines("ranking")[0]["id"]
+
+
+def test_a_large_file_streams_unasked_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "rows.jsonl", rows(30, 0, "r"))
+    monkeypatch.setattr(settings, "LARGE", 29)
+    monkeypatch.setattr(settings.is_large, "__defaults__", (29,))
+    assert settings.streams(path, None, show=True) and "has more than 29 rows" in capsys.readouterr().err
+    assert not settings.streams(path, False) and not settings.streams(read_records(path), None)
+    assert not settings.is_large(path, 30) and settings.is_large(path, 29)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"generate": "all"}, "--generate all keeps every answer"),
+        ({"prefixes": tuple(range(64))}, "63 prefix lengths at most"),
+        ({"background": "base"}, "--background base needs --base"),
+    ],
+)
+def test_what_cannot_stream_is_refused_with_the_remedy(tmp_path: Path, changed: dict[str, Any], told: str) -> None:
+    path = write(tmp_path / "rows.jsonl", rows(10, 0, "r"))
+    with pytest.raises(RemanenceError, match=told):
+        _ = stream_file(path, tmp_path / "run", (), settings=changed)
+
+
+def test_a_json_list_and_a_server_do_not_stream(tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text("[]")
+    with pytest.raises(RemanenceError, match="write it as JSON lines"):
+        _ = settings.rows_to_stream(tmp_path / "rows.json", Columns())
+    with pytest.raises(RemanenceError, match="leave out --stream"):
+        _ = settings.streams("rows.jsonl", True, server=True)
+    assert not settings.streams("rows.jsonl", None, server=True)
+
+
+def test_other_measures_than_those_kept_are_refused(many: tuple[Path, list[Record], Audit]) -> None:
+    with pytest.raises(RemanenceError, match="keeps the scores of loss, zlib_ratio"):
+        _ = rescore_stream(many[2].run, ["exposure"])
+
+
+def test_other_data_are_not_taken_for_the_same_run(many: tuple[Path, list[Record], Audit], tmp_path: Path) -> None:
+    path, told, _ = many
+    _ = stream_file(path, tmp_path / "run", told, show=False)
+    short = write(tmp_path / "rows.jsonl", read_records(path)[:90])
+    with pytest.raises(RemanenceError, match=r"other settings \(data\)"):
+        _ = stream_file(short, tmp_path / "run", told, resume=True, show=False)
+
+
+def test_the_python_twin_of_the_command_streams_and_reports(
+    many: tuple[Path, list[Record], Audit], tmp_path: Path
+) -> None:
+    path, told, streamed = many
+    options = {"prefixes": (0, 4), "new_tokens": 8, "attempts": 4, "schemes": ("T=1",), "show_progress": False}
+    audit = api.audit(Parrot(tuple(told)), path, out=tmp_path / "run", stream=True, worst=5, together=10, **options)
+    assert audit.verdict["headline"]["hits"] == streamed.verdict["headline"]["hits"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    hits, n = (audit.verdict["headline"][key] for key in ("hits", "n"))
+    assert f"{hits} of {n} rows come back" in page and f"The worst {5} are listed here" in page
+    assert "a line for every row" in page
+    again = api.score(tmp_path / "run", ["loss"])
+    assert again.verdict["headline"] == audit.verdict["headline"]

@@ -141,7 +141,7 @@ def _fast(
         for name, column in columns.items():
             values[name][i] = column[b] if cut or name not in needs_cut else None
         if not cut:
-            values["reason"][i] = greedy.find("", row).reason
+            values["reason"][i] = greedy.find("", perfect(row) if sure else row).reason
         done.add(i)
     return done
 

@@ -52,18 +52,13 @@ def _order(rows: Seen, settings: AuditSettings) -> Any:
 
 def questions(rows: Seen, line_of: dict[int, int], settings: AuditSettings) -> list[Question]:
     """The rows to be put to the model, as `attempts.questions` asks them; `line_of`: place in the data -> line."""
-    log_p = rows.numbers(f"tuned.{drawn(settings)}")
-    asked: list[Question] = []
-    for place, prefix, hits, known in zip(
-        rows.words("row"),
-        rows.words("tuned.prefix"),
-        rows.num_hits().tolist(),
-        (~np.isnan(log_p)).tolist(),
-        strict=True,
-    ):
-        if known:
-            asked.append(Question(line_of[place], prefix, "table" if hits else "near"))
-    return asked[: settings.attempts]
+    lines = zip(rows.words("row"), rows.words("tuned.prefix"), rows.num_hits().tolist(), strict=True)
+    wanted = set(to_ask(rows, settings))
+    return [
+        Question(line_of[place], prefix, "table" if hits else "near")
+        for place, prefix, hits in lines
+        if place in wanted
+    ]
 
 
 def to_ask(rows: Seen, settings: AuditSettings) -> list[int]:
