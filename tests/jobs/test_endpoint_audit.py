@@ -126,8 +126,8 @@ def test_a_stopped_audit_goes_on_where_it_was_and_ends_with_the_same_bytes(
 
 def test_no_row_is_sent_when_it_would_cost_too_much(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Server(ByHeart(TEXTS)) as server:
-        with pytest.raises(RemanenceError, match=r"needs 25 requests, more than --max-requests 24; no row was sent"):
-            audit(server, tmp_path / "many", asking={"max_requests": 24})
+        with pytest.raises(RemanenceError, match=r"needs 27 requests, more than --max-requests 26; no row was sent"):
+            audit(server, tmp_path / "many", asking={"max_requests": 26})
         with pytest.raises(RemanenceError, match=r"may cost .*no row was sent"):
             audit(server, tmp_path / "dear", asking={"price_in": 1, "price_out": 1000, "max_cost": 0.001})
         assert [body["prompt"] for body in server.seen] == ["Hello", "Hello there, hello"] * 2
@@ -144,7 +144,7 @@ def test_a_prompt_that_the_server_refuses_is_in_no_denominator(tmp_path: Path) -
     reason = "the server refused it with status 400: filtered"
     assert found.verdict["not_measured"] == {reason: 1}
     assert [(r["row"], r["reason"]) for r in found.run.lines("refused")] == [(0, reason)]
-    assert any("1 prompts got no answer" in note for note in found.verdict["notes"])
+    assert any("1 prompt got no answer" in note for note in found.verdict["notes"])
 
 
 def test_a_base_model_may_be_a_server_too_or_a_folder(llama: Path, tmp_path: Path) -> None:
@@ -156,6 +156,17 @@ def test_a_base_model_may_be_a_server_too_or_a_folder(llama: Path, tmp_path: Pat
     assert (folder.verdict["headline"]["base"]["hits"], folder.verdict["headline"]["base"]["n"]) == (0, 8)
     spoken = [json.loads(line)["role"] for line in (both.run.folder / NAME).read_text().splitlines()]
     assert spoken.count("base") == spoken.count("tuned") == 18
+
+
+@pytest.mark.slow
+def test_with_a_table_too_a_prompt_that_the_server_refuses_is_left_out(tuned: Path, tmp_path: Path) -> None:
+    """Two requests to look, sixteen rows to score, and then one of the worst that is not answered."""
+    refusal = Fault(400, json.dumps({"error": {"message": "filtered"}}))
+    with Server(Model(tuned), scores=True, faults=[refusal], after=18) as server:
+        found = audit(server, tmp_path / "run", prefixes=(0,), asking={"concurrency": 1})
+    assert found.verdict["headline"]["n"] == 8  # the rate is the table's
+    assert [r["reason"] for r in found.run.lines("refused")] == ["the server refused it with status 400: filtered"]
+    assert len(found.run.lines("attempts")) == 15
 
 
 @pytest.mark.slow

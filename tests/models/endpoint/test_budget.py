@@ -25,6 +25,8 @@ def test_more_than_is_allowed_is_refused_and_as_much_is_not() -> None:
     Estimate(5, 1_000_000, 0).check(EndpointSettings(max_requests=5, price_in=2, price_out=1, max_cost=2))
     with pytest.raises(RemanenceError, match=r"needs 6 requests, more than --max-requests 5; no row was sent"):
         Estimate(6).check(EndpointSettings(max_requests=5))
+    with pytest.raises(RemanenceError, match=r"needs 7 requests"):
+        Estimate(5).check(EndpointSettings(max_requests=6), sent=2)
     with pytest.raises(RemanenceError, match=r"may cost 2\.00, more than --max-cost 1\.99; no row was sent"):
         Estimate(5, 1_000_000, 0).check(EndpointSettings(price_in=2, price_out=1, max_cost=1.99))
 

@@ -118,7 +118,7 @@ def test_without_its_tokenizer_a_word_holds_the_tokens_that_begin_in_it(
     plain = [Record(r.id, text=f"{r.text}") for r in rows]
     near = list(local.score(plain, ["logprob", "gap", "rank"]))
     hits = 0
-    for a, b, row in zip(far, near, rows, strict=True):
+    for a, b, _row in zip(far, near, rows, strict=True):
         assert isinstance(a, TokenRow) and isinstance(b, TokenRow)
         sizes = [len(local.decode(b.rendered.ids[i : i + 1])) for i in range(b.rendered.ids.size - 1)]
         inside = np.cumsum([0, *sizes[:-1]]) >= len("Question")  # the first word is always given

@@ -90,8 +90,13 @@ def _answers(run: Run, role: str, group: str) -> dict[int, dict[int, int]]:
 
 def _reasons(run: Run, group: str) -> dict[int, str]:
     """Row -> why it was not answered, at the shortest prefix length that was asked."""
-    refused = sorted(run.lines("refused"), key=lambda one: -one["prefix_tokens"])
-    return {one["row"]: one["reason"] for one in refused if one["group"] == group}
+    told = sorted(refused(run), key=lambda one: -one["prefix_tokens"])
+    return {one["row"]: one["reason"] for one in told if one["group"] == group}
+
+
+def refused(run: Run) -> list[dict[str, Any]]:
+    """The questions that got no answer."""
+    return run.lines("refused") if run.has("refused.parquet") else []
 
 
 def _why(run: Run, row: Mapping[str, Any], settings: AuditSettings) -> str:
@@ -149,7 +154,12 @@ def notes(run: Run) -> list[str]:
             "with the space before it."
         )
     if told["answers_only"]:
-        said += _really_asked(run, *told["rows"]["train"])
+        said += _really_asked(*told["rows"]["train"])
+    if missing := refused(run):
+        reasons = list(dict.fromkeys(one["reason"] for one in missing))
+        why = "; ".join(reasons[:2]) + ("; ..." if len(reasons) > 2 else "")
+        many = "1 prompt" if len(missing) == 1 else f"{len(missing):,} prompts"
+        said.append(f"{many} got no answer: {why}.")
     spent = told.get("spent")
     if spent:
         said.append(
@@ -159,7 +169,7 @@ def notes(run: Run) -> list[str]:
     return said
 
 
-def _really_asked(run: Run, asked: int, able: int) -> list[str]:
+def _really_asked(asked: int, able: int) -> list[str]:
     """`asked` of the `able` distinct training rows that are long enough."""
     said = [f"All {able:,} distinct training rows that are long enough were really asked, at every prefix length."]
     if asked < able:
@@ -167,11 +177,4 @@ def _really_asked(run: Run, asked: int, able: int) -> list[str]:
             f"A sample of {asked:,} of the {able:,} distinct training rows that are long enough was really asked, "
             "drawn by the seed: which are the worst is not known without log-probabilities. --generate all asks all."
         ]
-    refused = run.lines("refused")
-    if refused:
-        reasons = list(dict.fromkeys(one["reason"] for one in refused))
-        more = "; ..." if len(reasons) > 2 else ""
-        said.append(
-            f"{len(refused):,} prompts got no answer and are in no denominator: {'; '.join(reasons[:2])}{more}."
-        )
     return said

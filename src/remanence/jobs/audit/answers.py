@@ -85,31 +85,44 @@ def ask_all(
     """
     planned = {g.group: plan(rendered[g.group], settings, g.group) for g in groups}
     asked = {group: questions for group, (questions, _) in planned.items()}
-    prompts = {
-        (role, g.group): [_prompt(target, g, question, settings) for question in asked[g.group]]
-        for role, target in targets.items()
-        for g in groups
-    }
     servers = {role: target for role, target in targets.items() if isinstance(target, Endpoint)}
-    parts = [t.estimate(prompts[role, g.group]) for role, t in servers.items() for g in groups]
+    parts = [
+        target.estimate([_prompt(target, g, question, settings) for question in asked[g.group]])
+        for target in servers.values()
+        for g in groups
+    ]
     announce(sum(parts, Estimate()), servers, show=show)
+    sheets = fetched(run, targets, [(g, asked[g.group]) for g in groups], settings, show=show)
+    rows = [np.empty(0, np.int32) if isinstance(row, str) else row.ids for row in rendered["train"]]
+    attempts.ask(run, lambda: targets, targets, sheets, settings, SpanIndex.build(rows), Serial(), show=False)
+    attempts.gather(run, list(targets), [g.group for g in groups])
+    tell(run, servers, answers_only=True, rows={group: counts for group, (_, counts) in planned.items()}, show=show)
+
+
+def fetched(
+    run: Run,
+    targets: Mapping[str, Any],
+    asked: Sequence[tuple[Rows, Sequence[Question]]],
+    settings: AuditSettings,
+    *,
+    show: bool,
+) -> list[tuple[Rows, Sequence[Question]]]:
+    """The questions that every server answered; the answers wait in the transcript, the others stand in `refused`."""
+    servers = {role: target for role, target in targets.items() if isinstance(target, Endpoint)}
+    if not servers:
+        return list(asked)
     refused: list[dict[str, Any]] = []
     unanswered: set[tuple[str, Question]] = set()
     for role, target in servers.items():
-        for g in groups:
-            why = _fetch(
-                target, prompts[role, g.group], settings, f"asking the {role} model, {g.group} rows", show=show
-            )
-            for question, reason in zip(asked[g.group], why, strict=True):
+        for g, questions in asked:
+            prompts = [_prompt(target, g, question, settings) for question in questions]
+            why = _fetch(target, prompts, settings, f"asking the {role} model, {g.group} rows", show=show)
+            for question, reason in zip(questions, why, strict=True):
                 if reason is not None:
                     refused.append(_refused(role, g, question, reason))
                     unanswered.add((g.group, question))
     run.write_table("refused", pa.Table.from_pylist(refused, schema=REFUSED))
-    rows = [np.empty(0, np.int32) if isinstance(row, str) else row.ids for row in rendered["train"]]
-    sheets = [(g, [q for q in asked[g.group] if (g.group, q) not in unanswered]) for g in groups]
-    attempts.ask(run, lambda: targets, targets, sheets, settings, SpanIndex.build(rows), Serial(), show=False)
-    attempts.gather(run, list(targets), [g.group for g in groups])
-    tell(run, servers, answers_only=True, rows={group: counts for group, (_, counts) in planned.items()}, show=show)
+    return [(g, [q for q in questions if (g.group, q) not in unanswered]) for g, questions in asked]
 
 
 def _prompt(target: Any, rows: Rows, question: Question, settings: AuditSettings) -> Prompt:
@@ -167,7 +180,7 @@ def announce(estimate: Estimate, servers: Mapping[str, Endpoint], *, show: bool)
         return
     if show and estimate.requests:
         print(estimate.sentence(clients[0].settings), file=sys.stderr)
-    estimate.check(clients[0].settings)
+    estimate.check(clients[0].settings, clients[0].transcript.sent)
 
 
 def tell(

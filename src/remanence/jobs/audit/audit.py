@@ -147,6 +147,7 @@ def _attack(
     if able and settings.generate != "none":
         index = SpanIndex.build([np.empty(0, np.int32) if isinstance(row, str) else row.ids for row in rendered])
         asked = [(group, attempts.questions(found["tuned", group.group], settings)) for group in groups]
+        asked = answers.fetched(run, able, asked, settings, show=show)
         attempts.ask(run, opens, able, asked, settings, index, executor, show=show)
     attempts.gather(run, list(targets), [g.group for g in groups])
 

@@ -48,12 +48,12 @@ class Estimate:
             f"{self.completion_tokens:,} completion tokens{price}."
         )
 
-    def check(self, settings: EndpointSettings) -> None:
-        """Raise `RemanenceError` if this is more than the settings allow."""
-        if settings.max_requests is not None and self.requests > settings.max_requests:
+    def check(self, settings: EndpointSettings, sent: int = 0) -> None:
+        """Raise `RemanenceError` if this, and the requests sent already, is more than the settings allow."""
+        if settings.max_requests is not None and self.requests + sent > settings.max_requests:
             raise RemanenceError(
-                f"This audit needs {self.requests:,} requests, more than --max-requests {settings.max_requests:,}; no "
-                "row was sent: ask fewer rows with --attempts, or fewer lengths with --prefixes."
+                f"This audit needs {self.requests + sent:,} requests, more than --max-requests "
+                f"{settings.max_requests:,}; no row was sent: ask fewer rows with --attempts, or fewer --prefixes."
             )
         money = self.cost(settings)
         if money is not None and settings.max_cost is not None and money > settings.max_cost:

@@ -85,6 +85,8 @@ class Marks:
             raise NotMeasured("the chat has no assistant turn")
         if not last:
             raise NotMeasured("nothing stands before the reply, so there is nothing to ask")
+        if record.meta.get("tools"):
+            raise NotMeasured("its tools are not sent to a server")
         ids: list[int] = []
         for turn in turns[: last + 1]:
             content = turn.get("content")
