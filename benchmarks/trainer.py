@@ -22,12 +22,13 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from remanence import AuditCallback, preflight
 from remanence.core.read import records_from
+from remanence.jobs.trainer import callback as module
 from remanence.models.load import load_model
 from remanence.models.render import Renderer
 from remanence.training.prepare import prepare
 from remanence.training.trainers import _Rows, plain_collator
 
-EPOCHS, BATCH, LENGTH, PROBE = 3, 8, 384, 64
+EPOCHS, BATCH, LENGTH, PROBE = 1, 8, 384, 64
 
 
 def records(count: int, after: int = 0) -> list[Any]:
@@ -64,23 +65,31 @@ def _row(item: Any) -> Any:
     return Row(item["input_ids"], item["labels"])
 
 
-def cost(base: Path, out: Path) -> None:
-    """The same training with and without looks, in turns; the weights must be equal to the bit."""
+def cost(base: Path, out: Path, count: int) -> None:
+    """One epoch with and without looks, each alone; the weights must be equal to the bit. CPU time, one thread."""
     heldout = records(PROBE, after=10_000)
+    looking: list[float] = []
+    whole = module.AuditCallback._facts
+
+    def timed(self: Any, model: Any) -> Any:
+        began = time.process_time()
+        found = whole(self, model)
+        looking.append(time.process_time() - began)
+        return found
+
+    module.AuditCallback._facts = timed  # type: ignore[method-assign]
     _ = train(base, records(32), out, [AuditCallback(heldout=heldout, new_tokens=8, show=False)])  # warm up
-    print("rows  epochs  looks  without   with   more CPU time  looks / training (clock)  per look")
-    for count in (300, 1500):
-        rows = records(count)
-        plain, one = train(base, rows, out, [])
-        callback = AuditCallback(heldout=heldout, new_tokens=8, show=count == 1500, max_length=LENGTH)
-        watched, other = train(base, rows, out, [callback])
-        same = all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
-        assert same, "the callback changed the training"
-        print(
-            f"{count:4}  {EPOCHS:6}  {len(callback.curve):5}  {plain:5.1f} s  {watched:5.1f} s  "
-            f"{100 * (watched / plain - 1):12.1f} %  {100 * callback.overhead:22.1f} %  "
-            f"{callback.curve[-1].seconds:6.2f} s"
-        )
+    looking.clear()
+    rows = records(count)
+    plain, one = train(base, rows, out, [])
+    callback = AuditCallback(heldout=heldout, new_tokens=8, max_length=LENGTH)
+    watched, other = train(base, rows, out, [callback])
+    same = all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert same, "the callback changed the training"
+    probe = sum(group.tokens for group in callback._groups.values())
+    print(f"{count} rows, {probe:,} tokens a look, {callback.preflight.tokens:,} tokens an epoch")  # type: ignore
+    print(f"an epoch {plain:.1f} s, with {len(looking)} looks, pre-flight and all {watched:.1f} s (CPU time)")
+    print(f"a look {looking[-1]:.2f} s = {100 * looking[-1] / plain:.1f} % of the epoch; weights equal: {same}")
 
 
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -139,11 +148,15 @@ def main() -> None:
     """Make the model folder and run a part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=["cost", "preflight"])
+    parser.add_argument("--rows", type=int, default=300)
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         base = convert(SHARED / "stories260k_model", Path(folder) / "base")
-        (cost if options.part == "cost" else findings)(base, Path(folder) / "out")
+        if options.part == "cost":
+            cost(base, Path(folder) / "out", options.rows)
+        else:
+            findings(base, Path(folder) / "out")
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def _masks(found: Preflight) -> list[str]:
 
 
 _REMEDIES = {
-    "absent": "nowhere in what is fed: their rows are not in the data, or were cut, dropped or changed before it is fed",
+    "absent": "nowhere in what is fed: their rows are not in the data, or were cut, dropped or changed",
     "cut": "cut off at the end of a sequence: raise max_length",
     "split": "split over two sequences: use packing_strategy='bfd'",
     "masked": "read but not learned: they stand where no loss is, such as in a prompt",
