@@ -49,7 +49,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def main(data: Path, model: Path, rows: int, pairs: int, work: Path) -> None:
     torch.set_num_threads(1)
-    settings = AuditSettings(device="cpu", shard_rows=64)
+    settings = AuditSettings(device="cpu", shard_rows=32)
     records = records_from(data, group="train")[:rows]
     tuned, _ = open_targets(model, None, settings)
     recipe = Recipe.of(model, None, settings, False, roles(tuned, None))
@@ -66,8 +66,8 @@ def main(data: Path, model: Path, rows: int, pairs: int, work: Path) -> None:
     cluster.add_node(**size)
     found: list[tuple[float, float, float, float]] = []
     with RayExecutor(2, cluster.address) as ray:
-        opening, _ = audit("warm-ray", ray, records[:128])
-        audit("warm-serial", Serial(), records[:128])
+        opening, _ = audit("warm-ray", ray, records[:64])
+        audit("warm-serial", Serial(), records[:64])
         print(f"{len(records)} rows; workers ready after {opening:.0f} s; load {os.getloadavg()[0]:.1f}", flush=True)
         for turn in range(pairs):
             one = audit(f"serial-{turn}", Serial())

@@ -24,6 +24,9 @@ class Village:
     opens: Callable[[int], Any] = lambda worker: None
     answers: Callable[[Any], Any] = lambda task: task * task
     needs: str = "each needs 1 CPU"
+    places: bool = True
+    slow: int = 0
+    """How often the village keeps one waiting longer than anyone's patience."""
     hired: int = 0
     dismissed: list[int] = field(default_factory=list)
     begun: list[Any] = field(default_factory=list)
@@ -41,11 +44,17 @@ class Village:
         self.hired += 1
         return self.hired, self.ticket(self.hired, None)
 
+    def came(self, worker: int) -> bool:
+        return self.places
+
     def give(self, worker: int, task: Any) -> Any:
         return self.ticket(worker, task)
 
     def first(self, tickets: Sequence[Any], seconds: float | None) -> Any | None:
         """The next step of the village: of the tickets that are first in their lanes, the one picked comes back."""
+        if self.slow and seconds is not None:
+            self.slow -= 1
+            return None
         ready = [t for t in tickets if t in self.back or self.lanes[t[0]][0] == t]
         if not ready:
             return None
@@ -171,11 +180,22 @@ def test_workers_that_all_die_while_they_open_the_model_end_the_run():
     assert village.hired <= 4
 
 
-def test_when_no_worker_comes_the_sentence_says_what_each_needs():
-    village = Village()
-    village.first = lambda tickets, seconds: None  # type: ignore[method-assign]
-    with pytest.raises(RemanenceError, match="No worker came in 300 seconds: each needs 1 CPU; ask for fewer"):
+def test_when_no_worker_finds_a_place_the_sentence_says_what_each_needs():
+    village = Village(places=False, slow=1)
+    with pytest.raises(RemanenceError, match="No worker found a place in 300 seconds: each needs 1 CPU; ask for"):
         through(Pool(village, 2), [1])
+
+
+def test_a_model_that_takes_long_to_open_is_waited_for():
+    assert through(Pool(Village(slow=1), 2), [1]) == [(1, 1)]
+
+
+def test_when_the_last_worker_dies_new_ones_are_tried_however_many_failed_to_start_before():
+    """Worker 1 comes, 2 to 4 die while they start, 1 dies over task 3, and 5 does the rest."""
+    village = Village(opens=lambda worker: Lost("killed") if worker in (2, 3, 4) else None)
+    village.dies = lambda worker, task, before: worker == 1 and task == 3
+    assert sorted(through(Pool(village, 2), range(1, 9))) == [(n, n * n) for n in range(1, 9)]
+    assert village.hired >= 5
 
 
 # ------------------------------------------------------------------ errors

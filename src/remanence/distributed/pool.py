@@ -45,6 +45,10 @@ class Crew(Protocol):
         """A new worker, and the ticket that comes back when it has opened the model."""
         ...
 
+    def came(self, worker: Any) -> bool:
+        """Whether a worker that was hired has a place to work at; it may still be opening the model."""
+        ...
+
     def give(self, worker: Any, task: Any) -> Any:
         """Hand a task to a worker; the ticket comes back with the result. A worker does its tasks in order."""
         ...
@@ -77,7 +81,7 @@ class Pool:
     crew: Crew
     size: int
     patience: float = 300.0
-    """Seconds to wait for a worker while there is none."""
+    """Seconds to wait for a place for a worker while there is none; opening the model may take as long as it takes."""
     _starting: dict[Any, Any] = field(default_factory=dict[Any, Any])
     """Ticket -> worker that is opening the model."""
     _holds: dict[Any, list[Any]] = field(default_factory=dict[Any, list[Any]])
@@ -148,14 +152,17 @@ class Pool:
         return len(self._queue)
 
     def _first_back(self) -> Any:
-        alone = not self._holds and not self._given
-        ticket = self.crew.first([*self._given, *self._starting], self.patience if alone else None)
-        if ticket is None:
-            raise RemanenceError(
-                f"No worker came in {self.patience:.0f} seconds: {self.crew.needs}; ask for fewer or smaller workers, "
-                "or add machines."
-            )
-        return ticket
+        tickets = [*self._given, *self._starting]
+        if not (self._holds or self._given):
+            ticket = self.crew.first(tickets, self.patience)
+            if ticket is not None:
+                return ticket
+            if not any(self.crew.came(worker) for worker in self._starting.values()):
+                raise RemanenceError(
+                    f"No worker found a place in {self.patience:.0f} seconds: {self.crew.needs}; ask for smaller "
+                    "workers, or add machines."
+                )
+        return self.crew.first(tickets, None)
 
     def _started(self, ticket: Any) -> None:
         worker = self._starting.pop(ticket)
@@ -186,6 +193,7 @@ class Pool:
                 at = piece if tickets[0] == ticket else self._given[tickets[0]][1]
                 del self._holds[worker]
                 self.crew.dismiss(worker)
+                self._failed_starts = 0
                 at.strikes += 1
                 if at.strikes >= STRIKES:
                     raise RemanenceError(

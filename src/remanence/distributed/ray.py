@@ -15,8 +15,9 @@ import os
 import socket
 import traceback
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -79,7 +80,7 @@ class RayExecutor:
         for first in source:  # nothing is started without a task
             pool = self._pool_for(opens)
             pool.crew.work = work  # pyright: ignore[reportAttributeAccessIssue]
-            yield from pool.work_through(_chain(first, source), lambda task: str(getattr(task, "name", "a task")))
+            yield from pool.work_through(chain([first], source), lambda task: str(getattr(task, "name", "a task")))
 
     def _pool_for(self, opens: Callable[[], Any]) -> Pool:
         if self._pool is None or self._opens != opens:
@@ -104,13 +105,18 @@ class RayCrew:
     def __init__(self, opens: Callable[[], Any], threads: int, cpus: float, gpus: float) -> None:
         self.opens = _ray().put(opens)
         self.threads = threads
+        self.greetings: dict[Any, Any] = {}
         actor: Any = _ray().remote(Worker)
         self.actor = actor.options(num_cpus=cpus, num_gpus=gpus, max_restarts=0, scheduling_strategy="SPREAD")
         self.needs = f"each needs {cpus:g} CPU{'s' * (cpus != 1)} and {gpus:g} GPU{'s' * (gpus != 1)} of one machine"
 
     def hire(self) -> tuple[Any, Any]:
         worker = self.actor.remote(self.threads)
+        self.greetings[worker] = worker.greet.remote()
         return worker, worker.open.remote(self.opens)
+
+    def came(self, worker: Any) -> bool:
+        return self.first([self.greetings[worker]], 0.0) is not None
 
     def give(self, worker: Any, task: Any) -> Any:
         return worker.do.remote(self.work, task)
@@ -132,6 +138,7 @@ class RayCrew:
             raise Lost(_line(error)) from error
 
     def dismiss(self, worker: Any) -> None:
+        self.greetings.pop(worker, None)
         _ray().kill(worker)
 
 
@@ -143,6 +150,9 @@ class Worker:
 
         torch.set_num_threads(threads)
         self.opened: Any = None
+
+    def greet(self) -> None:
+        """Say that there is a place to work at."""
 
     def open(self, opens: Callable[[], Any]) -> Failed | None:
         """Open the model."""
@@ -225,8 +235,3 @@ def _told(error: Exception, what: str) -> Failed:
 def _line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text[:200] or type(error).__name__
-
-
-def _chain(first: Task, rest: Iterator[Task]) -> Iterator[Task]:
-    yield first
-    yield from rest
