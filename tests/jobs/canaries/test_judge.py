@@ -17,7 +17,7 @@ from remanence.stats.exposure import chance_exposure
 
 def rows(key: Key, scores: Any) -> list[Seen]:
     every = [*key.of("canary"), *key.of("twin")]
-    return [Seen(one, float(s), 3, s > -1) for one, s in zip(every, scores, strict=True)]
+    return [Seen(one, float(s), 30.0, 3, bool(s > -1)) for one, s in zip(every, scores, strict=True)]
 
 
 def dealt(key: Key, counts: tuple[int, ...]) -> Key:
@@ -90,6 +90,8 @@ def test_what_ranks_cannot_tell_is_extrapolated_and_told_apart() -> None:
     assert middle["fitted"] == pytest.approx(1.0, abs=0.3) and middle["exposure"] == pytest.approx(1.0, abs=0.3)
     line = summary_lines("tuned", "loss", rows(key, scores), 0)[1]
     assert line["first"] == 1 and line["n"] == 2
+    far = exposure_lines("tuned", "loss", rows(key, np.concatenate([[80.0, 0.0], scores[2:]])))[0]
+    assert far["fitted"] == 30, "no more bits than the row has"
 
 
 def test_rows_that_cannot_be_measured_are_left_out_and_say_why() -> None:

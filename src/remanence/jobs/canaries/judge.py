@@ -7,6 +7,7 @@ the canary's own place, which is R as in the paper.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,8 @@ class Seen:
     canary: Canary
     score: float = np.nan
     """Nats per learned token, higher = likelier; NaN where it could not be measured."""
+    row_bits: float | None = None
+    """How surprising the whole learned part is to the base model: log2 of the space that it was drawn from."""
     secret_tokens: int | None = None
     secret_back: bool | None = None
     reason: str | None = None
@@ -45,9 +48,10 @@ def seen(canary: Canary, row: TokenRow | str, span: tuple[int, int] | str) -> Se
     if isinstance(row, str):
         return Seen(canary, reason=row)
     try:
-        found = Seen(canary, float(row.scored("logprob").mean()))
+        values = row.scored("logprob")
     except NotMeasured as why:
         return Seen(canary, reason=why.reason)
+    found = Seen(canary, float(values.mean()), canary.loss * values.size / math.log(2))
     if isinstance(span, str):
         found.reason = span
         return found
@@ -60,7 +64,14 @@ def seen(canary: Canary, row: TokenRow | str, span: tuple[int, int] | str) -> Se
 def against_base(tuned: Sequence[Seen], base: Sequence[Seen]) -> list[Seen]:
     """The same rows by the reference score: tuned minus base."""
     return [
-        Seen(one.canary, one.score - other.score, one.secret_tokens, one.secret_back, one.reason or other.reason)
+        Seen(
+            one.canary,
+            one.score - other.score,
+            one.row_bits,
+            one.secret_tokens,
+            one.secret_back,
+            one.reason or other.reason,
+        )
         for one, other in zip(tuned, base, strict=True)
     ]
 
@@ -81,7 +92,7 @@ def exposure_lines(target: str, measure: str, rows: Sequence[Seen]) -> list[dict
         if not np.isnan(one.score):
             line["score"] = one.score
             if others.size:
-                line |= _ranked(one.score, others)
+                line |= _ranked(one.score, others, one.row_bits)
         lines.append(line)
     return lines
 
@@ -102,7 +113,8 @@ def summary_lines(target: str, measure: str, rows: Sequence[Seen], seed: int) ->
     return found
 
 
-def _ranked(score: float, others_N: Floats) -> dict[str, Any]:
+def _ranked(score: float, others_N: Floats, row_bits: float | None) -> dict[str, Any]:
+    """A fit says no more bits than the row has: |R| bounds exposure in the paper, and far tails know no bound."""
     every = np.concatenate([[score], others_N])
     bits = float(exposure(every, np.array(0)))
     line: dict[str, Any] = {
@@ -112,7 +124,8 @@ def _ranked(score: float, others_N: Floats) -> dict[str, Any]:
         "most": float(np.log2(every.size)),
     }
     try:
-        line["fitted"] = float(extrapolated_exposure(others_N, np.array(score)))
+        fitted = float(extrapolated_exposure(others_N, np.array(score)))
+        line["fitted"] = fitted if row_bits is None else min(fitted, row_bits)
     except ValueError:
         line["fitted"] = None
     return line

@@ -23,7 +23,7 @@ EXPOSURES = _schema(
     rank=_FLOAT,  # among them, 1 = likeliest; ties share the middle
     exposure=_FLOAT,  # log2 candidates - log2 rank, bits; exact
     most=_FLOAT,  # log2 candidates
-    fitted=_FLOAT,  # -log2 P under a skew-normal fitted to the twins: an extrapolation where rank is 1
+    fitted=_FLOAT,  # -log2 P under a skew-normal fitted to the twins, at most the row's own bits: an extrapolation
     counted=_FLOAT,  # exposure among all secrets of that many digits, each put into the row; null where not counted
     counted_most=_FLOAT,
     secret_tokens=_INT,

@@ -43,11 +43,11 @@ def _exposure_sentence(tuned: Mapping[int, Line], doses: Sequence[int]) -> str:
     if most["exposure"] is None:
         return "No canary could be measured."
     said = (
-        f"Canaries that stood in the data {_times(doses[-1])} have a mean exposure of {most['exposure']:.1f} bits"
-        f"{_between(most)}, where chance is {most['chance']:.1f} and ranks can tell {most['most']:.1f}"
+        f"Canaries that stood in the data {_times(doses[-1])} have a mean exposure of {_mean(most)}, "
+        f"where chance is {most['chance']:.1f} and ranks can tell {most['most']:.1f}"
     )
     if len(doses) > 1 and least["exposure"] is not None:
-        said += f"; those that stood there {_times(doses[0])}, {least['exposure']:.1f} bits{_between(least)}"
+        said += f"; those that stood there {_times(doses[0])}, {_mean(least)}"
     return said + "."
 
 
@@ -85,7 +85,7 @@ def _notes(
         counts = ", ".join(f"{tuned[c]['first']} of {tuned[c]['n']} ({_times(c)})" for c in at_most)
         found.append(
             f"More likely than every twin of their band: {counts}; of these, ranks say only that exposure is at least "
-            f"{tuned[at_most[-1]]['most']:.1f} bits, and `fitted` extrapolates with a skew-normal."
+            f"{tuned[at_most[-1]]['most']:.1f} bits. `fitted` extrapolates with a skew-normal: a direction, no count."
         )
     if base:
         highest = [f"{base[c]['exposure']:.1f} ({_times(c)})" for c in doses if base[c]["exposure"] is not None]
@@ -117,7 +117,11 @@ def _times(copies: int) -> str:
     return "once" if copies == 1 else f"{copies:,} times"
 
 
-def _between(line: Line) -> str:
+def _mean(line: Line) -> str:
+    """The mean with its interval; where every canary is first, ranks only tell the least that it can be."""
+    mean = f"{line['exposure']:.1f} bits"
+    if line["first"] == line["n"]:
+        return f"at least {mean} (all {line['n']} are likelier than every twin)"
     if line["exposure_low"] is None:
-        return ""
-    return f" (95 % interval {line['exposure_low']:.1f} to {line['exposure_high']:.1f})"
+        return mean
+    return f"{mean} (95 % interval {line['exposure_low']:.1f} to {line['exposure_high']:.1f})"
