@@ -21,7 +21,7 @@ class Told(NamedTuple):
 
     rate: str
     interval: str = ""
-    count: str = ""
+    n: str = ""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def _table(lines: list[dict[str, Any]]) -> Table:
         words = [exposure.rate if exposure else "–", exposure.interval if exposure else ""]
         words += [line["first"], line["fitted"]]
         words += [_rate(line["counted"])] * counted + [_rate(line["base"])] * base + [_rate(line["auc"])]
-        words.append(line["back"].count if line["back"] else "–")
+        words.append(line["back"].n if line["back"] else "–")
         found.add_row(line["name"], *words)
     return found
 

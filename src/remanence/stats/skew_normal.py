@@ -41,7 +41,7 @@ class SkewNormal(NamedTuple):
         below = z[..., None] - np.exp(_GRID)
         log_density = math.log(2 / math.sqrt(2 * math.pi)) - below**2 / 2 + log_ndtr(self.shape * below)
         step = float(_GRID[1] - _GRID[0])
-        return np.minimum(0.0, logsumexp(log_density + _GRID, axis=-1) + math.log(step))
+        return np.minimum(0.0, np.asarray(logsumexp(log_density + _GRID, axis=-1)) + math.log(step))
 
 
 def fit_skew_normal(values_N: NDArray[np.floating[Any]]) -> SkewNormal:

@@ -65,7 +65,7 @@ def run_canary_audit(
     if not key.of("canary") or not key.of("twin"):
         raise RemanenceError("The key has no canaries or no twins: exposure ranks the ones among the others.")
     targets = {"tuned": tuned} if base is None else {"tuned": tuned, "base": base}
-    records = {kind: key.records(kind) for kind in KINDS}
+    records: dict[Kind, list[Record]] = {kind: key.records(kind) for kind in KINDS}
     run = Run.begin(out, _spec(targets, key, records, settings, name), resume=resume)
     asked = settings.audit
     groups = [Rows(kind, records[kind], range(len(records[kind]))) for kind in KINDS]
