@@ -159,6 +159,7 @@ def test_the_curve_is_a_file_that_is_whole_after_every_look(tmp_path: Path) -> N
     assert [line["loss"] for line in lines] == [look.loss for look in callback.curve]
 
 
+@pytest.mark.slow
 def test_a_resumed_training_goes_on_with_its_curve(tmp_path: Path) -> None:
     """Stopped after epoch 2 of 4 and taken up again from the checkpoint: the curve of the unbroken run."""
     whole = AuditCallback(heldout=small.UNSEEN, **SHORT)
@@ -194,6 +195,7 @@ def test_a_rule_ends_the_training(tmp_path: Path) -> None:
     assert [look.auc >= 0.95 for look in callback.curve] == [False] * (len(callback.curve) - 1) + [True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["llama", "t5"])
 def test_the_best_model_is_kept_and_put_back(tmp_path: Path, kind: str) -> None:
     """Lowest held-out loss within the limit: the folder opens as a model, and its look can be taken again."""
@@ -211,6 +213,7 @@ def test_the_best_model_is_kept_and_put_back(tmp_path: Path, kind: str) -> None:
     assert facts["heldout"].loss == pytest.approx(callback.best.heldout_loss, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_an_adapter_is_kept_alone_and_put_back(tmp_path: Path) -> None:
     from peft import LoraConfig
 
@@ -229,6 +232,7 @@ def test_an_adapter_is_kept_alone_and_put_back(tmp_path: Path) -> None:
         assert callback._facts(trainer.model)["heldout"].loss == pytest.approx(callback.best.heldout_loss, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_rows_given_by_name_are_read_as_trl_reads_them(tmp_path: Path) -> None:
     """The probe drawn from the prepared data and the same rows given by name: one fingerprint, whatever the masks."""
     for config in ({}, {"completion_only_loss": False}, {"max_length": 14}):
@@ -242,6 +246,7 @@ def test_rows_given_by_name_are_read_as_trl_reads_them(tmp_path: Path) -> None:
         assert prints[0] == prints[1] and prints[0]
 
 
+@pytest.mark.slow
 def test_trls_own_metrics_are_not_taken_from_its_log(tmp_path: Path) -> None:
     callback = AuditCallback(every=1, **SHORT)
     trainer = small.sft(tmp_path, callbacks=[callback], logging_steps=2)
@@ -264,6 +269,7 @@ def test_the_cost_is_told_in_advance_and_afterwards(tmp_path: Path, capsys: pyte
     assert callback.overhead > 0
 
 
+@pytest.mark.slow
 def test_the_eval_data_set_is_the_floor_where_no_rows_are_named(tmp_path: Path) -> None:
     callback = AuditCallback(**SHORT)
     trainer = small.sft(tmp_path, callbacks=[callback], eval_records=small.UNSEEN)
@@ -273,6 +279,7 @@ def test_the_eval_data_set_is_the_floor_where_no_rows_are_named(tmp_path: Path) 
     assert callback.curve[-1].heldout_loss == pytest.approx(named.curve[-1].heldout_loss, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_packed_rows_are_probed_one_by_one(tmp_path: Path) -> None:
     callback = AuditCallback(**SHORT)
     small.sft(tmp_path, callbacks=[callback], packing=True, packing_strategy="bfd", max_length=64).train()
@@ -298,6 +305,29 @@ def test_memory_that_runs_out_halves_the_batches(tmp_path: Path, monkeypatch: py
     assert len(callback.curve) == 3 and callback._target is not None and callback._target.batch_tokens == 1024
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [{"gradient_checkpointing": True}, {"bf16": True}, {"packing": True}])
+def test_what_trl_does_by_default_or_on_a_gpu_is_no_hindrance(tmp_path: Path, config: dict[str, Any]) -> None:
+    """Recomputed activations, autocast (the look is in bfloat16 too), packs: looks are taken, weights are equal."""
+    runs: list[dict[str, torch.Tensor]] = []
+    for callbacks in ([], [AuditCallback(heldout=small.UNSEEN, every=1, **SHORT)]):
+        torch.manual_seed(3)
+        trainer = small.sft(tmp_path / str(len(runs)), callbacks=callbacks, max_length=64, max_steps=3, **config)
+        trainer.train()
+        runs.append(weights(trainer.model))
+    assert len(callbacks[0].curve) == 4 and callbacks[0].curve[-1].loss < callbacks[0].curve[0].loss
+    assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0])
+
+
+def test_a_second_training_with_the_same_callback_begins_anew(tmp_path: Path) -> None:
+    callback = AuditCallback(**SHORT)
+    trainer = hf(tmp_path, [callback], num_train_epochs=2)
+    trainer.train()
+    trainer.train()
+    assert [look.step for look in callback.curve] == [0, 4, 8]
+    assert callback.curve[0].over_base == 0.0
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -318,6 +348,7 @@ def test_settings_that_make_no_sense(wrong: dict[str, Any], words: str) -> None:
     [
         ({"keep_best": 0.1}, "needs rows that are not trained on"),
         ({"stop_if": "excess>0.1"}, "needs rows that are not trained on"),
+        ({"keep_best": 0.1, "heldout": small.UNSEEN[:1], "new_tokens": 12}, "no held-out row has 12 tokens in a row"),
         ({"new_tokens": 500}, "None of the 8 probe rows has 500 tokens in a row"),
         ({"base": "disabled"}, "has no adapter"),
     ],

@@ -38,7 +38,7 @@ def dry_run(
     if packing != "none" and max_length is None:
         raise RemanenceError("--packing needs --max-length, the size of a pack in tokens.")
     named = {f"{key}_column": value for key, value in (columns or {}).items()}
-    records = records_from(data, **named)
+    records = records_from(data, group="train", **named)
     loaded = load_model(model, trust_remote_code=trust_remote_code)
     if loaded.family == "seq2seq":
         raise RemanenceError(f"{loaded.name} is an encoder-decoder, and TRL trains none.")

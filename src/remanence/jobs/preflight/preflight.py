@@ -128,7 +128,8 @@ def preflight(
     `records`: the rows as they were before the trainer prepared them, in any form that `remanence.audit` takes; without
     them, TRL's prepared data set is asked for the raw columns that it keeps when it does not pack. `secrets`: texts
     that must be learned whole. `loss_on`, `max_length`: how rows are masked and cut, for trainers other than TRL's.
-    At most `limit` sequences are read. Nothing about the training changes, random draws included.
+    At most `limit` sequences are read; a stream must be one that can be read again. Nothing about the training changes,
+    random draws included.
     """
     model = trainer.model
     with undisturbed(model):
@@ -180,7 +181,7 @@ def renderer_of(trainer: Any, loss_on: LossOn = "auto", form: str = "text", max_
     if setup.loss_on == "assistant":
         on = "assistant"
     elif hasattr(trainer.args, "packing_strategy"):
-        on = "completion" if setup.loss_on == "completion" and form != "text" else "all"
+        on = "completion" if setup.loss_on == "completion" and form == "pair" else "all"
     return Renderer(tokenizer, on, setup.max_length, seq2seq=seq2seq)
 
 

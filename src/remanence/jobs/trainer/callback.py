@@ -99,7 +99,7 @@ class AuditCallback(TrainerCallback):
         self._target = self._made(args, model)
         folder = Path(args.output_dir)
         self.curve = read_curve(folder, state.global_step, self._fingerprint) if state.global_step else []
-        self.best, self.why, self._spent = None, "Training went to its end.", 0.0
+        self.best, self.why, self._spent, self._start = None, "Training went to its end.", 0.0, ""
         self._warm_up(model)
         if self.settings.base == "disabled":
             self._start = facts_of_base(self._target, model, self._groups["probe"], self._measure).verdicts
@@ -110,6 +110,7 @@ class AuditCallback(TrainerCallback):
         if not self.curve or self.curve[-1].step < state.global_step:
             self._look(args, state, control, model)
         refuse_unmeasurable(self._groups["probe"], self.curve[-1].n, self.settings.new_tokens)
+        self._check_decidable()
         self._tell_cost(args, state)
         self._began = time.perf_counter()
         self._spent_before = self._spent
@@ -264,6 +265,18 @@ class AuditCallback(TrainerCallback):
         if not with_heldout and (name.startswith(("excess", "auc")) or s.keep_best is not None):
             what = "keep_best" if s.keep_best is not None else f"stop_if={s.stop_if!r}"
             raise RemanenceError(f"{what} needs rows that are not trained on: AuditCallback(heldout=rows).")
+
+    def _check_decidable(self) -> None:
+        """Refuse a rule that speaks of what the first look could not measure."""
+        s, first = self.settings, self.curve[-1]
+        names = [read_rule(s.stop_if)[0]] if s.stop_if is not None else []
+        names += ["excess", "heldout_loss"] if s.keep_best is not None else []
+        missing = [name for name in names if first.value(name) is None]
+        if missing:
+            raise RemanenceError(
+                f"{missing[0]} cannot be measured, because no held-out row has {s.new_tokens} tokens in a row that "
+                "carry loss: give longer held-out rows, or a smaller new_tokens."
+            )
 
     # ------------------------------------------------------------------- model
 
