@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.canaries.settings import CanarySettings
 from remanence.jobs.forget.settings import ForgetSettings
 from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.stream.settings import StreamSettings
@@ -39,7 +40,7 @@ def run_schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "run.json of a remanence run",
         "description": "What was asked: settings, seed, data, models and versions; no paths and no training text.",
-        "oneOf": [_audit(), _match(), _forget(), _study()],
+        "oneOf": [_audit(), _match(), _forget(), _study(), _canaries()],
     }
 
 
@@ -95,6 +96,24 @@ def _study() -> Schema:
         models={"type": "object", "additionalProperties": model},
         data={"type": "object", "additionalProperties": _data()},
         arms={"type": "array", "minItems": 1, "items": _settings(Arm)},
+    )
+
+
+def _canaries() -> Schema:
+    told = {"content": {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the content"}}
+    rows = _object(rows=COUNT, rendered=FINGERPRINT)
+    file = _object(name=TEXT, rows=COUNT, **told)
+    copies: Schema = {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1}}
+    band = _object(name=TEXT, low={"type": "number"}, high={"type": "number"})
+    return _job(
+        "canaries",
+        settings=_settings(CanarySettings),
+        seed=COUNT,
+        key=_object(name=TEXT, fingerprint=FINGERPRINT),
+        data=_object(canary=rows, twin=rows),
+        planted=_object(copies=copies, seed=COUNT, data=file, written=file),
+        bands={"type": "array", "minItems": 1, "items": band},
+        models=_object(tuned=_model(), base=_or_null(_model())),
     )
 
 
