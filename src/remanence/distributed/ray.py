@@ -186,8 +186,9 @@ def connect(address: str | None, cpus: int) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on what Ray will change one day
             _ray().init(address=address, logging_level=logging.ERROR, log_to_driver=False, **size)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise RemanenceError(f"There is no Ray cluster at {address} ({_line(error)}): check --ray-address.") from error
+    except Exception as error:  # Ray raises many kinds, and plain `Exception` too
+        what = "start" if address == "local" else f"be joined at {address}"
+        raise RemanenceError(f"Ray could not {what} ({_line(error)}): check --ray-address, or try again.") from error
     return True
 
 
