@@ -68,7 +68,7 @@ def verdict(
 class Back(NamedTuple):
     """The rows that come back, as the second sentence tells them."""
 
-    count: int
+    num: int
     repeated: int
     """How many of them stand in the data more than once."""
     worst: str
@@ -137,19 +137,19 @@ def _first(line: dict[str, Any], num_train: int, num_distinct: int) -> str:
 def _second(line: dict[str, Any], back: Back) -> str:
     if not line["n"]:
         return "The notes say why; nothing can be concluded from this run."
-    if not back.count:
+    if not back.num:
         return "No row comes back at any of the prefix lengths asked for; sampling and membership are told below."
     often = f"more than once{', exactly or nearly' if back.near else ' word for word'}"
     many = f"{back.repeated:,}" if back.repeated else "None"
     stand = "stand" if back.repeated > 1 else "stands"
-    said = f"{many} of the {back.count:,} {stand} in the data {often}"
-    if back.count == 1:
+    said = f"{many} of the {back.num:,} {stand} in the data {often}"
+    if back.num == 1:
         said = f"It stands in the data {often if back.repeated else 'only once'}"
     if line["excess"] is not None:
         low, high = line["excess_low"], line["excess_high"]
         beyond = "more than chance" if low > 0 else "not shown to be more than chance"
         said += f"; the excess over unseen rows is {_points(line['excess'])} ({_span(low, high)}), {beyond}"
-    return f"{said}; {'it is' if back.count == 1 else 'the worst is'} row {back.worst}."
+    return f"{said}; {'it is' if back.num == 1 else 'the worst is'} row {back.worst}."
 
 
 def _cannot_claim(

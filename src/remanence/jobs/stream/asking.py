@@ -79,7 +79,7 @@ def attack(
     if known.heldout is not None:
         groups.append((known.heldout, found.worst_held))
     if not run.has("attempts.parquet"):
-        able = {role: cast(Generates, t) for role, t in targets.items() if isinstance(t, Generates)}
+        able = {role: target for role, target in targets.items() if isinstance(target, Generates)}
         if able and settings.generate != "none":
             asked = [
                 (rows, questions(worst.rows(), {p: i for i, p in enumerate(rows.places)}, settings))

@@ -29,7 +29,7 @@ class Seen:
     @classmethod
     def of(cls, table: pa.Table) -> Seen:
         """The rows of a block table that stand for themselves."""
-        return cls(table.filter(pc.is_null(table["same_as"])), table.num_rows)
+        return cls(table.filter(table["same_as"].is_null()), table.num_rows)
 
     def numbers(self, column: str) -> NDArray[np.float64]:
         """[N] a column of numbers; NaN where nothing could be measured."""
