@@ -70,7 +70,8 @@ def _under_vllm(
             return open_model(name, settings, trust_remote_code)
         return _vllm(str(name).removeprefix(VLLM), settings, trust_remote_code, share=0.9 / sum(both))
 
-    tuned, below = one(model), None if base is None else one(base)
+    tuned: Any = one(model)
+    below: Any = None if base is None else one(base)
     if isinstance(base, str | Path) and not same_vocabulary(tuned.tokenizer, below.tokenizer):
         raise RemanenceError(
             f"The base model {below.name} has another vocabulary than {tuned.name}: name the model that the "

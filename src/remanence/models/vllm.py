@@ -85,7 +85,7 @@ class VLLM:
             yield row if isinstance(row, str) else self._row(row, next(told).prompt_logprobs, columns)
 
     def _row(self, row: Rendered, told: Sequence[Any], columns: Sequence[str]) -> TokenRow:
-        found = {name: np.full(row.ids.size, np.nan, np.float32) for name in ("logprob", "gap")}
+        found: dict[str, Any] = {name: np.full(row.ids.size, np.nan, np.float32) for name in ("logprob", "gap")}
         found["rank"] = np.full(row.ids.size, -1, np.int32)
         for t in np.flatnonzero(row.scored).tolist():
             own = told[t][int(row.ids[t])]
