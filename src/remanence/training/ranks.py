@@ -33,6 +33,15 @@ def summed(values: NDArray[np.float64], device: torch.device) -> NDArray[np.floa
     return total.cpu().numpy()
 
 
+def of_first(value: Any) -> Any:
+    """Process 0's value, on every process: what it read from its disk, say."""
+    if not _many():
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, 0)
+    return box[0]
+
+
 @torch.no_grad()
 def share_weights(model: Any) -> None:
     """Give every process the weights of process 0."""

@@ -30,7 +30,7 @@ from remanence.jobs.trainer.probe import Probe, drawn, named, refuse_unmeasurabl
 from remanence.jobs.trainer.settings import LookSettings
 from remanence.measure.extraction.discoverable import Discoverable
 from remanence.models.huggingface import HuggingFace
-from remanence.training.ranks import rank, sharded, summed, world
+from remanence.training.ranks import of_first, rank, sharded, summed, world
 from remanence.training.sequences import is_seq2seq
 from remanence.training.undisturbed import undisturbed
 
@@ -74,13 +74,13 @@ class AuditCallback(TrainerCallback):
         self._groups: dict[str, Probe] = {}
         self._target: HuggingFace | None = None
         self._start, self._began, self._spent, self._spent_before = "", 0.0, 0.0, 0.0
-        self._off = False
+        self._taken, self._off = 0, False
 
     # ------------------------------------------------------------------ events
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Pre-flight, the rows, the first look and what the others will cost."""
-        self.trainer = self.trainer or calling_trainer()
+        self.trainer = calling_trainer() or self.trainer
         if self.trainer is None:
             raise RemanenceError("AuditCallback does not see its trainer: pass it as AuditCallback(trainer=trainer).")
         loader = kwargs["train_dataloader"]
@@ -97,9 +97,12 @@ class AuditCallback(TrainerCallback):
         self._groups = self._rows(loader, is_seq2seq(model))
         self._check_rules("heldout" in self._groups)
         self._target = self._made(args, model)
-        folder = Path(args.output_dir)
-        self.curve = read_curve(folder, state.global_step, self._fingerprint) if state.global_step else []
-        self.best, self.why, self._spent, self._start = None, "Training went to its end.", 0.0, ""
+        resumed = state.global_step > 0 and rank() == 0
+        self.curve = of_first(
+            read_curve(Path(args.output_dir), state.global_step, self._fingerprint) if resumed else []
+        )
+        self.best, self.why, self._start = None, "Training went to its end.", ""
+        self._spent, self._taken = 0.0, 0
         self._warm_up(model)
         if self.settings.base == "disabled":
             self._start = facts_of_base(self._target, model, self._groups["probe"], self._measure).verdicts
@@ -134,7 +137,7 @@ class AuditCallback(TrainerCallback):
         if self._off:
             return
         during = self._spent - self._spent_before
-        self._say(afterwards(len(self.curve), self._spent, time.perf_counter() - self._began - during))
+        self._say(afterwards(self._taken, self._spent, time.perf_counter() - self._began - during))
         if self.settings.load_best and self.best is not None:
             put_back(model, Path(args.output_dir))
             self._say(f"The weights of step {self.best.step} are back: {self.best.text()}.")
@@ -179,6 +182,7 @@ class AuditCallback(TrainerCallback):
         look = look_of(state.global_step, epoch, seconds, facts["probe"], heldout, canaries, self._start)
         self.curve.append(look)
         self._spent += seconds
+        self._taken += 1
         self._say(look.text())
         if rank() == 0:
             write_curve(Path(args.output_dir), self.curve, self._fingerprint)
