@@ -24,6 +24,7 @@ from remanence.core.table import TokenRow
 from remanence.core.target import Generates, Prompt, Scores
 from remanence.jobs.canaries.bands import Band, bands_of, steered
 from remanence.jobs.canaries.key import Canary
+from remanence.jobs.canaries.lot import Candidate, dealt, shares
 from remanence.jobs.canaries.secret import comes_back_as_text, differ_from, ids_alone, is_plain, secret_span, tail
 from remanence.jobs.canaries.settings import MakeSettings
 from remanence.jobs.canaries.shape import Shape, Skeleton, learned, shared_runs, skeleton
@@ -33,22 +34,6 @@ TOGETHER, FEELERS = 64, 16
 """Candidates of a round, and of one that only looks for the temperature of a band."""
 RUN_WORDS, RUN_SHARE = 5, 0.01
 """A canary has no run of so many words with a row, unless at least this share of the rows (and three) have it."""
-FEW_VALUES = 24
-"""Another column keeps a value of its own if it has at most so many; else a canary leaves it empty."""
-TEMPLATED = ("tools", "chat_template_kwargs")
-"""Columns that a chat template reads: they belong to the shape."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A row that may become a canary."""
-
-    record: Record
-    secret: str
-    loss: float
-    secret_bits: float
-    temperature: float | None
-    band: str
 
 
 @dataclass(frozen=True)
@@ -99,7 +84,7 @@ def make(
                 f"Only {pool.count(band)} of {pool.wanted[band.name]} rows of the {band.name} band could be made in "
                 f"{settings.rounds} rounds: ask for fewer, allow more --rounds, or leave the band out of --bands."
             )
-    return Made(_dealt(pool, settings, rng, columns or {}), bands, pool.drawn, pool.refused)
+    return Made(dealt(pool.taken, records, settings, columns or {}, rng), bands, pool.drawn, pool.refused)
 
 
 class Pool:
@@ -113,7 +98,7 @@ class Pool:
         self.shape = Shape.of(records)
         self.taken: list[Candidate] = []
         self.temperature = {band.name: 1.0 for band in bands}
-        both = zip(_shares(settings.canaries, len(bands)), _shares(settings.twins, len(bands)), strict=True)
+        both = zip(shares(settings.canaries, len(bands)), shares(settings.twins, len(bands)), strict=True)
         self.wanted = {band.name: c + t for band, (c, t) in zip(bands, both, strict=True)}
         self.plain = [record.plain for record in records]
         self.learned = [learned(record) for record in records]
@@ -259,59 +244,3 @@ def _losses(base: Scores, records: Sequence[Record], settings: MakeSettings, rng
     if len(found) < 8:
         raise RemanenceError(f"Only {len(found)} of the rows can be scored: bands need at least 8 of them.")
     return np.array(found)
-
-
-def _dealt(pool: Pool, settings: MakeSettings, rng: np.random.Generator, named: Mapping[str, str]) -> list[Canary]:
-    """Canaries and twins by lot within each band, as rows of the data."""
-    columns = other_columns(pool.records, rng, len(pool.taken))
-    shares = dict(zip((b.name for b in pool.bands), _shares(settings.canaries, len(pool.bands)), strict=True))
-    found: list[Canary] = []
-    numbers = {"canary": 0, "twin": 0}
-    rows = dict(zip(map(id, pool.taken), columns, strict=True))
-    for kind in ("canary", "twin"):
-        for band in pool.bands:
-            those = [one for one in pool.taken if one.band == band.name]
-            order = np.random.default_rng((settings.seed, pool.bands.index(band))).permutation(len(those))
-            part = order[: shares[band.name]] if kind == "canary" else order[shares[band.name] :]
-            for i in part:
-                one = those[int(i)]
-                numbers[kind] += 1
-                found.append(
-                    Canary(
-                        id=f"{kind}-{numbers[kind]:04d}", kind=kind, band=band.name, loss=round(one.loss, 6),
-                        secret=one.secret, secret_bits=round(one.secret_bits, 3), temperature=one.temperature,
-                        row=_row(one.record, rows[id(one)], named),
-                    )
-                )  # fmt: skip
-    return found
-
-
-def other_columns(records: Sequence[Record], rng: np.random.Generator, count: int) -> list[dict[str, Any]]:
-    """[count] values for the further columns of the data: drawn where a column has few values, else empty."""
-    names = list(dict.fromkeys(name for record in records for name in record.meta if name not in TEMPLATED))
-    kinds: dict[str, list[Any]] = {}
-    for name in names:
-        values = [record.meta.get(name) for record in records]
-        plain = all(value is None or isinstance(value, str | int | float | bool) for value in values)
-        distinct = sorted(set(values), key=repr) if plain else []
-        kinds[name] = distinct if len(distinct) <= min(FEW_VALUES, len(records) // 2) else []
-    return [
-        {name: values[int(rng.integers(len(values)))] if values else None for name, values in kinds.items()}
-        for _ in range(count)
-    ]
-
-
-def _row(record: Record, columns: dict[str, Any], named: Mapping[str, str]) -> dict[str, Any]:
-    """The row under the user's own names of columns."""
-    told: dict[str, Any] = {
-        named.get(name, name): value for name, value in (("text", record.text), ("prompt", record.prompt),
-                                        ("completion", record.completion)) if value is not None
-    }  # fmt: skip
-    if record.messages is not None:
-        told[named.get("messages", "messages")] = [dict(turn) for turn in record.messages]
-    return told | columns | {name: record.meta[name] for name in TEMPLATED if name in record.meta}
-
-
-def _shares(total: int, parts: int) -> list[int]:
-    """The total in parts as equal as can be, larger ones first."""
-    return [total // parts + (i < total % parts) for i in range(parts)]
