@@ -235,6 +235,9 @@ def test_chats_are_asked_for_their_reply(tmp_path: Path) -> None:
     at = {r["value"]: (r["hits"], r["n"]) for r in found.run.lines("rates") if r["by"] == "prefix"}
     assert at == {"0": (8, 8), "8": (0, 0)}  # a begun reply cannot be asked for here: not measurable, never zero
     assert any("does not go on with a reply that was begun" in note for note in found.verdict["notes"])
+    with Server(ByHeart([])) as server:
+        nothing = audit(server, tmp_path / "nothing", train, heldout=held, prefixes=(0,))
+    assert "what sampling would bring out is not known" in nothing.verdict["sentences"][1]
 
 
 def test_what_a_server_cannot_do_is_refused_before_it_is_asked(tmp_path: Path, tuned: Path) -> None:

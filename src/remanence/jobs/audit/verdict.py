@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
-from remanence.jobs.audit.answered import not_from_answers
+from remanence.jobs.audit.answered import answers_only, not_from_answers
 from remanence.jobs.audit.comparisons import comparisons
 from remanence.jobs.audit.findings import Found
 from remanence.jobs.audit.notes import not_measured, notes
@@ -23,6 +23,7 @@ from remanence.jobs.audit.settings import AuditSettings
 
 _RULE = re.compile(r"^\s*([a-z_]+)\s*(>=|<=|>|<)\s*([0-9.eE+-]+)\s*$")
 _COMPARE = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
+TOLD_BELOW = "sampling and membership are told below"
 RULES = ("rate", "rate_low", "excess", "excess_low", "over_base", "over_base_low", "auc")
 """What `--fail-if` can speak of."""
 
@@ -62,6 +63,8 @@ def verdict(
         membership,
     )
     said["cannot_claim"] += not_from_answers(run)
+    if answers_only(run):
+        said["sentences"][1] = said["sentences"][1].replace(TOLD_BELOW, "what sampling would bring out is not known")
     return said
 
 
@@ -138,7 +141,7 @@ def _second(line: dict[str, Any], back: Back) -> str:
     if not line["n"]:
         return "The notes say why; nothing can be concluded from this run."
     if not back.num:
-        return "No row comes back at any of the prefix lengths asked for; sampling and membership are told below."
+        return f"No row comes back at any of the prefix lengths asked for; {TOLD_BELOW}."
     often = f"more than once{', exactly or nearly' if back.near else ' word for word'}"
     many = f"{back.repeated:,}" if back.repeated else "None"
     stand = "stand" if back.repeated > 1 else "stands"
