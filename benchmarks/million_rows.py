@@ -4,8 +4,8 @@ Rows are generated and written as JSON lines; a stub in place of the model fills
 that what is measured is everything but the model. A second part runs the casebook's model of 260 thousand parameters.
 Each run is a process of its own; its resident memory is read from /proc as it goes, and its peak from the kernel.
 
-Run: `python benchmarks/million_rows.py` (about ten CPU minutes), or with numbers of rows for the stub alone; the figures are
-written to docs/million-rows.json.
+Run: `python benchmarks/million_rows.py` (about ten CPU minutes; with numbers of rows, the stub alone). Figures go to
+docs/million-rows.json.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from remanence.core.read import Columns, FileRecords, read_records
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.jobs import api
+from remanence.jobs.audit import rows as ordinary_rows
 from remanence.jobs.audit.audit import Audit, run_audit
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.compare import compare_runs
@@ -32,11 +33,12 @@ from remanence.jobs.stream.outcomes import outcomes
 from remanence.jobs.stream.settings import StreamSettings
 from remanence.jobs.stream.stream import rescore_stream, run_stream
 from remanence.models.parrot import Parrot
+from remanence.text.spans import normalise
 
 SETTINGS = AuditSettings(
     prefixes=(0, 4, 8), new_tokens=8, budgets=(4, 16), shard_rows=32, attempts=10, by=("kind",), queries=(1, 100)
 )
-WORDS = "the old river ran past a mill where nobody worked since the long war ended in spring".split()
+WORDS = "the old river ran past a mill where nobody worked since the long war ended"
 
 
 def rows(num: int, seed: int, prefix: str) -> list[Record]:
@@ -44,7 +46,7 @@ def rows(num: int, seed: int, prefix: str) -> list[Record]:
     rng = np.random.default_rng(seed)
     made: list[Record] = []
     for i in range(num):
-        said = " ".join(rng.choice(WORDS, rng.integers(0, 30)).tolist())
+        said = " ".join(rng.choice(WORDS.split(), rng.integers(0, 30)).tolist())
         record = Record(f"{prefix}-{i}", prompt=f"Tell me about {rng.integers(0, 99)}:", completion=f" {said}")
         if i % 9 == 5:
             record = replace(made[i // 2], id=record.id)
@@ -157,8 +159,10 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Record], 
 
 
 def test_above_the_limit_the_rates_are_those_of_the_ordinary_audit(
-    many: tuple[Path, list[Record], Audit], tmp_path: Path
+    many: tuple[Path, list[Record], Audit], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """But for near duplicates: here the ordinary audit too looks for equal words only among the held-out rows."""
+    monkeypatch.setattr(ordinary_rows, "contamination", lambda train, held: np.isin(_said(held), _said(train)))
     path, told, streamed = many
     heldout = [*rows(40, 6, "h"), replace(read_records(path)[20], id="leak")]
     whole = run_audit(Parrot(tuple(told)), read_records(path), heldout, None, tmp_path / "whole", PARROT, show=False)
@@ -169,6 +173,10 @@ def test_above_the_limit_the_rates_are_those_of_the_ordinary_audit(
     ours, theirs = whole.run.lines("ranking")[:5], streamed.run.lines("ranking")
     unknown = {"near": None}
     assert [(a, b) for a, b in zip(ours, theirs, strict=True) if not same(a | unknown, b)] == []
+
+
+def _said(texts: Sequence[str]) -> list[str]:
+    return [normalise(text) for text in texts]
 
 
 def test_what_was_not_counted_is_said_and_never_a_zero(many: tuple[Path, list[Record], Audit]) -> None:

@@ -1,8 +1,8 @@
 """The measures over a whole block at once: what they say row by row, in arrays [B rows, T tokens] padded on the right.
 
 A fast twin of the measures' own code, which stays the judge: a row in which something is missing or not a number is
-left to it, and so is every reason. Sums of windows are taken as the measures take them, so they agree to the last bit;
-means are summed in another order, and agree to rounding.
+left to it, and so is every reason. Sums are taken in the order in which numpy takes them of one row, so that the two
+agree to the last bit, and rows that tie there tie here.
 """
 
 from __future__ import annotations
@@ -86,9 +86,19 @@ class Batch:
         return (self.num_scored_B > 0) & ~missing.any(axis=1)
 
     def mean_B(self, column: str) -> Floats:
-        """Mean over the scored tokens; rows that are not whole have none."""
-        total = np.where(self.scored_BT, self.columns[column], 0.0).sum(axis=1)
-        return total / np.maximum(1, self.num_scored_B)
+        """Mean over the scored tokens; 0 for a row that has none."""
+        return self.reduced_B(self.columns[column], lambda values_RN: values_RN.mean(axis=1))
+
+    def reduced_B(self, values_BT: Floats, reduce: Callable[[Floats], Floats]) -> Floats:
+        """[B] what `reduce` makes of the scored values of each row, rows of equal number N together; 0 where N is 0."""
+        flat = values_BT[self.scored_BT]
+        begins_B = np.cumsum(self.num_scored_B) - self.num_scored_B
+        out_B = np.zeros(self.num_scored_B.size)
+        for size in np.unique(self.num_scored_B).tolist():
+            if size:
+                rows = np.flatnonzero(self.num_scored_B == size)
+                out_B[rows] = reduce(flat[begins_B[rows][:, None] + np.arange(size)])
+        return out_B
 
 
 @dataclass(frozen=True)
@@ -169,16 +179,19 @@ def _loss(measure: Loss, batch: Batch) -> Floats:
 def _zlib(measure: ZlibRatio, batch: Batch) -> Floats:
     bytes_B = [len(zlib.compress(text.encode("utf-8", "surrogatepass"))) if text else 0 for text in batch.texts]
     known = batch.whole_B("logprob") & (np.array(bytes_B) > 0)
-    value = batch.mean_B("logprob") * (1 if measure.reduction == "mean" else batch.num_scored_B)
+    kind = np.mean if measure.reduction == "mean" else np.sum
+    value = batch.reduced_B(batch.columns["logprob"], lambda values_RN: kind(values_RN, axis=1))
     return np.where(known, value / np.maximum(1, bytes_B), np.nan)
 
 
 def _lowest(values_BT: Floats, batch: Batch, fraction: float) -> Floats:
     """[B] mean of the lowest share of the scored values, as `min_k`."""
-    kept_B = np.maximum(1, (fraction * batch.num_scored_B).astype(np.int64))
-    ordered = np.sort(np.where(batch.scored_BT, values_BT, np.inf), axis=1)
-    chosen = np.arange(ordered.shape[1]) < kept_B[:, None]
-    return np.where(chosen, ordered, 0.0).sum(axis=1) / kept_B
+
+    def lowest(values_RN: Floats) -> Floats:
+        kept = max(1, int(fraction * values_RN.shape[1]))
+        return np.sort(values_RN, axis=1)[:, :kept].mean(axis=1)
+
+    return batch.reduced_B(values_BT, lowest)
 
 
 def _min_k(measure: MinK, batch: Batch) -> Floats:

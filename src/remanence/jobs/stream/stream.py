@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -64,9 +63,8 @@ def run_stream(
     executor = executor or Serial()
     at_work = opened_for(executor, targets, opens)
     known = survey(train, heldout, settings.by, stream.together)
-    first = next(blocks("train", islice(train, settings.shard_rows), known, settings.shard_rows))
-    run = Run.begin(out, _spec(targets, known, first, heldout, settings, stream, names or {}), resume=resume)
     groups: dict[str, Iterable[Record]] = {"train": train} | ({} if heldout is None else {"heldout": heldout})
+    run = Run.begin(out, _spec(targets, known, groups, settings, stream, names or {}), resume=resume)
     _pass_over(run, at_work, groups, known, settings, executor, show=show)
     found = count(run, settings, stream.worst, with_heldout=heldout is not None, with_base=base is not None)
     again = read_again(train, known, asked_about(found, settings), stream.together, settings.seed)
@@ -90,7 +88,7 @@ def _refuse(targets: Mapping[str, Target], settings: AuditSettings) -> None:
         raise RemanenceError("--background base needs --base: without a base model it cannot say what surprises it.")
     if settings.generate == "all":
         raise RemanenceError(
-            "--generate all keeps every answer in memory: stream with --generate auto, or audit a sample of the rows."
+            "--generate all keeps every answer in memory: stream with --generate auto, or take --no-stream."
         )
     if len(settings.prefixes) > MOST_PREFIXES:
         raise RemanenceError(
@@ -102,23 +100,28 @@ def _refuse(targets: Mapping[str, Target], settings: AuditSettings) -> None:
 def _spec(
     targets: dict[str, Target],
     known: Survey,
-    first: Block,
-    heldout: Sequence[Record] | None,
+    groups: Mapping[str, Iterable[Record]],
     settings: AuditSettings,
     stream: StreamSettings,
     names: dict[str, Any],
 ) -> dict[str, Any]:
-    """`run.json`; what the model reads is told by its first rows, where another tokenizer or template shows too."""
+    """`run.json`; what the model reads is told by the first block, where another tokenizer or template shows too."""
 
-    def told(group: str, rows: int, fingerprint: str, records: Sequence[Record]) -> dict[str, Any]:
-        rendered = rendered_fingerprint(render_all(cast(Scores, targets["tuned"]), records))
-        return {"name": names.get(group, group), "rows": rows, "fingerprint": fingerprint, "rendered": rendered}
+    def told(group: str) -> dict[str, Any] | None:
+        if group not in groups:
+            return None
+        first = next(blocks(group, groups[group], known, settings.shard_rows))
+        distinct = [r for r, line in zip(first.records, first.lines, strict=True) if line.same_as is None]
+        train = group == "train"
+        return {
+            "name": names.get(group, group),
+            "rows": known.num if train else known.num_heldout,
+            "fingerprint": known.fingerprint if train else data_fingerprint(groups[group]),
+            "rendered": rendered_fingerprint(render_all(cast(Scores, targets["tuned"]), distinct)),
+        }
 
-    distinct = [r for r, line in zip(first.records, first.lines, strict=True) if line.same_as is None]
-    data: dict[str, Any] = {"train": told("train", known.num, known.fingerprint, distinct), "heldout": None}
-    if heldout is not None and known.heldout is not None:
-        data["heldout"] = told("heldout", len(heldout), data_fingerprint(heldout), known.heldout.records)
-    return {**run_spec(targets, data, settings), "stream": stream.spec()}
+    spec = run_spec(targets, {group: told(group) for group in ("train", "heldout")}, settings)
+    return {**spec, "stream": stream.spec()}
 
 
 def _pass_over(
