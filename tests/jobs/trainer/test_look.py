@@ -72,6 +72,18 @@ def test_rows_shared_out_over_processes_add_up_to_the_whole() -> None:
     assert found.logprob_N.tolist() == [-1.0, -2.5, 0, 0]
 
 
+def test_a_row_without_a_token_to_score_is_not_put_to_the_model() -> None:
+    """A long prompt, cut before its completion: a batch of nothing else would have no position to read."""
+
+    class Strict(Known):
+        def score_rendered(self, rows: list[Any], columns: Any) -> Any:
+            assert all(isinstance(row, str) or row.scored.any() for row in rows)
+            return super().score_rendered(rows, columns)
+
+    empty = Rendered(np.array([1, 2], np.int32), np.zeros(2, np.bool_))
+    assert facts_table(Strict(), [empty], Discoverable((0,), 2)).tolist() == [[0.0] * 4]  # type: ignore[arg-type]
+
+
 LOOK = look_of(0, 0.0, 1.0, facts("10", [1.0, 1.0]), facts("00", [2.0, 2.0]), None, "10")
 
 

@@ -66,7 +66,8 @@ def facts_table(
     """[N, 4] judged, back, summed log-probability, tokens; zeros for rows that are another process's."""
     table = np.zeros((len(rows), 4))
     mine = range(rank, len(rows), world)
-    scored = target.score_rendered([rows[i] for i in mine], ("logprob", *measure.needs))
+    given = [row if isinstance(row, str) or row.scored.any() else "nothing to score" for row in (rows[i] for i in mine)]
+    scored = target.score_rendered(given, ("logprob", *measure.needs))
     for place, row in zip(mine, scored, strict=True):
         if isinstance(row, TokenRow):
             table[place] = _line(row, measure)
