@@ -81,6 +81,7 @@ def test_tails_are_whole_words() -> None:
     assert tail(Parrot(), "one two three", 4) == "three"
     assert tail(Parrot(), "one two three", 7) == "two three"
     assert tail(Parrot(), "one two three", 20) is None
+    assert tail(Parrot(), "今天天气很好", 6) == "很好", "three bytes each, and no spaces"
 
 
 def test_plain_text_is_what_people_write() -> None:

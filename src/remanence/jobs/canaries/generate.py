@@ -195,7 +195,7 @@ class Pool:
         yield from said
 
     def _with_secret(self, bones: Skeleton, text: str) -> tuple[Record, str] | None:
-        if len(text.split()) < 3 or not is_plain(text):
+        if not text or not is_plain(text):
             return None
         if self.settings.secret == "digits":
             secret = "".join(str(d) for d in self.rng.integers(10, size=self.settings.digits))

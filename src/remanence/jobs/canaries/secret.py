@@ -63,10 +63,14 @@ def is_plain(text: str) -> bool:
 
 
 def tail(target: Target, text: str, tokens: int) -> str | None:
-    """The last words of a text that make at least so many tokens; None when they would be all of it."""
-    starts = [i + 1 for i, c in enumerate(text) if c == " "]
+    """The last words of a text that make at least so many tokens; None when they would be all of it.
+
+    Where nothing stands between words, as in Chinese, the last characters.
+    """
+    space = " " if " " in text else ""
+    starts = [i + 1 for i, c in enumerate(text) if c == " "] or list(range(1, len(text)))
     for start in reversed(starts):
-        if ids_alone(target, " " + text[start:]).size >= tokens:
+        if ids_alone(target, space + text[start:]).size >= tokens:
             return text[start:]
     return None
 
