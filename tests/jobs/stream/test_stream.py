@@ -6,9 +6,11 @@ import csv
 import gzip
 import json
 import math
+import pickle
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +283,25 @@ def test_what_cannot_stream_is_refused_with_the_remedy(tmp_path: Path, changed: 
     path = write(tmp_path / "rows.jsonl", rows(10, 0, "r"))
     with pytest.raises(RemanenceError, match=told):
         _ = stream_file(path, tmp_path / "run", (), settings=changed)
+
+
+class Backwards:
+    """Two pieces of work at a time, the second one first, as workers might finish; what they need is opened anew."""
+
+    def map(self, opens: Any, work: Any, tasks: Any) -> Iterator[tuple[Any, Any]]:
+        opened, rest = opens(), iter(tasks)
+        while pair := list(islice(rest, 2)):
+            yield from ((task, work(opened, pickle.loads(pickle.dumps(task)))) for task in reversed(pair))
+
+
+def test_whoever_does_the_work_the_folder_is_the_same(many: tuple[Path, list[Record], Audit], tmp_path: Path) -> None:
+    path, told, _ = many
+    serial = stream_file(path, tmp_path / "serial", told, show=False).run.folder
+    workers = {"executor": Backwards(), "opens": lambda: {"tuned": Parrot(tuple(told))}}
+    other = stream_file(path, tmp_path / "other", told, show=False, **workers).run.folder
+    names = sorted(str(p.relative_to(serial)) for p in serial.rglob("*") if p.is_file())
+    assert len([name for name in names if name.startswith("blocks/")]) > 10
+    assert [name for name in names if (serial / name).read_bytes() != (other / name).read_bytes()] == []
 
 
 def test_a_json_list_and_a_server_do_not_stream(tmp_path: Path) -> None:
