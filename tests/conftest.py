@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,3 +23,24 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared data sets (../shared/data) are not on this machine")
     return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def published_run_json() -> Iterator[None]:
+    """Whatever run a job begins in any test, its run.json is as the published schema says."""
+    import jsonschema
+
+    from remanence.core.run import Run
+    from remanence.jobs.run_schema import run_schema
+
+    check = jsonschema.Draft202012Validator(run_schema())
+    begin = Run.begin.__func__  # type: ignore[attr-defined]
+
+    def checked(cls: type[Run], folder: Any, spec: Any, **more: Any) -> Run:
+        if sys._getframe(1).f_globals["__name__"].startswith("remanence.jobs."):
+            check.validate(spec)
+        return begin(cls, folder, spec, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "begin", classmethod(checked))
+        yield

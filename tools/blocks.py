@@ -19,7 +19,7 @@ import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 ROOT = Path(__file__).resolve().parents[1]
 PENDING = "(pending: not recorded yet; run `python tools/reference.py --record`)"
@@ -159,15 +159,19 @@ def _command_faults(line: str) -> Iterator[str]:
     words = shlex.split(line.replace("\\\n", " "), comments=True)
     if words[:1] != ["remanence"] or len(words) == 1 or words[1].startswith("-"):
         return
-    verbs: dict[str, Any] = typer.main.get_command(app).commands  # pyright: ignore
-    if words[1] not in verbs:
-        yield f"there is no command `remanence {words[1]}`."
-        return
-    known = {"--help"} | {o for p in verbs[words[1]].params for o in (*p.opts, *p.secondary_opts)}
-    for word in words[2:]:
+    command, called = cast("Any", typer.main.get_command(app)), "remanence"
+    rest = words[1:]
+    while hasattr(command, "commands") and rest and not rest[0].startswith("-"):  # a group, such as canaries
+        called = f"{called} {rest[0]}"
+        if rest[0] not in command.commands:
+            yield f"there is no command `{called}`."
+            return
+        command, rest = command.commands[rest[0]], rest[1:]
+    known = {"--help"} | {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+    for word in rest:
         option = word.partition("=")[0]
         if option.startswith("--") and option not in known:
-            yield f"`remanence {words[1]}` has no option {option}."
+            yield f"`{called}` has no option {option}."
 
 
 def _python_faults(body: str, shown: Collection[str]) -> Iterator[str]:
