@@ -27,19 +27,25 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_what_trl_would_train_on_is_told_without_training(data: Path, tmp_path: Path) -> None:
-    """Cut to 32 tokens, most rows lose their end; the JSON counts them, and the secret is told by number."""
+    """Cut to 44 tokens, rows lose their end or all of it; the JSON counts them, and the secret is told by number."""
     secrets = tmp_path / "secrets.txt"
     secrets.write_text("never said anywhere\n", encoding="utf-8")
-    arguments = ["preflight", "--model", str(base_folder()), "--data", str(data), "--max-length", "32"]
+    arguments = ["preflight", "--model", str(base_folder()), "--data", str(data), "--max-length", "44"]
     done = RUN.invoke(app, [*arguments, "--secrets", str(secrets), "--format", "json"])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert len(found["rows"]) == 12 and all(row["fed"] <= 32 for row in found["rows"])
+    assert len(found["rows"]) == 12 and all(row["fed"] <= 44 for row in found["rows"])
     assert sum(row["parts"] for row in found["rows"]) == found["sequences"] < 12
     assert found["secrets"][0]["state"] == "absent" and any("max_length" in line for line in found["warnings"])
     assert "never said" not in done.output
     table = RUN.invoke(app, arguments)
-    assert "SFTTrainer: packing none, max_length 32" in table.stdout and "left out" in table.stdout
+    assert "SFTTrainer: packing none, max_length 44" in table.stdout and "left out" in table.stdout
+
+
+@pytest.mark.slow
+def test_when_every_prompt_fills_the_length_nothing_is_left_to_train_on(data: Path) -> None:
+    done = RUN.invoke(app, ["preflight", "--model", str(base_folder()), "--data", str(data), "--max-length", "32"])
+    assert isinstance(done.exception, RemanenceError) and "Nothing is left to train on" in str(done.exception)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Every method of `remanence forget` on a leaky model of `leaky.py`: 32 of the rows that come back are to go.
 
-    python tests/real/forget.py LEAKY OUT [--methods ...] [--resume]
+    python tests/real/forget.py LEAKY BASE OUT [--methods ...] [--small]     goes on where it stopped
 
 The other rows that come back stay, so that one sees whether only what was asked for is forgotten.
 """
@@ -41,8 +41,14 @@ def main() -> None:
     ask.add_argument("--batch-size", type=int, default=8)
     ask.add_argument("--small", action="store_true", help="look at fewer rows, for the larger model")
     ask.add_argument("--no-retrain", action="store_true")
+    ask.add_argument("--table", action="store_true", help="print the table of the run in OUT and do nothing")
     asked = ask.parse_args()
     leaky: Path = asked.leaky
+    if asked.table:
+        from remanence.core.run import Run
+
+        table(Run.open(asked.out))
+        return
 
     import torch
 
@@ -68,21 +74,34 @@ def main() -> None:
 
 
 def table(run: Any) -> None:
-    """One line a method: before and after, price, relearning, seconds."""
+    """One line a method, as in docs/forgetting.md: what is left, the price, relearning, seconds of its paths."""
     verdict, seconds = run.read_json("verdict.json"), json.loads((run.folder / "seconds.json").read_text())
-    back = {(r["model"], r["rows"]): r["steps"] for r in run.lines("relearned")}
+    back = {(r["model"], r["rows"]): r for r in run.lines("relearned")}
     every = {"before": verdict["before"], "retrained": verdict["retrained"], **verdict["judged"]}
+    print("| method | state kept | come back (95 %) | removed | sampled | loss (95 %) | others | AUC | back | s |")
+    print("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     for name, one in every.items():
         if one is None:
             continue
+        first = name == "before"
         spent = sum(s for slug, s in seconds.items() if slug.rsplit("-", 1)[0] == name or slug == name)
-        print(
-            f"| {name} | {one['setting']} | {one['strength']:g} {one['unit']} | {one['hits']}/{one['n']} | "
-            f"{one['removed'] if one['removed'] is None else round(100 * one['removed'], 1)} | "
-            f"{one['rise'] if one['rise'] is None else round(100 * one['rise'], 1)} | {one['within']} | "
-            f"{one['untouched_hits']}/{one['untouched_n']} | {one['auc']:.2f} | "
-            f"{back.get((name, 'forget'))} / {back.get((name, 'benign'))} | {spent:.0f} |"
-        )
+        state = "" if name in {"before", "retrained"} else f"{one['strength']:g} {one['unit']}"
+        setting = "" if name == "retrained" else one["setting"]
+        told = back.get((name, "forget"))
+        rise = "" if first else f"{_signed(one['rise'])} ({_signed(one['rise_low'])} to {_signed(one['rise_high'])})"
+        cells = [
+            name, ", ".join(part for part in (setting, state) if part),
+            f"{one['hits']}/{one['n']} ({100 * one['low']:.0f} to {100 * one['high']:.0f})",
+            "" if first or one["removed"] is None else f"{100 * one['removed']:.1f}", str(one["sampled_hits"]),
+            rise, f"{one['untouched_hits']}", f"{one['auc']:.2f}",
+            "" if told is None else "never" if told["steps"] is None else str(told["steps"]),
+            f"{spent:.0f}" if spent else "",
+        ]  # fmt: skip
+        print(f"| {' | '.join(cells)} |")
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:+.1f}"
 
 
 if __name__ == "__main__":

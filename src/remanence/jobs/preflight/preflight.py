@@ -6,7 +6,7 @@ is looked up in what is fed: whole, cut, split over sequences, or left out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -132,6 +132,11 @@ def preflight(
     random draws included.
     """
     model = trainer.model
+    if isinstance(trainer.train_dataset, Sized) and not len(trainer.train_dataset):
+        raise RemanenceError(
+            "Nothing is left to train on: the trainer left out every row when it prepared them, as TRL does with those "
+            "that have no token to learn within max_length: raise max_length, or see that the rows are not empty."
+        )
     with undisturbed(model):
         loader = trainer.get_train_dataloader() if loader is None else loader
         seq2seq = is_seq2seq(model)
