@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from remanence.core.run import Run
+
 HEAVY = ("torch", "transformers", "pyarrow", "numpy", "sklearn", "altair", "numba", "peft")
 
 
@@ -153,7 +155,6 @@ def test_rates_are_broken_down_by_columns_of_the_data(audit: Any, place: Path, t
 
 
 def test_a_run_is_scored_again_when_the_model_is_long_gone(remanence: Any, place: Path, run: Path) -> None:
-    from remanence.core.run import Run
 
     whole = (run / "verdict.json").read_bytes(), (run / "rates.parquet").read_bytes()
     for folder in ("base", "tuned"):
@@ -228,6 +229,15 @@ def test_a_killed_run_still_has_a_report_that_says_so(remanence: Any, run: Path)
     (run / "verdict.json").unlink()
     said = remanence("report", run)
     assert said.code == 0 and "no verdict: add --resume" in said.out
+
+
+@pytest.mark.parametrize("job", ["match", "forget", "canaries"])
+def test_only_audits_are_scored_again_and_compared(remanence: Any, run: Path, tmp_path: Path, job: str) -> None:
+    other = Run.begin(tmp_path / "other", {"job": job})
+    other.write_json("verdict.json", {"sentences": ["done"]})
+    for command in (("score", other.folder), ("compare", run, other.folder)):
+        said = remanence(*command)
+        assert said.code == 2 and f"other holds a run of `remanence {job}`, and only audits can be" in said.sentence
 
 
 def test_a_comparison_with_a_base_model_needs_one(remanence: Any, audit: Any, tmp_path: Path) -> None:

@@ -49,10 +49,9 @@ def compare(
 ) -> None:
     """What changed between two runs over the same rows?"""
     check_format(format)
-    from remanence.core.run import Run
-    from remanence.jobs.compare import compare_runs
+    from remanence.jobs.api import compare as compared
 
-    result = compare_runs(Run.open(one), Run.open(other))
+    result = compared(one, other)
     if format == "json":
         typer.echo(json.dumps(result.to_json()))
         return

@@ -269,6 +269,7 @@ def score(run: str | Path, measures: list[str] | None = None) -> Audit:
         _ = rescore_study(opened)
         _ = write_report(opened)
         return Audit(opened, opened.read_json("verdict.json"))
+    require_audit(opened, "scored again")
     result = rescore_stream(opened, measures) if is_streamed(opened) else rescore(opened, measures)
     _ = write_report(result.run)
     return result
@@ -276,4 +277,14 @@ def score(run: str | Path, measures: list[str] | None = None) -> Audit:
 
 def compare(one: str | Path, other: str | Path) -> Comparison:
     """What changed between two runs over the same rows."""
-    return compare_runs(Run.open(one), Run.open(other))
+    runs = Run.open(one), Run.open(other)
+    for run in runs:
+        require_audit(run, "compared")
+    return compare_runs(*runs)
+
+
+def require_audit(run: Run, what: str) -> None:
+    """Raise `RemanenceError` for a run of another job."""
+    job = run.spec.get("job")
+    if job != "audit":
+        raise RemanenceError(f"{run.folder.name} holds a run of `remanence {job}`, and only audits can be {what}.")
