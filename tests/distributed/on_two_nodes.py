@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,10 +155,22 @@ def main(model: str, base: str, work: Path) -> None:
             audit("from-serial", executor, resume=True)
             half("from-ray", executor)
             audit("from-ray", Serial(), resume=True)
-            audit("node-gone", executor, after=3, happens=lambda: cluster.remove_node(second, allow_graceful=False))
+            audit("node-gone", executor, after=3, happens=lambda: remove(cluster, second, work))
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+def remove(cluster: Any, second: Any, work: Path) -> None:
+    """Take a node away, and wait until its workers, which answer on for a while, are gone too."""
+    cluster.remove_node(second, allow_graceful=False)
+    lines = [json.loads(line) for line in (work / "trails" / "node-gone.jsonl").read_text().splitlines()]
+    pids = {pid for event, *_, pid, place in lines if event == "begun" and place == second.node_id}
+    until = time.monotonic() + 120
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < until, "workers outlive their node"
+        time.sleep(0.1)
+    note(work, "gone", second.node_id)
 
 
 class Stop(Exception):
