@@ -10,11 +10,11 @@ demo: .venv/installed ## fine-tune a small model on fictional rows, audit it, wr
 	$(BIN)/remanence demo --out demo
 
 test: lint docs browser ## all that CI runs
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 	$(BIN)/python -m pytest -m slow
 
 fast: .venv/installed-dev ## the fast tests alone
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check

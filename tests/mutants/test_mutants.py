@@ -129,7 +129,7 @@ MUTANTS = [
     Mutant(
         "the threshold comes from the members",
         "stats.membership",
-        "threshold = float(np.sort(nonmembers)[nonmembers.size - 1 - allowed])",
+        "threshold = threshold_at(nonmembers, fpr)",
         "threshold = float(np.sort(members)[members.size - 1 - math.floor(members.size * fpr)])",
         TPR,
     ),

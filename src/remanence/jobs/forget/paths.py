@@ -158,7 +158,7 @@ def _settled(bench: Workbench, slug: str, module: Any, method: str, setting: str
     bench.keep(slug, module)
     bench.take(slug)
     line = point(
-        bench, bench.look("forget"), bench.look("guide"), method=method, setting=setting, unit="trainings",
+        bench, bench.look("forget"), bench.look("guide"), method=method, setting=setting, unit="training",
         strength=1.0, chosen=True,
     )  # fmt: skip
     bench.reset()
