@@ -38,6 +38,10 @@ LEAST_BATCH = 256
 """Padded tokens per forward pass below which a look that does not fit into memory is given up."""
 
 
+WORDS = {"probe": "probe", "heldout": "held-out", "canaries": "canary"}
+"""Groups of rows, as sentences call them."""
+
+
 class AuditCallback(TrainerCallback):
     """Looks at probe rows before the first step, after every epoch or N steps, and after the last.
 
@@ -328,7 +332,7 @@ class AuditCallback(TrainerCallback):
             left = min(per_step * state.max_steps, per_sequence * self.preflight.num_sequences * args.num_train_epochs)
             tokens = sum(probe.tokens for probe in self._groups.values())
             share = share_by_tokens(tokens, looks + 1, left if args.max_steps <= 0 else per_step * state.max_steps)
-        rows = " and ".join(f"{len(p.rows)} {name} rows" for name, p in self._groups.items())
+        rows = " and ".join(f"{len(p.rows)} {WORDS[name]} rows" for name, p in self._groups.items())
         self._say(in_advance(self.curve[-1].seconds, rows, looks, share))
 
     def _say(self, sentence: str) -> None:

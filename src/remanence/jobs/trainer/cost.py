@@ -24,7 +24,8 @@ def share_by_tokens(look_tokens: float, looks: int, train_tokens: float) -> floa
 def in_advance(seconds: float, rows: str, looks: int, share: float) -> str:
     """The sentence before the training; `share` may be NaN."""
     about = "" if math.isnan(share) else f", by tokens about {_percent(share)} of the training"
-    return f"A look at {rows} takes {seconds:.2g} s; {looks} more are planned, {seconds * looks:.2g} s{about}."
+    planned = f"{looks} more {'is' if looks == 1 else 'are'} planned"
+    return f"A look at {rows} takes {seconds:.2g} s; {planned}, {seconds * looks:.2g} s{about}."
 
 
 def afterwards(looks: int, seconds: float, training: float) -> str:
