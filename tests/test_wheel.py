@@ -51,6 +51,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # the detector's kernels are compiled once more for the new place
 def test_the_installed_package_fine_tunes_and_audits(wheel: Path, tmp_path: Path) -> None:
     """In an environment of its own, which borrows this one's libraries but not its remanence."""
     place = tmp_path / "env"
