@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from remanence.core.errors import NotMeasured
 from remanence.core.record import Record
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import IntsT, Rendered, TokenRow
@@ -105,6 +106,19 @@ class Opens(Scores, Protocol):
     """A target whose module can be opened, for hooks and weights."""
 
     module: nn.Module
+
+
+def rendered_rows(target: Target, records: Sequence[Record]) -> list[Rendered | str]:
+    """Rows as the target reads them, in order; a string in place of a row says why it cannot be measured."""
+    rows: list[Rendered | str] = []
+    for record in records:
+        try:
+            row = target.render(record)
+            _ = row.start
+            rows.append(row)
+        except NotMeasured as why:
+            rows.append(why.reason)
+    return rows
 
 
 def cut(rendered: Rendered, record_id: str, prefix_tokens: int, new_tokens: int) -> Prompt | None:

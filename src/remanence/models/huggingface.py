@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from remanence.core.errors import NotMeasured, RemanenceError
+from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import IntsT, Rendered, TokenRow
-from remanence.core.target import Answer, Prompt
+from remanence.core.target import Answer, Prompt, rendered_rows
 from remanence.models.output_layer import is_plain, reduce_hidden
 from remanence.models.reduce import Columns, chunk_rows, joined, reduce_logits
 
@@ -73,15 +73,7 @@ class HuggingFace:
 
     def score(self, records: Sequence[Record], columns: Sequence[str]) -> Iterator[TokenRow | str]:
         """The token rows of the records, in order. Batches are packed by length within the records given."""
-        rendered: list[Rendered | str] = []
-        for record in records:
-            try:
-                row = self.render(record)
-                _ = row.start
-                rendered.append(row)
-            except NotMeasured as why:
-                rendered.append(why.reason)
-        yield from self.score_rendered(rendered, columns)
+        yield from self.score_rendered(rendered_rows(self, records), columns)
 
     def score_rendered(self, rendered: Sequence[Rendered | str], columns: Sequence[str]) -> Iterator[TokenRow | str]:
         """As `score`, for rows that are rendered already."""

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from remanence.core.errors import NotMeasured, RemanenceError
+from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import IntsT, Rendered, TokenRow
-from remanence.core.target import Answer, Prompt
+from remanence.core.target import Answer, Prompt, rendered_rows
 
 TOP = 2
 """Likeliest tokens asked for beside the row's own: the gap needs the best other one; vLLM tells the rank itself."""
@@ -66,15 +66,7 @@ class VLLM:
 
     def score(self, records: Sequence[Record], columns: Sequence[str]) -> Iterator[TokenRow | str]:
         """The token rows of the records, in order."""
-        rendered: list[Rendered | str] = []
-        for record in records:
-            try:
-                row = self.render(record)
-                _ = row.start
-                rendered.append(row)
-            except NotMeasured as why:
-                rendered.append(why.reason)
-        yield from self.score_rendered(rendered, columns)
+        yield from self.score_rendered(rendered_rows(self, records), columns)
 
     def score_rendered(self, rendered: Sequence[Rendered | str], columns: Sequence[str]) -> Iterator[TokenRow | str]:
         """As `score`, for rows that are rendered already."""

@@ -19,12 +19,12 @@ from remanence.core.read import data_fingerprint
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.table import Rendered
-from remanence.core.target import Generates, Scores, Target
+from remanence.core.target import Generates, Scores, Target, rendered_rows
 from remanence.jobs.audit import answered, answers, attempts, findings, matching, membership, ranking, rates, rows
 from remanence.jobs.audit.by_column import budget_rates
 from remanence.jobs.audit.columns import check_columns, labels
 from remanence.jobs.audit.findings import Found
-from remanence.jobs.audit.passes import Opens, Rows, opened_for, pass_over, render_all, rendered_fingerprint
+from remanence.jobs.audit.passes import Opens, Rows, opened_for, pass_over, rendered_fingerprint
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import check_rule, gate, verdict
 from remanence.jobs.versions import versions
@@ -84,7 +84,7 @@ def run_audit(
     check_columns(train, heldout, settings.by)
     data = rows.audited(train, heldout, settings.by)
     groups = [data.train] if data.heldout is None else [data.train, data.heldout]
-    rendered = {g.group: render_all(cast(Scores, model), g.records) for g in groups}
+    rendered = {g.group: rendered_rows(cast(Scores, model), g.records) for g in groups}
     full = {"train": train, "heldout": heldout or []}
     run = Run.begin(out, _spec(targets, full, rendered, settings, names or {}), resume=resume)
     run.write_table("rows", rows.to_arrow([(full[g.group], g, rendered[g.group]) for g in groups], data))

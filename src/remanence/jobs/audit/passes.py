@@ -10,7 +10,7 @@ from typing import TypeAlias, cast
 import numpy as np
 import pyarrow as pa
 
-from remanence.core.errors import NotMeasured, RemanenceError
+from remanence.core.errors import RemanenceError
 from remanence.core.executor import Executor, Serial
 from remanence.core.progress import tracks
 from remanence.core.record import Record
@@ -138,19 +138,6 @@ def hangs_on_rounding(row: TokenRow, measure: Discoverable, limit: float) -> boo
     """Whether some verdict on the grid would flip if logits moved by `limit`."""
     finding = measure.find("", row)
     return any(abs(gap) < limit for gap in finding.evidence.get("gap", {}).values())
-
-
-def render_all(target: Scores, records: Sequence[Record]) -> list[Rendered | str]:
-    """Rows as the model reads them, or why one cannot be measured."""
-    rendered: list[Rendered | str] = []
-    for record in records:
-        try:
-            row = target.render(record)
-            _ = row.start
-            rendered.append(row)
-        except NotMeasured as why:
-            rendered.append(why.reason)
-    return rendered
 
 
 def rendered_fingerprint(rows: Sequence[Rendered | str]) -> str:

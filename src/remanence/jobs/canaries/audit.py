@@ -18,8 +18,8 @@ from remanence.core.executor import Serial
 from remanence.core.record import Record
 from remanence.core.run import Run, fingerprint
 from remanence.core.table import TokenRow
-from remanence.core.target import Scores
-from remanence.jobs.audit.passes import Rows, pass_over, render_all, rendered_fingerprint
+from remanence.core.target import Scores, rendered_rows
+from remanence.jobs.audit.passes import Rows, pass_over, rendered_fingerprint
 from remanence.jobs.audit.store import token_rows
 from remanence.jobs.canaries.counted import count_through, digits_of
 from remanence.jobs.canaries.judge import Seen, against_base, exposure_lines, seen, summary_lines
@@ -110,7 +110,7 @@ def _spec(
     targets: dict[str, Scores], key: Key, records: dict[Kind, list[Record]], settings: CanarySettings, name: str
 ) -> dict[str, Any]:
     def told(those: Sequence[Record]) -> dict[str, Any]:
-        return {"rows": len(those), "rendered": rendered_fingerprint(render_all(targets["tuned"], those))}
+        return {"rows": len(those), "rendered": rendered_fingerprint(rendered_rows(targets["tuned"], those))}
 
     assert key.planted is not None
     planted = {k: key.planted[k] for k in ("copies", "seed", "data", "written")}

@@ -15,7 +15,7 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.table import Rendered
-from remanence.jobs.audit.passes import render_all
+from remanence.core.target import rendered_rows
 from remanence.jobs.forget.look import Look, look, with_module
 from remanence.jobs.forget.rows import Sides
 from remanence.jobs.forget.settings import ForgetSettings
@@ -63,7 +63,7 @@ class Workbench:
     def rendered(self, side: str) -> list[Rendered | str]:
         """The same as the model reads them, each read once."""
         if side not in self._rendered:
-            self._rendered[side] = render_all(self.target, self.records(side))
+            self._rendered[side] = rendered_rows(self.target, self.records(side))
         return self._rendered[side]
 
     def rows(self, side: str) -> list[Row]:

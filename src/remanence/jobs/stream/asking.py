@@ -10,9 +10,9 @@ import numpy as np
 from remanence.core.executor import Executor
 from remanence.core.record import Record
 from remanence.core.run import Run
-from remanence.core.target import Generates, Scores, Target
+from remanence.core.target import Generates, Scores, Target, rendered_rows
 from remanence.jobs.audit import attempts, matching
-from remanence.jobs.audit.passes import Opens, Rows, render_all
+from remanence.jobs.audit.passes import Opens, Rows
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.stream.count import Counts
 from remanence.jobs.stream.survey import Survey
@@ -85,7 +85,7 @@ def attack(
                 (rows, questions(worst.rows(), {p: i for i, p in enumerate(rows.places)}, settings))
                 for rows, worst in groups
             ]
-            corpus = [] if again.whole is None else render_all(cast(Scores, targets["tuned"]), again.rows.records)
+            corpus = [] if again.whole is None else rendered_rows(cast(Scores, targets["tuned"]), again.rows.records)
             index = SpanIndex.build([np.empty(0, np.int32) if isinstance(row, str) else row.ids for row in corpus])
             attempts.ask(run, opens, able, asked, settings, index, executor, show=show)
         attempts.gather(run, list(targets), [rows.group for rows, _ in groups])

@@ -19,12 +19,12 @@ from remanence.core.progress import tracks
 from remanence.core.read import data_fingerprint
 from remanence.core.record import Record
 from remanence.core.run import Run
-from remanence.core.target import Scores, Target
+from remanence.core.target import Scores, Target, rendered_rows
 from remanence.jobs.audit import membership, ranking, rates
 from remanence.jobs.audit.audit import Audit, run_spec
 from remanence.jobs.audit.comparisons import compared_columns
 from remanence.jobs.audit.notes import note_sentences, tried
-from remanence.jobs.audit.passes import Opens, opened_for, render_all, rendered_fingerprint
+from remanence.jobs.audit.passes import Opens, opened_for, rendered_fingerprint
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import Back, Told, assembled, check_rule, gate
 from remanence.jobs.stream.asking import asked_about, attack, match, read_again
@@ -117,7 +117,7 @@ def _spec(
             "name": names.get(group, group),
             "rows": known.num if train else known.num_heldout,
             "fingerprint": known.fingerprint if train else data_fingerprint(groups[group]),
-            "rendered": rendered_fingerprint(render_all(cast(Scores, targets["tuned"]), distinct)),
+            "rendered": rendered_fingerprint(rendered_rows(cast(Scores, targets["tuned"]), distinct)),
         }
 
     spec = run_spec(targets, {group: told(group) for group in ("train", "heldout")}, settings)

@@ -17,10 +17,9 @@ from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import Rendered, TokenRow
-from remanence.core.target import Scores
+from remanence.core.target import Scores, rendered_rows
 from remanence.explain.attention.capture import attention_pass
 from remanence.explain.attention.maps import attention_map
-from remanence.jobs.audit.passes import render_all
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.store import from_arrow, to_arrow
 from remanence.jobs.opening import open_targets
@@ -209,7 +208,7 @@ def _measure(run: Run, place: str, target: HuggingFace, split: Split, settings: 
     probes: list[dict[str, Any]] = []
     attempts: list[dict[str, Any]] = []
     for group, records in zip(GROUPS, (split.members, split.heldout), strict=True):
-        rendered = render_all(cast(Scores, target), records)
+        rendered = rendered_rows(cast(Scores, target), records)
         boundaries = _boundaries(target, records)
         if settings.attention:  # one pass gives both, attention where the output is written
             attended, rows = attention_pass(target, rendered, columns, since=boundaries)
@@ -239,7 +238,7 @@ def _measure(run: Run, place: str, target: HuggingFace, split: Split, settings: 
 def _map(target: HuggingFace, group: str, row: int, record: Record) -> dict[str, Any]:
     """Where the model looks while it writes the output of one row, for `maps.parquet`; empty where there is none."""
     line: dict[str, Any] = dict.fromkeys(MAPS.names) | {"group": group, "row": row, "id": record.id}
-    rendered = _outputs_only(render_all(cast(Scores, target), [record])[0], _boundaries(target, [record])[0])
+    rendered = _outputs_only(rendered_rows(cast(Scores, target), [record])[0], _boundaries(target, [record])[0])
     if isinstance(rendered, str):
         return line
     found = attention_map(target, rendered)
@@ -288,7 +287,7 @@ def _write_texts(run: Run, place: str, target: HuggingFace, split: Split, settin
 
     lines: list[dict[str, Any]] = []
     for part, records in (("train", split.train), ("calibration", split.calibration)):
-        rendered, boundaries = render_all(cast(Scores, target), records), _boundaries(target, records)
+        rendered, boundaries = rendered_rows(cast(Scores, target), records), _boundaries(target, records)
         for side in SIDES:
             for i, question in enumerate(questions(target, rendered, records, boundaries, side, settings)):
                 text = "" if question is None else target.decode(np.asarray(question.expected, np.int32))

@@ -16,7 +16,7 @@ from remanence.core.record import Record
 from remanence.core.run import fingerprint
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import IntsT, Rendered, TokenRow
-from remanence.core.target import Answer, Prompt
+from remanence.core.target import Answer, Prompt, rendered_rows
 from remanence.models.endpoint.budget import Estimate, tokens_of
 from remanence.models.endpoint.cutter import Cutter, started
 from remanence.models.endpoint.logprobs import by_token, by_unit
@@ -191,14 +191,7 @@ class ScoringEndpoint(Endpoint):
 
     def score(self, records: Sequence[Record], columns: Sequence[str]) -> Iterator[TokenRow | str]:
         """The token rows, with those of the columns that log-probabilities of the likeliest tokens can fill."""
-        rows: list[Rendered | str] = []
-        for record in records:
-            try:
-                row = self.render(record)
-                _ = row.start
-                rows.append(row)
-            except NotMeasured as why:
-                rows.append(why.reason)
+        rows = rendered_rows(self, records)
         asked: dict[int, Request] = {}
         for i, row in enumerate(rows):
             try:
