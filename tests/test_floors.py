@@ -31,6 +31,7 @@ FLOORS = {
     "report": 4,
     "replications": 5,
     "distributed": 4,
+    "testbeds": 4,
     "jobs": 5,
     "cli": 6,
 }

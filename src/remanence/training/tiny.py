@@ -9,7 +9,7 @@ Shapes: B rows of a batch, T tokens.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from remanence.corpora.markov import MarkovText
 
@@ -39,9 +39,7 @@ LEARNING_RATES = {"small": 3e-3, "toy": 2e-3, "medium": 2e-3, "large": 1e-3}
 
 def tiny_gpt2(size: str = "medium", vocab: int = 256, positions: int = 96, seed: int = 0) -> GPT2LMHeadModel:
     """A GPT-2 with random weights, no dropout, no end-of-text token. The same seed gives the same weights."""
-    if size not in SIZES:
-        raise ValueError(f"no tiny model is called {size!r}; choose one of {', '.join(SIZES)}")
-    shape = SIZES[size]
+    shape = _shape(size)
     config = GPT2Config(
         vocab_size=vocab,
         n_positions=positions,
@@ -57,6 +55,30 @@ def tiny_gpt2(size: str = "medium", vocab: int = 256, positions: int = 96, seed:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return GPT2LMHeadModel(config)
+
+
+def tiny_neox(size: str = "medium", vocab: int = 256, positions: int = 96, seed: int = 0) -> GPTNeoXForCausalLM:
+    """A GPT-NeoX of the same shape: rotary positions, and output weights that are not tied to the input's."""
+    shape = _shape(size)
+    config = GPTNeoXConfig(
+        vocab_size=vocab,
+        max_position_embeddings=positions,
+        hidden_size=shape.width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=4 * shape.width,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return GPTNeoXForCausalLM(config)
+
+
+def _shape(size: str) -> Size:
+    if size not in SIZES:
+        raise ValueError(f"no tiny model is called {size!r}; choose one of {', '.join(SIZES)}")
+    return SIZES[size]
 
 
 def shuffled(rows: NDArray[np.int64], batch: int, epochs: int = 1, seed: int = 0) -> Iterator[Tensor]:
@@ -115,6 +137,17 @@ def train_lm(
         history.append(Step(float(loss.detach()), kept))
     model.eval()
     return history
+
+
+@contextlib.contextmanager
+def one_thread() -> Generator[None]:
+    """One torch thread: tiny models are slower with two, and the figures should not depend on the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @torch.no_grad()
