@@ -31,7 +31,7 @@ def preflight(
     """What TRL's SFTTrainer would feed the model: rows cut, split, dropped or without loss. Nothing is trained."""
     check_format(format)
     from remanence.core.errors import RemanenceError
-    from remanence.jobs.preflight.dry import dry_run
+    from remanence.jobs.preflight.dry_run import dry_run
     from remanence.training.settings import CHOICES
 
     if loss_on not in CHOICES["loss_on"]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.canaries.settings import CanarySettings
+from remanence.jobs.forget.rows import HeldoutKind
 from remanence.jobs.forget.settings import ForgetSettings
 from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.stream.settings import StreamSettings
@@ -83,7 +84,7 @@ def _forget() -> Schema:
         paths={"type": "array", "items": _object(method=TEXT, setting={"type": "string"})},
         retrained={"type": "boolean"},
         recipe=_or_null(_settings(FinetuneSettings)),
-        data=_object(train=_data(name=TEXT), **sides, heldout_is={"enum": ["heldout", "training"]}),
+        data=_object(train=_data(name=TEXT), **sides, heldout_is=_kind(HeldoutKind)),
         models=_object(tuned=model, base=_or_null(model)),
     )
 

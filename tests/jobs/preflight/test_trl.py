@@ -19,7 +19,7 @@ from transformers import DataCollatorForLanguageModeling
 
 from remanence import preflight
 from remanence.core.record import Record
-from remanence.jobs.preflight.preflight import Preflight
+from remanence.jobs.preflight.result import Preflight
 from remanence.models.render import Renderer
 
 pytestmark = pytest.mark.slow
@@ -45,16 +45,16 @@ def whole(records: Sequence[Record], tokenizer: Any, loss_on: Any = "auto") -> l
     return [Renderer(tokenizer, loss_on)(record) for record in records]
 
 
-def fates(found: Preflight) -> dict[str, tuple[int, int, int, int, int]]:
+def statuses(found: Preflight) -> dict[str, tuple[int, int, int, int, int]]:
     return {row.id: tuple(row[1:]) for row in found.rows}  # type: ignore[misc]
 
 
-def test_a_short_row_is_fed_whole_a_long_one_cut_and_a_long_prompt_dropped(tmp_path: Path) -> None:
+def test_a_short_row_stays_whole_a_long_row_is_cut_and_a_long_prompt_is_dropped(tmp_path: Path) -> None:
     """max_length 40: eight rows fit; `long` loses its end; of `prompt` nothing to learn is left, and TRL drops it."""
     trainer = small.sft(tmp_path, ROWS, max_length=40)
     found = preflight(trainer, ROWS)
     rendered = {r.id: row for r, row in zip(ROWS, whole(ROWS, trainer.processing_class), strict=True)}
-    for id, (tokens, fed, learned, lost, parts) in fates(found).items():
+    for id, (tokens, fed, learned, lost, parts) in statuses(found).items():
         row = rendered[id]
         assert tokens == row.ids.size
         if id == "prompt":
@@ -66,19 +66,19 @@ def test_a_short_row_is_fed_whole_a_long_one_cut_and_a_long_prompt_dropped(tmp_p
     assert [w.split(":")[0] for w in found.warnings] == [
         f"1 of 10 rows is cut and loses {rendered['long'].ids.size - 40} tokens, "
         f"{rendered['long'].scored[40:].sum()} of which would have carried loss (row long)",
-        "1 of 10 rows is in no sequence as their tokenizer reads them (row prompt)",
+        "1 of 10 rows is in no sequence with the token ids that the tokenizer gives (row prompt)",
     ]
 
 
 def test_the_raw_columns_of_an_unpacked_data_set_are_enough_for_the_rows_that_are_there(tmp_path: Path) -> None:
     trainer = small.sft(tmp_path, ROWS, max_length=40)
-    given = {id: fate for id, fate in fates(preflight(trainer, ROWS)).items() if id != "prompt"}
-    assert fates(preflight(trainer)) == given
+    given = {id: status for id, status in statuses(preflight(trainer, ROWS)).items() if id != "prompt"}
+    assert statuses(preflight(trainer)) == given
 
 
 def test_keeping_the_end_cuts_the_beginning(tmp_path: Path) -> None:
     trainer = small.sft(tmp_path, ROWS, max_length=40, truncation_mode="keep_end")
-    found = fates(preflight(trainer, ROWS))
+    found = statuses(preflight(trainer, ROWS))
     rendered = whole([LONG, ALL_PROMPT], trainer.processing_class)
     for id, row in zip(("long", "prompt"), rendered, strict=True):
         learned = row.scored[-39:].sum()
@@ -86,24 +86,24 @@ def test_keeping_the_end_cuts_the_beginning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["bfd", "bfd_split", "wrapped"])
-def test_packs_are_taken_apart_row_by_row(tmp_path: Path, strategy: str) -> None:
+def test_packs_are_split_into_their_rows(tmp_path: Path, strategy: str) -> None:
     """Oracle: TRL's own packs, searched for every row by comparing lists of ids at every place."""
     trainer = small.sft(tmp_path, ROWS, packing=True, packing_strategy=strategy, max_length=60)
     found = preflight(trainer, ROWS)
     rendered = whole(ROWS, trainer.processing_class)
     packs = [list(pack["input_ids"]) for pack in trainer.train_dataset]
-    for row, fate in zip(rendered, found.rows, strict=True):
+    for row, status in zip(rendered, found.rows, strict=True):
         size = row.ids.size
         stands = any(inside(row.ids.tolist(), pack) for pack in packs)
         if stands:
-            assert (fate.fed, fate.parts, fate.lost) == (size, 1, 0)
+            assert (status.fed, status.parts, status.lost) == (size, 1, 0)
         elif strategy == "bfd":
-            assert (fate.fed, fate.parts) == (60, 1) and size > 60
+            assert (status.fed, status.parts) == (60, 1) and size > 60
             assert any(inside(row.ids[:60].tolist(), pack) for pack in packs)
-            assert fate.lost == row.scored[60:].sum()
+            assert status.lost == row.scored[60:].sum()
         else:
-            assert fate.fed == size and fate.parts == fewest_parts(row.ids.tolist(), packs)
-    split = sum(fate.parts > 1 for fate in found.rows)
+            assert status.fed == size and status.parts == fewest_parts(row.ids.tolist(), packs)
+    split = sum(status.parts > 1 for status in found.rows)
     assert split >= 2 if strategy == "wrapped" else split == {"bfd": 0, "bfd_split": 2}[strategy]
     assert found.tokens == sum(map(len, packs))
 
@@ -123,7 +123,7 @@ def fewest_parts(row: list[int], packs: list[list[int]]) -> int:
 
 
 @pytest.mark.parametrize(("strategy", "see"), [("bfd", False), ("wrapped", None)])
-def test_whether_rows_of_a_pack_see_each_other_is_asked_of_the_model(
+def test_whether_rows_of_a_pack_see_each_other_is_measured_on_the_model(
     tmp_path: Path, strategy: str, see: bool | None
 ) -> None:
     trainer = small.sft(tmp_path, packing=True, packing_strategy=strategy, max_length=60)
@@ -132,7 +132,7 @@ def test_whether_rows_of_a_pack_see_each_other_is_asked_of_the_model(
     assert any("see the rows before them" in w for w in found.warnings) == (strategy == "wrapped")
 
 
-def test_a_collator_that_forgets_where_rows_begin_is_found_out(tmp_path: Path) -> None:
+def test_a_collator_without_row_boundaries_is_detected(tmp_path: Path) -> None:
     """The packs of `bfd` through TRL's collator with padding instead of position ids: rows read each other."""
     trainer = small.sft(tmp_path, packing=True, packing_strategy="bfd", max_length=60)
     trainer.data_collator.padding_free = False
@@ -141,7 +141,7 @@ def test_a_collator_that_forgets_where_rows_begin_is_found_out(tmp_path: Path) -
     assert any("see the rows before them" in w for w in found.warnings)
 
 
-def test_padding_free_batches_keep_rows_apart(tmp_path: Path) -> None:
+def test_padding_free_batches_keep_rows_separate(tmp_path: Path) -> None:
     """TRL takes padding_free without packing only where no max_length is set; rows are fed whole."""
     trainer = small.sft(tmp_path, padding_free=True, max_length=None)
     found = preflight(trainer, small.ROWS)
@@ -177,7 +177,7 @@ def test_assistant_only_loss_needs_generation_marks(tmp_path: Path, template: st
     assert [one.state for one in found.secrets] == ["masked", "whole"]
 
 
-def test_a_chat_template_without_loss_mask_teaches_every_turn(tmp_path: Path) -> None:
+def test_a_chat_template_without_loss_mask_gives_loss_to_every_turn(tmp_path: Path) -> None:
     made = small.model(tokenizer=tiny_models.make_tokenizer(chat_template=tiny_models.PLAIN_TEMPLATE))
     found = preflight(small.sft(tmp_path, CHATS, made=made))
     assert found.setup.loss_on == "all" and found.learned == found.tokens - len(CHATS), "all but the first token"
@@ -185,7 +185,7 @@ def test_a_chat_template_without_loss_mask_teaches_every_turn(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_an_adapter_and_tied_embeddings_change_nothing_about_what_is_fed(tmp_path: Path, tied: bool) -> None:
+def test_an_adapter_and_tied_embeddings_do_not_change_the_sequences(tmp_path: Path, tied: bool) -> None:
     from peft import LoraConfig
 
     plain = preflight(small.sft(tmp_path)).json()
@@ -224,7 +224,7 @@ def test_a_collator_that_overwrites_labels_loses_the_mask(tmp_path: Path) -> Non
     assert any(f"puts a loss on {prompts:,} tokens in 8 sequences" in w for w in found.warnings)
 
 
-def test_padding_with_the_end_of_text_token_unteaches_the_end(tmp_path: Path) -> None:
+def test_padding_with_the_end_of_text_token_removes_its_loss(tmp_path: Path) -> None:
     made = small.model()
     made[1].pad_token = made[1].eos_token
     collator = DataCollatorForLanguageModeling(made[1], mlm=False)
@@ -247,7 +247,7 @@ def test_secrets_are_whole_masked_cut_split_or_absent(tmp_path: Path) -> None:
     )
     assert [one.state for one in found.secrets] == ["whole", "masked", "cut", "absent", "absent"]
     assert found.secrets[0].times == 1 and found.secrets[0].learned == found.secrets[0].tokens > 0
-    assert not any("Lind" in warning for warning in found.warnings), "secrets are told by number"
+    assert not any("Lind" in warning for warning in found.warnings), "secrets are identified by number"
 
 
 def test_a_secret_is_split_by_wrapped_packs(tmp_path: Path) -> None:

@@ -126,10 +126,10 @@ def test_cost_in_words() -> None:
 
 
 def test_a_drawn_probe_has_each_row_once() -> None:
-    from remanence.jobs.preflight.fed import Fed
+    from remanence.jobs.preflight.sequences import CollatedSequence
 
-    def fed(place: int, ids: list[int], lengths: tuple[int, ...]) -> Fed:
-        return Fed(place, np.array(ids, np.int32), np.ones(len(ids), np.bool_), lengths, None, None, None)
+    def fed(place: int, ids: list[int], lengths: tuple[int, ...]) -> CollatedSequence:
+        return CollatedSequence(place, np.array(ids, np.int32), np.ones(len(ids), np.bool_), lengths, None, None, None)
 
     found = drawn([fed(0, [1, 2], (2,)), fed(1, [3, 4, 1, 2], (2, 2)), fed(2, [5], (1,))], 10, seed=0)
     assert found.ids == ("0", "1.0", "2") and found.tokens == 5

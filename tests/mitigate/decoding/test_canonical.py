@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "models"))
 import tiny_models
 
 from remanence.core.record import Record
-from remanence.mitigate.decoding.canonical import CanonicalLogitsProcessor, canonical, canonical_ids, new_ngrams
-from remanence.mitigate.decoding.memfree import MemFree, MemFreeLogitsProcessor
+from remanence.mitigate.decoding.canonical import canonical, canonical_ids, new_ngrams
+from remanence.mitigate.decoding.memfree import CanonicalLogitsProcessor, MemFree, MemFreeLogitsProcessor
 from remanence.mitigate.decoding.ngram_bloom import NGramBloom
 from remanence.models.huggingface import HuggingFace
 from remanence.models.render import Renderer

@@ -96,7 +96,7 @@ def run_forget(
             "such as the training.json of remanence finetune)."
         )
     run = Run.begin(
-        out, _spec(target, base, train, sides, settings, recipe, plans, retrained, names or {}), resume=resume
+        out, run_spec(target, base, train, sides, settings, recipe, plans, retrained, names or {}), resume=resume
     )
     bench = Workbench(run, target, base, sides, settings, recipe, train, base_folder, models)
     run.write_table("forget_rows", pa.Table.from_pylist(told(sides), schema=FORGET_ROWS))
@@ -209,7 +209,7 @@ def _once(records: Sequence[Record]) -> list[Record]:
     return list({(r.plain): r for r in reversed(records)}.values())[::-1]
 
 
-def _spec(
+def run_spec(
     target: HuggingFace,
     base: HuggingFace | None,
     train: Sequence[Record],

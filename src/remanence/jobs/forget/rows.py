@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from remanence.text.duplicates import contamination, twin_groups
 
 FEWEST_HELDOUT = 8
 """Held-out rows below which retain rows are kept aside in their place."""
+HeldoutKind: TypeAlias = Literal["heldout", "retain"]
+"""What stands in for held-out rows: rows that were never trained on, or retain rows that were set aside."""
 ASIDE = 0.1
 """Share of the retain rows that are then kept aside."""
 
@@ -41,7 +43,7 @@ class Sides:
     """Held-out rows that guide the methods: the guard looks at their loss."""
     judge: Sequence[Record]
     """Held-out rows that no method ever sees: the price is measured on them."""
-    heldout_is: str
+    heldout_is: HeldoutKind
     """Whether guide and judge were never trained on ("heldout") or are retain rows kept aside ("retain")."""
     rest: Sequence[Record]
     """All training rows but those to forget, copies included: what a retrained model learns."""
@@ -147,7 +149,7 @@ def _aside(
     settings: ForgetSettings,
     rng: np.random.Generator,
     notes: list[str],
-) -> tuple[list[Record], list[Record], str, list[Record]]:
+) -> tuple[list[Record], list[Record], HeldoutKind, list[Record]]:
     """(guide, judge, what they are, the retain rows that are left)."""
     if heldout is not None:
         rows = [heldout[i] for i in dict.fromkeys(first_places(heldout))]

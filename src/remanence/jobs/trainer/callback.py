@@ -19,8 +19,9 @@ from transformers import Trainer, TrainerCallback
 from remanence.core.errors import RemanenceError
 from remanence.core.run import fingerprint
 from remanence.jobs.audit.verdict import read_rule, strikes
-from remanence.jobs.preflight.fed import fed
-from remanence.jobs.preflight.preflight import Preflight, preflight, renderer_of
+from remanence.jobs.preflight.preflight import preflight, renderer_of
+from remanence.jobs.preflight.result import Preflight
+from remanence.jobs.preflight.sequences import collated_sequences
 from remanence.jobs.trainer.base import facts_of_base
 from remanence.jobs.trainer.best import keep, put_back
 from remanence.jobs.trainer.cost import afterwards, in_advance, planned_looks, share_by_tokens
@@ -253,14 +254,16 @@ class AuditCallback(TrainerCallback):
                     "The trainer has several eval data sets: name the rows, AuditCallback(heldout=...)."
                 )
             with undisturbed():
-                groups["heldout"] = drawn(fed(self.trainer.get_eval_dataloader(), seq2seq), s.sample, s.seed)
+                groups["heldout"] = drawn(
+                    collated_sequences(self.trainer.get_eval_dataloader(), seq2seq), s.sample, s.seed
+                )
         if self.given["canaries"] is not None:
             groups["canaries"] = self._named("canaries", None)
         return groups
 
     def _fed(self, loader: Any, seq2seq: bool) -> Any:
         with undisturbed():
-            return list(fed(loader, seq2seq, seed=self.settings.seed))
+            return list(collated_sequences(loader, seq2seq, seed=self.settings.seed))
 
     def _named(self, group: str, count: int | None) -> Probe:
         records = sampled(self.given[group], count, self.settings.seed)

@@ -16,7 +16,7 @@ from remanence.core.read import records_from
 from remanence.core.record import Record
 from remanence.core.run import fingerprint
 from remanence.core.table import Rendered
-from remanence.jobs.preflight.fed import Fed
+from remanence.jobs.preflight.sequences import CollatedSequence
 from remanence.models.render import Renderer, render_all
 
 
@@ -43,7 +43,7 @@ class Probe:
         )
 
 
-def drawn(fed: Iterable[Fed], count: int, seed: int) -> Probe:
+def drawn(fed: Iterable[CollatedSequence], count: int, seed: int) -> Probe:
     """`count` of the distinct rows in the sequences fed, or all if there are fewer; a pack of rows is taken apart.
 
     Packs that are filled without regard to rows stand for rows themselves. Ids are the places of the sequences.

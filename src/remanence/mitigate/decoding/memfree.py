@@ -27,7 +27,11 @@ from remanence.core.record import Record
 from remanence.core.run import fingerprint
 from remanence.core.table import IntsT
 from remanence.core.target import Opens
+from remanence.mitigate.decoding.canonical import canonical_ids, new_ngrams
 from remanence.mitigate.decoding.ngram_bloom import NGramBloom
+
+LOOK_BACK = 4
+"""The last LOOK_BACK x n tokens of the text so far are encoded again at every step."""
 
 
 def ban_protected(history_BT: Tensor, scores_BV: Tensor, bloom: NGramBloom) -> Tensor:
@@ -70,6 +74,44 @@ class MemFreeLogitsProcessor(LogitsProcessor):
         return ban_protected(input_ids, scores, self.bloom)
 
 
+class CanonicalLogitsProcessor(MemFreeLogitsProcessor):
+    """Bans what MemFree bans, and every token that completes a new protected canonical n-gram.
+
+    Encoding the text again for each of V tokens would be too slow, so only the `candidates` most likely tokens are
+    tried and all others are banned: greedy decoding is exact as long as one of them is allowed, and sampling becomes
+    top-k sampling.
+    """
+
+    def __init__(
+        self,
+        bloom: NGramBloom,
+        canon: NGramBloom,
+        tokenizer: Any,
+        eos_token_id: int | Sequence[int] | None = None,
+        candidates: int = 50,
+    ) -> None:
+        super().__init__(bloom, eos_token_id)
+        self.canon, self.tokenizer, self.candidates = canon, tokenizer, candidates
+
+    def allowed(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Scores [B, V] with -inf at tokens that are not allowed."""
+        scores = super().allowed(input_ids, scores)
+        kept = torch.full_like(scores, -torch.inf)
+        best = scores.topk(min(self.candidates, scores.shape[1]), dim=1)
+        for row, tokens in enumerate(best.indices.tolist()):
+            past = input_ids[row, -LOOK_BACK * self.canon.n :].tolist()
+            before = canonical_ids(self.tokenizer, past)
+            for token in tokens:
+                if not torch.isneginf(scores[row, token]) and self.may_follow(past, before, token):
+                    kept[row, token] = scores[row, token]
+        return kept
+
+    def may_follow(self, past: list[int], before: IntsT, token: int) -> bool:
+        """Whether the text with this token has no new protected n-gram; `before`: canonical ids without it."""
+        fresh = new_ngrams(before, canonical_ids(self.tokenizer, [*past, token]), self.canon.n)
+        return not (fresh.size and bool(self.canon.contains(fresh).any()))
+
+
 @dataclass(frozen=True)
 class MemFree:
     """The guard as a mitigation: the same weights, which no longer recite the records they are given."""
@@ -102,8 +144,6 @@ class MemFree:
         parts = [target.fingerprint.encode(), bytes([self.n % 256]), bloom.bits.tobytes()]
         processor = MemFreeLogitsProcessor(bloom, ends)
         if self.canonical:
-            from remanence.mitigate.decoding.canonical import CanonicalLogitsProcessor, canonical_ids
-
             tokenizer: Any = getattr(target, "tokenizer", None)
             canon = self.filter([canonical_ids(tokenizer, row.tolist()) for row in rows])
             processor = CanonicalLogitsProcessor(bloom, canon, tokenizer, ends)

@@ -1,4 +1,4 @@
-"""A trainer that is made and never run: what TRL would do to a data file, before a training script is written."""
+"""What TRL would do to a data file: its trainer is created, checked and never run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 from remanence.core.errors import RemanenceError
 from remanence.core.read import records_from
 from remanence.core.record import Record
-from remanence.jobs.preflight.preflight import Preflight, preflight
+from remanence.jobs.preflight.preflight import preflight
+from remanence.jobs.preflight.result import Preflight
 from remanence.models.load import Loaded, load_model
 from remanence.models.render import LossOn
 
@@ -29,29 +30,29 @@ def dry_run(
     columns: dict[str, str] | None = None,
     trust_remote_code: bool = False,
 ) -> Preflight:
-    """Pre-flight of TRL's `SFTTrainer` on these rows with these settings; nothing is trained and nothing written.
+    """Pre-flight check of TRL's `SFTTrainer` on these rows with these settings; nothing is trained or written.
 
-    `model`: folder or Hub name. `max_length` has TRL's own default. Raises `RemanenceError` for what TRL cannot train.
+    `model`: folder or Hub name. `max_length` has TRL's default. Raises `RemanenceError` for what TRL cannot train.
     """
     if packing not in STRATEGIES:
         raise RemanenceError(f"--packing is one of {', '.join(STRATEGIES)}, got {packing!r}.")
     if packing != "none" and max_length is None:
         raise RemanenceError("--packing needs --max-length, the size of a pack in tokens.")
-    named = {f"{key}_column": value for key, value in (columns or {}).items()}
-    records = records_from(data, group="train", **named)
+    column_names = {f"{key}_column": value for key, value in (columns or {}).items()}
+    records = records_from(data, group="train", **column_names)
     loaded = load_model(model, trust_remote_code=trust_remote_code)
     if loaded.family == "seq2seq":
-        raise RemanenceError(f"{loaded.name} is an encoder-decoder, and TRL trains none.")
+        raise RemanenceError(f"{loaded.name} is an encoder-decoder model, and TRL trains only decoder-only models.")
     with tempfile.TemporaryDirectory() as folder:
-        trainer = _sft(loaded, records, Path(folder), max_length, loss_on, packing)
+        trainer = _sft_trainer(loaded, records, Path(folder), max_length, loss_on, packing)
         return preflight(trainer, records, secrets=secrets)
 
 
-def _sft(
+def _sft_trainer(
     loaded: Loaded, records: Sequence[Record], folder: Path, max_length: int | None, loss_on: LossOn, packing: str
 ) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the libraries, while they are imported and set up
+        warnings.simplefilter("ignore")  # warnings of the libraries at import and setup
         import datasets
         from trl.trainer.sft_config import SFTConfig
         from trl.trainer.sft_trainer import SFTTrainer
@@ -68,7 +69,7 @@ def _sft(
             use_cpu=True,
             report_to=[],
         )
-        bars = datasets.is_progress_bar_enabled()
+        bars_enabled = datasets.is_progress_bar_enabled()
         datasets.disable_progress_bars()
         try:
             return SFTTrainer(
@@ -78,9 +79,9 @@ def _sft(
                 processing_class=loaded.tokenizer,
             )
         except (ValueError, RuntimeError) as error:
-            raise RemanenceError(f"TRL refuses these rows or settings: {' '.join(str(error).split())[:300]}") from error
+            raise RemanenceError(f"TRL rejects these rows or settings: {' '.join(str(error).split())[:300]}") from error
         finally:
-            if bars:
+            if bars_enabled:
                 datasets.enable_progress_bars()
 
 

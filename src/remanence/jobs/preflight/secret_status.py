@@ -1,4 +1,4 @@
-"""Texts that must be learned whole, such as canaries: does any sequence hold each of them, and with loss on it?"""
+"""Whether texts that must be learned, such as canaries, stand whole and with loss in some sequence."""
 
 from __future__ import annotations
 
@@ -8,47 +8,49 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from remanence.core.table import BoolsT, IntsT
-from remanence.jobs.preflight.fed import Fed
+from remanence.jobs.preflight.sequences import CollatedSequence
 
 State = Literal["whole", "masked", "partly masked", "split", "cut", "absent"]
-TRACE = 0.25
-"""Share of a text that must stand at the edge of a sequence to say that the rest was cut off."""
+MIN_TRACE = 0.25
+"""Minimum fraction of a text at the edge of a sequence for the rest to count as cut off."""
 
 
-class SecretFate(NamedTuple):
-    """What becomes of one text."""
+class SecretStatus(NamedTuple):
+    """What happens to one secret text."""
 
     number: int
-    """Its place in the list that was given; the text itself is not repeated."""
+    """Index in the list that was given; the text itself is not repeated."""
     state: State
-    """whole = somewhere whole and learned; masked = whole, but without loss; split = its parts end one sequence and
-    begin another; cut = only a part stands at the edge of a sequence; absent = nowhere."""
+    """whole = complete and learned in some sequence; masked = complete, but without loss; split = its parts end one
+    sequence and begin another; cut = only a part stands at the edge of a sequence; absent = not found."""
     times: int
-    """In how many sequences it stands whole."""
+    """Number of sequences that contain it whole."""
     tokens: int
-    """Tokens it takes up, where it stands whole."""
+    """Number of its tokens, where it stands whole."""
     learned: int
-    """Of these, how many carry loss, at best."""
+    """How many of these carry loss, in the best sequence."""
 
 
-def secret_fates(secrets: Sequence[str], sequences: Sequence[Fed], tokenizer: Any) -> list[SecretFate]:
-    """The fate of each text, read in the decoded sequences (an encoder's source is read too, and is never learned)."""
+def secret_statuses(
+    secrets: Sequence[str], sequences: Sequence[CollatedSequence], tokenizer: Any
+) -> list[SecretStatus]:
+    """The status of each text, searched in the decoded sequences and, as text that is not learned, encoder sources."""
     pieces: list[tuple[IntsT, BoolsT]] = []
-    for one in sequences:
-        ends = np.cumsum(one.lengths)[:-1]
-        pieces += zip(np.split(one.ids, ends), np.split(one.learned, ends), strict=True)
-        if one.source is not None:
-            pieces.append((one.source, np.zeros(one.source.size, np.bool_)))
+    for sequence in sequences:
+        ends = np.cumsum(sequence.lengths)[:-1]
+        pieces += zip(np.split(sequence.ids, ends), np.split(sequence.learned, ends), strict=True)
+        if sequence.source is not None:
+            pieces.append((sequence.source, np.zeros(sequence.source.size, np.bool_)))
     texts = [_decoded(tokenizer, ids) for ids, _ in pieces]
-    return [_fate(number, secret, pieces, texts, tokenizer) for number, secret in enumerate(secrets)]
+    return [_status(number, secret, pieces, texts, tokenizer) for number, secret in enumerate(secrets)]
 
 
-def _fate(
+def _status(
     number: int, secret: str, pieces: Sequence[tuple[IntsT, BoolsT]], texts: Sequence[str], tokenizer: Any
-) -> SecretFate:
+) -> SecretStatus:
     whole = [i for i, text in enumerate(texts) if secret in text]
     if not whole:
-        return SecretFate(number, _edges(secret, texts), 0, 0, 0)
+        return SecretStatus(number, _edges(secret, texts), 0, 0, 0)
     best = (0, 0)
     for i in whole:
         start, end = token_window(pieces[i][0], secret, tokenizer)
@@ -57,28 +59,28 @@ def _fate(
             break
     learned, tokens = best
     state: State = "whole" if learned == tokens else "partly masked" if learned else "masked"
-    return SecretFate(number, state, len(whole), tokens, learned)
+    return SecretStatus(number, state, len(whole), tokens, learned)
 
 
 def token_window(ids: IntsT, secret: str, tokenizer: Any) -> tuple[int, int]:
-    """(start, end) of the fewest tokens whose text holds the secret, of its first place in the sequence."""
+    """(start, end) of the fewest tokens whose text contains the secret, at its first occurrence."""
     low, high = 1, ids.size
-    while low < high:  # the fewest first tokens that hold it
+    while low < high:  # the shortest beginning that contains it
         middle = (low + high) // 2
         low, high = (low, middle) if secret in _decoded(tokenizer, ids[:middle]) else (middle + 1, high)
     end = low
     low, high = 0, end - 1
-    while low < high:  # the latest start that still holds it
+    while low < high:  # the latest start that still contains it
         middle = (low + high + 1) // 2
         low, high = (middle, high) if secret in _decoded(tokenizer, ids[middle:end]) else (low, middle - 1)
     return low, end
 
 
 def _edges(secret: str, texts: Sequence[str]) -> State:
-    """split where a beginning ends one text and its very rest begins another; cut where only a part is at an edge."""
+    """split: a beginning of the secret ends one text and its exact rest begins another; cut: only a part at an edge."""
     ends = {k for k in range(1, len(secret)) if any(text.endswith(secret[:k]) for text in texts)}
     starts = {k for k in range(1, len(secret)) if any(text.startswith(secret[k:]) for text in texts)}
-    enough = max(3, TRACE * len(secret))
+    enough = max(3, MIN_TRACE * len(secret))
     if any(max(k, len(secret) - k) >= enough for k in ends & starts):
         return "split"
     return "cut" if any(k >= enough for k in ends) or any(len(secret) - k >= enough for k in starts) else "absent"
