@@ -37,7 +37,7 @@ browser: ## Debian's Chromium, for the report's browser test; without it that te
 	$(PIP) torch
 	$(PIP) --editable .
 	@echo "compiling the detector, once (about a minute)"
-	@$(BIN)/python -m remanence.measure.plagiarism.ready
+	@$(BIN)/python -m remanence.measure.plagiarism.compile_kernels
 	@touch $@
 
 .venv/installed-dev: .venv/installed

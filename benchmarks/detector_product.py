@@ -1,9 +1,9 @@
-"""The same question as `detector_floor.py`, put to what ships: `PlagiarismIndex`, `Chance` and `match` at 1 %.
+"""The same question as `detector_floor.py`, put to what ships: `PlagiarismIndex`, `NullCalibration` and `match` at 1 %.
 
     python benchmarks/detector_product.py ../shared/data [--sets sst2,aeslc]
 
-Held-out texts are halved by lot: one half is handed to `Chance`, the other half is judged as generations, and so are
-copies of 20 words and copies of 50 words in which one word in ten is replaced. Prints one line per set.
+Held-out texts are split at random: one half is the null calibration, the other half is judged as generations, and so
+are copies of 20 words and copies of 50 words in which one word in ten is replaced. Prints one line per set.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from detector_floor import RECORDS, SETS, texts_of
 
-from remanence.measure.plagiarism.chance import Chance
-from remanence.measure.plagiarism.index import PlagiarismIndex
-from remanence.measure.plagiarism.said import Said
+from remanence.measure.plagiarism.detector import PlagiarismIndex
+from remanence.measure.plagiarism.null_calibration import NullCalibration
+from remanence.measure.plagiarism.types import GeneratedText
 from remanence.stats.rates import Rate
 
 ALPHA, COPIES = 0.01, 300
@@ -53,11 +53,13 @@ def main() -> None:
         dice.shuffle(held)
         half = len(held) // 2
         index = PlagiarismIndex.build(train)
-        null = [Said(text, heldout=i) for i, text in enumerate(held[:half])]
-        chance = Chance.of(index, null)
-        asked = [Said(opening(text, 100)) for text in held[half:]]
-        other = Chance.of(index, [Said(one.text, heldout=i) for i, one in enumerate(asked)], lengths=(100,), aligned=1)
-        found = [one for one, out in zip(index.match(asked, chance, ALPHA), other.quoting, strict=True) if not out]
+        null = [GeneratedText(text, heldout=i) for i, text in enumerate(held[:half])]
+        calibration = NullCalibration.fit(index, null)
+        asked = [GeneratedText(opening(text, 100)) for text in held[half:]]
+        other = NullCalibration.fit(
+            index, [GeneratedText(one.text, heldout=i) for i, one in enumerate(asked)], lengths=(100,), aligned=1
+        )
+        found = [one for one, out in zip(index.match(asked, calibration, ALPHA), other.quoting, strict=True) if not out]
         floor = {
             kind: Rate.of(np.array([one.label in kinds for one in found]))
             for kind, kinds in (("verbatim", ("verbatim",)), ("any", ("verbatim", "paraphrase")))
@@ -65,15 +67,16 @@ def main() -> None:
         shares = []
         for words, others in ((20, None), (50, train)):
             own = [dice.randrange(len(train)) for _ in range(COPIES)]
-            said = [Said(copy(train[i], words, dice, others), own=i) for i in own]
-            judged = index.match(said, chance, ALPHA, decoys=0)
+            said = [GeneratedText(copy(train[i], words, dice, others), own=i) for i in own]
+            judged = index.match(said, calibration, ALPHA, decoys=0)
             hits = sum(one.label == "verbatim" for one in judged)
             mute = sum(one.reason is not None for one in judged)
             shares.append(f"{100 * hits / COPIES:.0f} (not measurable {100 * mute / COPIES:.0f})")
-        said_of = {k: f"{100 * r.rate:.1f} [{100 * r.low:.1f}, {100 * r.high:.1f}]" for k, r in floor.items()}
+        shown = {k: f"{100 * r.rate:.1f} [{100 * r.low:.1f}, {100 * r.high:.1f}]" for k, r in floor.items()}
         print(
-            f"{name:18s} floor verbatim {said_of['verbatim']} with paraphrase {said_of['any']} of {floor['any'].n} | "
-            f"20 words {shares[0]} | 50 words, a tenth replaced {shares[1]} | quoting {chance.num_quoting} of {half}",
+            f"{name:18s} floor verbatim {shown['verbatim']} with paraphrase {shown['any']} of {floor['any'].n} | "
+            f"20 words {shares[0]} | 50 words, a tenth replaced {shares[1]} | "
+            f"quoting {calibration.num_quoting} of {half}",
             flush=True,
         )
 

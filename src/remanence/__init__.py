@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from remanence.jobs.run_schema import run_schema as run_schema
     from remanence.jobs.study.arm import Arm as Arm
     from remanence.jobs.trainer.callback import AuditCallback as AuditCallback
-    from remanence.measure.plagiarism.chance import Chance as Chance
-    from remanence.measure.plagiarism.index import PlagiarismIndex as PlagiarismIndex
-    from remanence.measure.plagiarism.said import Said as Said
+    from remanence.measure.plagiarism.detector import PlagiarismIndex as PlagiarismIndex
+    from remanence.measure.plagiarism.null_calibration import NullCalibration as NullCalibration
+    from remanence.measure.plagiarism.types import GeneratedText as GeneratedText
     from remanence.report.html import write_report as write_report
     from remanence.report.junit import write_junit as write_junit
     from remanence.report.summary import append_summary as append_summary
@@ -36,9 +36,9 @@ _PLACES = {
     "study": "remanence.jobs.api",
     "Arm": "remanence.jobs.study.arm",
     "AuditCallback": "remanence.jobs.trainer.callback",
-    "Chance": "remanence.measure.plagiarism.chance",
-    "PlagiarismIndex": "remanence.measure.plagiarism.index",
-    "Said": "remanence.measure.plagiarism.said",
+    "PlagiarismIndex": "remanence.measure.plagiarism.detector",
+    "NullCalibration": "remanence.measure.plagiarism.null_calibration",
+    "GeneratedText": "remanence.measure.plagiarism.types",
     "compare": "remanence.jobs.api",
     "finetune": "remanence.jobs.api",
     "forget": "remanence.jobs.api",
@@ -56,8 +56,18 @@ _PLACES = {
 }
 
 
+_RENAMED = {"Chance": "NullCalibration", "Said": "GeneratedText"}
+"""Deprecated name -> new name; the deprecated names are removed in the next version."""
+
+
 def __getattr__(name: str) -> Any:
-    """Load what is asked for when it is asked for: importing remanence imports no torch."""
+    """Import a public name on first use, so that `import remanence` does not import torch."""
+    if name in _RENAMED:
+        import warnings
+
+        new = _RENAMED[name]
+        warnings.warn(f"remanence.{name} is now remanence.{new}", DeprecationWarning, stacklevel=2)
+        name = new
     if name in _PLACES:
         from importlib import import_module
 

@@ -15,7 +15,7 @@ from remanence.core.run import Run
 from remanence.corpora.casebook.corpus import private_corpus
 from remanence.jobs.audit.audit import Audit, run_audit
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.measure.plagiarism.said import ORIGINS
+from remanence.measure.plagiarism.types import ORIGINS
 from remanence.models.parrot import Parrot
 
 MADE = private_corpus(5, 260, (1, 2), 150)

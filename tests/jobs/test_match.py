@@ -25,7 +25,7 @@ from remanence.core.read import FileRecords
 from remanence.core.record import Record
 from remanence.jobs.match.match import Matched, run_match
 from remanence.jobs.match.settings import MatchSettings
-from remanence.measure.plagiarism.said import ORIGINS
+from remanence.measure.plagiarism.types import ORIGINS
 
 HERE = Path(__file__).parent
 PLAGIARISM = HERE.parent / "measure" / "plagiarism"

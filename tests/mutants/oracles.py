@@ -188,9 +188,9 @@ def rows() -> list[str]:
 
 def check_whose_words_are_told_to_the_character() -> None:
     """By hand: own and other, prompt and common, and the very characters on both sides."""
-    from remanence.measure.plagiarism.chance import Chance
-    from remanence.measure.plagiarism.index import PlagiarismIndex
-    from remanence.measure.plagiarism.said import Said
+    from remanence.measure.plagiarism.detector import PlagiarismIndex
+    from remanence.measure.plagiarism.null_calibration import NullCalibration
+    from remanence.measure.plagiarism.types import GeneratedText
     from remanence.text.background import GivenBits
     from remanence.text.words import words_of
 
@@ -198,7 +198,7 @@ def check_whose_words_are_told_to_the_character() -> None:
 
     def judge(text: str, **more: Any) -> Any:
         bits = GivenBits(np.full(words_of([text]).keys.size, 6.0))
-        return index.match([Said(text, **more)], None, 0.05, bits, 0)[0]
+        return index.match([GeneratedText(text, **more)], None, 0.05, bits, 0)[0]
 
     said = f"Oh, {ROW.upper()}! kkk kkkk kkkkk..."
     found = judge(said, own=10)
@@ -214,18 +214,19 @@ def check_whose_words_are_told_to_the_character() -> None:
     found = judge(ROW, prompt=ROW, own=3)
     assert found.matches == () and found.origins["prompt"] == 11 and found.bits == 0
     held = [
-        Said(f"{PHRASE} {i * 7} {i * 11} {i * 13} {i * 17} {i * 19}" + f" {i * 23}" * 12, heldout=i) for i in range(3)
+        GeneratedText(f"{PHRASE} {i * 7} {i * 11} {i * 13} {i * 17} {i * 19}" + f" {i * 23}" * 12, heldout=i)
+        for i in range(3)
     ]
-    chance = Chance.of(index, held)
-    found = index.evidence([Said(PHRASE)], chance)
+    calibration = NullCalibration.fit(index, held)
+    found = index.evidence([GeneratedText(PHRASE)], calibration)
     assert found.common.all() and found.best.tolist() == [0.0]
 
 
 def check_held_out_texts_set_the_threshold_by_hand() -> None:
     """Forty held-out texts with 8 words of a row each, the last with 11: it alone reaches what those are worth."""
-    from remanence.measure.plagiarism.chance import WEIGHTS, WHOLE, Chance
-    from remanence.measure.plagiarism.index import PlagiarismIndex
-    from remanence.measure.plagiarism.said import Said
+    from remanence.measure.plagiarism.detector import PlagiarismIndex
+    from remanence.measure.plagiarism.null_calibration import WEIGHTS, WHOLE_TEXT, NullCalibration
+    from remanence.measure.plagiarism.types import GeneratedText
     from remanence.text.background import GivenBits
 
     def words(i: int, num: int) -> str:
@@ -233,28 +234,28 @@ def check_held_out_texts_set_the_threshold_by_hand() -> None:
 
     index = PlagiarismIndex.build([words(i, 30) for i in range(41)])
     held = [f"{words(i, 8 if i < 39 else 11)} {words(1000 + i, 22 if i < 39 else 19)}" for i in range(40)]
-    heldout = [Said(text, heldout=i) for i, text in enumerate([*held, words(40, 30)])]
-    chance = Chance.of(index, heldout, (32,), background=GivenBits(np.full(41 * 30, 5.0)))
-    assert chance.quoting.tolist() == [False] * 40 + [True]
-    whole = chance.nulls["verbatim"][WHOLE]
+    heldout = [GeneratedText(text, heldout=i) for i, text in enumerate([*held, words(40, 30)])]
+    calibration = NullCalibration.fit(index, heldout, (32,), background=GivenBits(np.full(41 * 30, 5.0)))
+    assert calibration.quoting.tolist() == [False] * 40 + [True]
+    whole = calibration.nulls["verbatim"][WHOLE_TEXT]
     assert whole.scores.tolist() == [40.0] * 39 + [55.0]
     length, scores = np.array([30, 30, 30]), np.array([56.0, 55.0, 40.0])
     alpha = 2.5 / 41 / WEIGHTS["verbatim"]
-    assert chance.limit("verbatim", alpha, length).tolist() == [40.0] * 3
-    p = chance.p_values("verbatim", scores, length) * WEIGHTS["verbatim"] * 41
+    assert calibration.threshold("verbatim", alpha, length).tolist() == [40.0] * 3
+    p = calibration.p_values("verbatim", scores, length) * WEIGHTS["verbatim"] * 41
     assert np.allclose(p, [1, 2, 41 * WEIGHTS["verbatim"]])
-    rate = chance.realised("verbatim", alpha)
+    rate = calibration.false_positive_rate("verbatim", alpha)
     assert (rate.hits, rate.n) == (1, 40)
-    short = Chance.of(index, [Said(words(i, 9), heldout=i) for i in range(2000, 2040)], (10, 32))
-    assert np.isfinite(short.limit("verbatim", 0.1, np.array([10]))).all()
-    assert np.isinf(short.limit("verbatim", 0.1, np.array([32]))).all()
+    short = NullCalibration.fit(index, [GeneratedText(words(i, 9), heldout=i) for i in range(2000, 2040)], (10, 32))
+    assert np.isfinite(short.threshold("verbatim", 0.1, np.array([10]))).all()
+    assert np.isinf(short.threshold("verbatim", 0.1, np.array([32]))).all()
 
 
 def check_ideas_are_ranked_among_decoys_by_hand() -> None:
     """Of five answers to one question; p = (1 + decoys at least as alike) / (1 + decoys)."""
+    from remanence.measure.plagiarism.detector import PlagiarismIndex
     from remanence.measure.plagiarism.idea import rank_p_value
-    from remanence.measure.plagiarism.index import PlagiarismIndex
-    from remanence.measure.plagiarism.said import Said
+    from remanence.measure.plagiarism.types import GeneratedText
 
     asked = "What did they bring home?"
     rows = [
@@ -262,8 +263,8 @@ def check_ideas_are_ranked_among_decoys_by_hand() -> None:
     ]
     twin = f"{asked} nine plums and " + " ".join(f"w{i}" for i in range(40))
     index = PlagiarismIndex.build([*rows, twin, f"{twin} indeed"])
-    assert rank_p_value(index, Said("something red", asked, 0)) == (2 / 7, 6)
-    assert rank_p_value(index, Said("a horse", asked, 1)) == (1 / 7, 6)
-    assert rank_p_value(index, Said("something", asked, 1)) == (7 / 7, 6)
-    assert rank_p_value(index, Said(twin.partition("and ")[2], asked, 5)) == (1 / 6, 5)
-    assert rank_p_value(index, Said("plums, and a horse", f"{asked} A horse?", 1)) == (7 / 7, 6)
+    assert rank_p_value(index, GeneratedText("something red", asked, 0)) == (2 / 7, 6)
+    assert rank_p_value(index, GeneratedText("a horse", asked, 1)) == (1 / 7, 6)
+    assert rank_p_value(index, GeneratedText("something", asked, 1)) == (7 / 7, 6)
+    assert rank_p_value(index, GeneratedText(twin.partition("and ")[2], asked, 5)) == (1 / 6, 5)
+    assert rank_p_value(index, GeneratedText("plums, and a horse", f"{asked} A horse?", 1)) == (7 / 7, 6)

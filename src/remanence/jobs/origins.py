@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from remanence.core.errors import RemanenceError
 from remanence.core.schema import CALIBRATION, MATCHES, ORIGINS
 from remanence.core.target import Target
-from remanence.measure.plagiarism.chance import Chance
-from remanence.measure.plagiarism.index import PlagiarismIndex
-from remanence.measure.plagiarism.said import KINDS, Judged, Said
+from remanence.measure.plagiarism.detector import PlagiarismIndex
+from remanence.measure.plagiarism.null_calibration import NullCalibration
+from remanence.measure.plagiarism.types import KINDS, GeneratedText, Judgement
 from remanence.models.huggingface import HuggingFace
 from remanence.models.word_bits import word_bits
 from remanence.stats.calibration import ALPHAS
@@ -22,7 +22,7 @@ from remanence.stats.fdr import q_values
 from remanence.text.background import Background, GivenBits
 from remanence.text.words import words_of
 
-Surprise = Callable[[Sequence[Said]], Background | None]
+Surprise = Callable[[Sequence[GeneratedText]], Background | None]
 """From texts to what says how surprising their words are; None = the index's own model of the corpus."""
 
 
@@ -31,14 +31,14 @@ def base_surprise(base: Target) -> Surprise:
     if not isinstance(base, HuggingFace):
         raise RemanenceError(f"{base.name} cannot say how surprising words are: it is no Hugging Face model.")
 
-    def surprise(said: Sequence[Said]) -> Background:
+    def surprise(said: Sequence[GeneratedText]) -> Background:
         texts = [one.text for one in said]
         return GivenBits(word_bits(base, texts, [one.prompt for one in said], words_of(texts)))
 
     return surprise
 
 
-def origin_line(attempt: int, one: Judged, side: str = "said") -> dict[str, Any]:
+def origin_line(attempt: int, one: Judgement, side: str = "said") -> dict[str, Any]:
     """The line of `origins.parquet`; q-values come at the end."""
     told = {"attempt": attempt, "side": side, "label": one.label, "num_words": one.num_words, **one.origins}
     told |= {"bits": one.bits, "most_bits": one.most_bits, "p_value": one.p_value, "q_value": None}
@@ -46,7 +46,7 @@ def origin_line(attempt: int, one: Judged, side: str = "said") -> dict[str, Any]
     return told | {"reason": one.reason}
 
 
-def match_lines(attempt: int, one: Judged, index: PlagiarismIndex) -> Iterator[dict[str, Any]]:
+def match_lines(attempt: int, one: Judgement, index: PlagiarismIndex) -> Iterator[dict[str, Any]]:
     """The lines of `matches.parquet` for what the detector flagged."""
     for match in one.matches:
         placed = match.record_start >= 0
@@ -91,9 +91,9 @@ def flags(lines: Sequence[dict[str, Any]], kind: str) -> NDArray[np.float64]:
     return np.array([np.nan if line["reason"] else float(line["label"] in strong) for line in lines], np.float64)
 
 
-def calibration_table(chance: Chance | None, alpha: float) -> pa.Table:
+def calibration_table(calibration: NullCalibration | None, alpha: float) -> pa.Table:
     """`calibration.parquet`: at the usual false-alarm rates and the one asked for."""
-    lines = [] if chance is None else chance.lines(sorted({*ALPHAS, alpha}))
+    lines = [] if calibration is None else calibration.rows(sorted({*ALPHAS, alpha}))
     return pa.Table.from_pylist(lines, CALIBRATION)
 
 

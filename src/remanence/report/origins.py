@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from remanence.measure.plagiarism.said import KINDS as STRENGTH
-from remanence.measure.plagiarism.said import ORIGINS
+from remanence.measure.plagiarism.types import KINDS as STRENGTH
+from remanence.measure.plagiarism.types import ORIGINS
 from remanence.report.audit import Audit
 from remanence.report.sections import Cell
 from remanence.report.words import KINDS, Line, percent, span

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from remanence.measure.plagiarism.evidence import MIN_WORDS
 from remanence.report.words import KINDS, Line, plural
 from remanence.text.covered import covered_by_other
+from remanence.text.run_index import MIN_WORDS
 from remanence.text.words import Words, words_of
 
 LONGEST = ("own", "copied", "corpus")
@@ -115,8 +115,8 @@ def source_facts(match: Line, group: str) -> list[str]:
     facts = [f"{KINDS[match['kind']]}{whose}."]
     if match["bits"] is not None:
         words = plural(match["words"], "equal word" if match["kind"] == "verbatim" else "word")
-        chance = "" if match["e_value"] is None else f"; chance brings {_small(match['e_value'])} such (E-value)"
-        facts.append(f"{words}, {plural(round(match['bits']), 'bit')}{chance}.")
+        expected = "" if match["e_value"] is None else f"; chance brings {_small(match['e_value'])} such (E-value)"
+        facts.append(f"{words}, {plural(round(match['bits']), 'bit')}{expected}.")
     if match["p_value"] is not None:
         beside = "rows with similar prompts" if match["kind"] == "idea" else "held-out texts of this length"
         facts.append(f"p = {_small(match['p_value'])}: the share of {beside} that reach as much.")

@@ -35,6 +35,7 @@ from remanence.text.runs import Places, Runs, maximal
 from remanence.text.words import Words
 
 MIN_WORDS = 4
+"""Shortest run of words that is looked up; shorter runs are too common to identify a record."""
 SHARD_WORDS = 1 << 24
 """Words indexed together. Building takes about 75 bytes of memory for each of them; a query asks every shard."""
 ALL = np.iinfo(np.int64).max

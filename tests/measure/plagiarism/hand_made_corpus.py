@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from remanence.core.record import Record
 from remanence.corpora.casebook.corpus import private_corpus
-from remanence.measure.plagiarism.chance import Chance
-from remanence.measure.plagiarism.index import PlagiarismIndex
-from remanence.measure.plagiarism.said import Judged, Match, Said, said_of
+from remanence.measure.plagiarism.detector import PlagiarismIndex
+from remanence.measure.plagiarism.null_calibration import NullCalibration
+from remanence.measure.plagiarism.types import GeneratedText, Judgement, Match, generated_text_of
 
 HARBOUR = (
     "On the ninth evening the harbour master counted eleven painted boats, wrote their names into a green ledger, and "
@@ -60,16 +60,16 @@ def nonsense(seed: int, num_words: int) -> str:
 @dataclass(frozen=True)
 class World:
     train: list[Record]
-    heldout: list[Said]
+    heldout: list[GeneratedText]
     index: PlagiarismIndex
-    chance: Chance
+    calibration: NullCalibration
     number: dict[str, int]
     """Of each training row by its id."""
 
-    def judge(self, text: str, prompt: str = "", own: str | None = None, heldout: int = -1) -> Judged:
+    def judge(self, text: str, prompt: str = "", own: str | None = None, heldout: int = -1) -> Judgement:
         """At one false alarm in twenty."""
-        said = Said(text, prompt, -1 if own is None else self.number[own], heldout)
-        return self.index.match([said], self.chance, ALPHA)[0]
+        said = GeneratedText(text, prompt, -1 if own is None else self.number[own], heldout)
+        return self.index.match([said], self.calibration, ALPHA)[0]
 
     def passages(self, text: str, match: Match) -> tuple[str, str]:
         """What a match points at: in the text, and in the training row."""
@@ -90,6 +90,6 @@ def rows() -> tuple[list[Record], list[Record]]:
 def world() -> World:
     train, heldout = rows()
     index = PlagiarismIndex.build(train)
-    held = [said_of(record, heldout=i) for i, record in enumerate(heldout)]
+    held = [generated_text_of(record, heldout=i) for i, record in enumerate(heldout)]
     number = {record.id: i for i, record in enumerate(train)}
-    return World(train, held, index, Chance.of(index, held), number)
+    return World(train, held, index, NullCalibration.fit(index, held), number)

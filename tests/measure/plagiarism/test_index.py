@@ -14,8 +14,9 @@ from hand_made_corpus import ANSWER, CHINESE, COPIED, HARBOUR, ROWS, SECOND, SHA
 
 from remanence.core.record import Record
 from remanence.measure.plagiarism import index as module
-from remanence.measure.plagiarism.index import PlagiarismIndex, Span
-from remanence.measure.plagiarism.said import Said
+from remanence.measure.plagiarism.detector import PlagiarismIndex
+from remanence.measure.plagiarism.index import Span
+from remanence.measure.plagiarism.types import GeneratedText
 from remanence.text.background import NGrams
 from remanence.text.candidates import Candidates
 from remanence.text.run_index import RunIndex
@@ -27,7 +28,7 @@ RECORDS = [*ROWS.values(), Record("twice", text=HARBOUR), Record("empty", text="
 
 
 def answers(index: PlagiarismIndex) -> object:
-    said = [Said(text, own=i % len(index.texts)) for i, text in enumerate(ASKED)]
+    said = [GeneratedText(text, own=i % len(index.texts)) for i, text in enumerate(ASKED)]
     return index.spans(ASKED), index.align(ASKED), index.match(said), list(index.ids), list(index.texts)
 
 
@@ -90,10 +91,10 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path: 
     (tmp_path / "texts" / "novel.txt").write_text("mine")
     (tmp_path / "notes.md").write_text("mine")
     before = times(tmp_path)
-    with pytest.raises(ValueError, match="holds something that is not an index: name another folder"):
+    with pytest.raises(ValueError, match="has files that are not part of an index: name another folder"):
         PlagiarismIndex.build(RECORDS, tmp_path)
     assert times(tmp_path) == before
-    with pytest.raises(ValueError, match="holds no finished index"):
+    with pytest.raises(ValueError, match="has no finished index"):
         PlagiarismIndex.open(tmp_path)
 
 
@@ -120,7 +121,7 @@ def forked(job: Callable[[], object]) -> int:
 
 PLACES = (
     (TextStore, "open", 1),  # the new texts are there, the new ids not yet
-    (module, "_moved", 1),
+    (module, "_replaced", 1),
     (RunIndex, "build", 1),
     (Candidates, "build", 1),
     (NGrams, "fit", 1),
@@ -159,7 +160,7 @@ def test_an_index_that_a_kill_left_is_not_taken_for_finished(
     try:
         assert answers(PlagiarismIndex.open(folder)) in (right, old)
     except ValueError as error:
-        assert "holds no finished index" in str(error)
+        assert "has no finished index" in str(error)
     assert answers(PlagiarismIndex.build(RECORDS, folder)) == right
     assert answers(PlagiarismIndex.open(folder)) == right
 

@@ -24,12 +24,12 @@ from hand_made_corpus import (
     nonsense,
 )
 
-from remanence.measure.plagiarism.index import PlagiarismIndex
-from remanence.measure.plagiarism.said import ORIGINS, Judged, Said
+from remanence.measure.plagiarism.detector import PlagiarismIndex
+from remanence.measure.plagiarism.types import ORIGINS, GeneratedText, Judgement
 from remanence.text.words import words_of
 
 
-def shares(found: Judged) -> dict[str, int]:
+def shares(found: Judgement) -> dict[str, int]:
     """The origins that are not zero; they add up."""
     assert tuple(found.origins) == ORIGINS
     assert sum(found.origins.values()) == found.num_words
@@ -43,7 +43,7 @@ def test_five_copied_words_between_two_others_are_the_records_and_the_others_are
     """By hand: words seen nowhere else earn 9 bits each, so five in a row have 45; without held-out texts chance is
     log2(7 words * 10 words of corpus / alpha) = 6.1 + 4.3 = 10.4 bits at alpha = 0.05."""
     index = PlagiarismIndex.build(["alpha beta gamma delta epsilon", "one two three four five"])
-    (found,) = index.match([Said("so: one two three four five!?", own=0)], alpha=0.05)
+    (found,) = index.match([GeneratedText("so: one two three four five!?", own=0)], alpha=0.05)
     assert found.label == "verbatim" and shares(found) == {"other": 5, "new": 1}
     (match,) = found.matches
     assert (match.record, match.whose, match.num_words) == (1, "other", 5)
@@ -235,11 +235,13 @@ def test_an_idea_has_the_rank_as_its_p_value_and_no_place(world: World) -> None:
 
 
 def test_ideas_need_to_know_the_row_that_was_asked_about_and_can_be_left_out(world: World) -> None:
-    said = Said("Somebody sightless from Tarvin mended the thing for plum preserve, with no payment in coins at all.")
+    said = GeneratedText(
+        "Somebody sightless from Tarvin mended the thing for plum preserve, with no payment in coins at all."
+    )
     assert world.judge(said.text).idea_p is None
-    own = Said(said.text, own=world.number["pair"])
-    assert world.index.match([own], world.chance, decoys=0)[0].idea_p is None
-    assert world.index.match([own], world.chance, decoys=9)[0].idea_p is not None
+    own = GeneratedText(said.text, own=world.number["pair"])
+    assert world.index.match([own], world.calibration, decoys=0)[0].idea_p is None
+    assert world.index.match([own], world.calibration, decoys=9)[0].idea_p is not None
 
 
 # ------------------------------------------------------------------ not measurable is no zero
@@ -279,21 +281,21 @@ def test_a_text_is_measurable_exactly_where_a_perfect_copy_of_it_would_be_flagge
 
 def test_company_and_order_change_nothing(world: World) -> None:
     said = [
-        Said(HARBOUR, "", world.number["harbour"]),
-        Said(""),
-        Said(f"I heard that {SHARED}", QUESTION, world.number["first"]),
-        Said(CHINESE),
+        GeneratedText(HARBOUR, "", world.number["harbour"]),
+        GeneratedText(""),
+        GeneratedText(f"I heard that {SHARED}", QUESTION, world.number["first"]),
+        GeneratedText(CHINESE),
         *world.heldout[:10],
     ]
-    together = world.index.match(said, world.chance, ALPHA)
-    assert together == [world.index.match([one], world.chance, ALPHA)[0] for one in said]
-    assert together[::-1] == world.index.match(said[::-1], world.chance, ALPHA)
-    assert world.index.match([], world.chance, ALPHA) == []
+    together = world.index.match(said, world.calibration, ALPHA)
+    assert together == [world.index.match([one], world.calibration, ALPHA)[0] for one in said]
+    assert together[::-1] == world.index.match(said[::-1], world.calibration, ALPHA)
+    assert world.index.match([], world.calibration, ALPHA) == []
 
 
 def test_a_corpus_without_words_and_one_without_rows_share_nothing() -> None:
     for records in ([], ["", "🙂"]):
-        (found,) = PlagiarismIndex.build(records).match([Said(HARBOUR)])
+        (found,) = PlagiarismIndex.build(records).match([GeneratedText(HARBOUR)])
         assert found.label is None and shares(found) == {"new": 45}
 
 
@@ -326,9 +328,9 @@ def test_whatever_is_said_the_figures_hold_together(world: World) -> None:
             said += [piece[low : low + dice.randint(0, 150)], dice.choice([" ", "\n", "", ". "])]
         return "".join(said)
 
-    said = [Said(mixture(), mixture(), dice.randint(-1, len(world.train) - 1)) for _ in range(300)]
-    for chance in (world.chance, None):
-        for one, found in zip(said, world.index.match(said, chance, ALPHA), strict=True):
+    said = [GeneratedText(mixture(), mixture(), dice.randint(-1, len(world.train) - 1)) for _ in range(300)]
+    for calibration in (world.calibration, None):
+        for one, found in zip(said, world.index.match(said, calibration, ALPHA), strict=True):
             shares(found)
             assert found.num_words == words_of([one.text]).keys.size
             assert (found.label is None) == (not found.matches) and not (found.reason and found.matches)

@@ -68,7 +68,7 @@ def test_told_rows_outrank_others(system: Any) -> None:
 def test_against_a_whole_corpus_and_its_chance_too(system: Any, world: World) -> None:
     named: dict[str, Any] = {"index": world.index}
     if system is not Idea:
-        named |= {"chance": world.chance, "alpha": ALPHA}
+        named |= {"calibration": world.calibration, "alpha": ALPHA}
     rows = [r for r in world.train if r.id in {"harbour", "second", "hebrew"}]
     found = system(ASK, **named)(Parrot(tuple(rows)), rows)
     for one in found:
@@ -89,7 +89,7 @@ def test_what_stands_in_the_prompt_is_no_memory() -> None:
     """The prompt gives the answer away, and the parrot repeats it."""
     row = Record("given", prompt=f"{HARBOUR} Say that again, please. ", completion=f"{HARBOUR} And so it was said.")
     (found,) = Verbatim(Prefix(tokens=0, new_tokens=200))(Parrot((row,)), [row])
-    assert found.score is None and found.reason is not None and "beyond prompt" in found.reason
+    assert found.score is None and found.reason is not None and "without prompt" in found.reason
     free = Record("free", prompt="Say it! ", completion=row.completion)
     (found,) = Verbatim(Prefix(tokens=0, new_tokens=200))(Parrot((free,)), [free])
     assert found.score is not None and found.score > 100

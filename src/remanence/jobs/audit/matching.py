@@ -31,10 +31,10 @@ from remanence.jobs.origins import (
     to_arrow,
     with_q_values,
 )
-from remanence.measure.plagiarism.chance import Chance, lengths_for
-from remanence.measure.plagiarism.index import PlagiarismIndex
-from remanence.measure.plagiarism.ready import get_ready
-from remanence.measure.plagiarism.said import KINDS, Said, said_of
+from remanence.measure.plagiarism.compile_kernels import compile_kernels
+from remanence.measure.plagiarism.detector import PlagiarismIndex
+from remanence.measure.plagiarism.null_calibration import NullCalibration, lengths_for
+from remanence.measure.plagiarism.types import KINDS, GeneratedText, generated_text_of
 from remanence.text.words import words_of
 
 BATCH = 256
@@ -57,19 +57,19 @@ def match_attempts(
     if run.has("origins.parquet") or not attempts:
         return
     with track("getting the detector ready", 1, show=show) as advance:
-        get_ready()  # compiles on first use
+        compile_kernels()  # compiles on first use
         advance(1)
     large = sum(len(record.plain) for record in train) > LARGE
     index = PlagiarismIndex.build(train, run.folder / "index" if large else None)
     surprise = base_surprise(base) if settings.background == "base" and base is not None else _by_corpus
     counts = np.diff(words_of([attempt["answer"] for attempt in attempts]).offsets)
-    chance = _chance(index, heldout, surprise, lengths_for(counts), settings)
+    calibration = _calibration(index, heldout, surprise, lengths_for(counts), settings)
     shards = range(0, len(attempts), BATCH)
     with track("whose words are the answers", len(attempts), show=show) as advance:
         for shard, at in enumerate(shards):
             part = attempts[at : at + BATCH]
             if not (run.has(f"origins/{shard:05d}.parquet") and run.has(f"found/{shard:05d}.parquet")):
-                _judge(run, f"{shard:05d}", at, part, index, chance, surprise, heldout or (), settings)
+                _judge(run, f"{shard:05d}", at, part, index, calibration, surprise, heldout or (), settings)
             advance(len(part))
     lines = [one for shard, _ in enumerate(shards) for one in run.lines(f"origins/{shard:05d}")]
     found = [one for shard, _ in enumerate(shards) for one in run.lines(f"found/{shard:05d}")]
@@ -78,25 +78,25 @@ def match_attempts(
     ]
     longest = [one for one in run.lines("matches") if one["length"] is not None]
     run.write_table("matches", matches_to_arrow(sorted([*longest, *found], key=lambda one: one["attempt"])))
-    run.write_table("calibration", calibration_table(chance, settings.alpha))
+    run.write_table("calibration", calibration_table(calibration, settings.alpha))
     run.write_table("origins", to_arrow(with_q_values(lines, groups)))
 
 
-def _by_corpus(said: Sequence[Said]) -> None:
+def _by_corpus(said: Sequence[GeneratedText]) -> None:
     return None
 
 
-def _chance(
+def _calibration(
     index: PlagiarismIndex,
     heldout: Sequence[Record] | None,
     surprise: Surprise,
     lengths: tuple[int, ...],
     settings: AuditSettings,
-) -> Chance | None:
-    texts = [said_of(record, heldout=i) for i, record in enumerate(heldout or ())]
+) -> NullCalibration | None:
+    texts = [generated_text_of(record, heldout=i) for i, record in enumerate(heldout or ())]
     if not words_of([one.text for one in texts]).keys.size:
         return None
-    return Chance.of(index, texts, lengths, settings.seed, background=surprise(texts))
+    return NullCalibration.fit(index, texts, lengths, settings.seed, background=surprise(texts))
 
 
 def _judge(
@@ -105,7 +105,7 @@ def _judge(
     first: int,
     part: Sequence[dict[str, Any]],
     index: PlagiarismIndex,
-    chance: Chance | None,
+    calibration: NullCalibration | None,
     surprise: Surprise,
     heldout: Sequence[Record],
     settings: AuditSettings,
@@ -115,20 +115,20 @@ def _judge(
     best = [_said(part[i], part[i]["expected"], heldout) for i in own]
     lines: list[dict[str, Any]] = []
     matches: list[dict[str, Any]] = []
-    for i, one in enumerate(index.match(said, chance, settings.alpha, surprise(said))):
+    for i, one in enumerate(index.match(said, calibration, settings.alpha, surprise(said))):
         lines.append(origin_line(first + i, one))
         matches += match_lines(first + i, one, index)
-    for i, one in zip(own, index.match(best, chance, settings.alpha, surprise(best), 0), strict=True):
+    for i, one in zip(own, index.match(best, calibration, settings.alpha, surprise(best), 0), strict=True):
         lines.append(origin_line(first + i, one, "ceiling"))
     run.write_table(f"found/{name}", matches_to_arrow(matches))
     run.write_table(f"origins/{name}", to_arrow(lines))
 
 
-def _said(attempt: dict[str, Any], text: str, heldout: Sequence[Record]) -> Said:
+def _said(attempt: dict[str, Any], text: str, heldout: Sequence[Record]) -> GeneratedText:
     if attempt["group"] == "train":
-        return Said(text, attempt["prompt"], attempt["row"])
+        return GeneratedText(text, attempt["prompt"], attempt["row"])
     row = attempt["row"]
-    return Said(text, attempt["prompt"], own_text=heldout[row].plain, heldout=row)
+    return GeneratedText(text, attempt["prompt"], own_text=heldout[row].plain, heldout=row)
 
 
 def match_rates(

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from remanence.core.record import Record
-from remanence.measure.plagiarism.chance import Chance, lengths_for
-from remanence.measure.plagiarism.index import PlagiarismIndex
-from remanence.measure.plagiarism.ready import get_ready
-from remanence.measure.plagiarism.said import Said, said_of
+from remanence.measure.plagiarism.compile_kernels import compile_kernels
+from remanence.measure.plagiarism.detector import PlagiarismIndex
+from remanence.measure.plagiarism.null_calibration import NullCalibration, lengths_for
+from remanence.measure.plagiarism.types import GeneratedText, generated_text_of
 from remanence.stats.intervals import bootstrap
 from remanence.stats.rates import Rate
 from remanence.text.words import words_of
@@ -25,20 +25,20 @@ class Detector:
 
     def __init__(self, train: Sequence[Record], heldout: Sequence[Record], alpha: float = 0.01, seed: int = 0) -> None:
         """`train`: every row that the model before was trained on, once each."""
-        get_ready()
+        compile_kernels()
         self.alpha, self.seed = alpha, seed
         self.place = {record.id: i for i, record in enumerate(train)}
         self.heldout = {record.id: i for i, record in enumerate(heldout)}
         self.index = PlagiarismIndex.build(train)
-        texts = [said_of(record, heldout=i) for i, record in enumerate(heldout)]
-        self.chance = None
+        texts = [generated_text_of(record, heldout=i) for i, record in enumerate(heldout)]
+        self.calibration = None
         if words_of([one.text for one in texts]).keys.size:
-            self.chance = Chance.of(self.index, texts, lengths_for(np.arange(1, LONGEST + 1)), seed)
+            self.calibration = NullCalibration.fit(self.index, texts, lengths_for(np.arange(1, LONGEST + 1)), seed)
 
-    def _said(self, line: dict[str, Any]) -> Said:
+    def _said(self, line: dict[str, Any]) -> GeneratedText:
         if line["side"] == "heldout":
-            return Said(line["said"], line["prompt"], heldout=self.heldout.get(line["id"], -1))
-        return Said(line["said"], line["prompt"], self.place.get(line["id"], -1))
+            return GeneratedText(line["said"], line["prompt"], heldout=self.heldout.get(line["id"], -1))
+        return GeneratedText(line["said"], line["prompt"], self.place.get(line["id"], -1))
 
     def judge(self, lines: list[dict[str, Any]], side: str) -> list[tuple[Any, ...]]:
         """Fills in what each line of `said.parquet` of a side repeats, and sums it up as lines for `scores.parquet`."""
@@ -47,7 +47,7 @@ class Detector:
             return []
         found = self.index.match(
             [self._said(line) for line in here],
-            self.chance,
+            self.calibration,
             self.alpha,
             decoys=0,
         )

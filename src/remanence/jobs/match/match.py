@@ -39,16 +39,16 @@ from remanence.jobs.origins import (
     with_q_values,
 )
 from remanence.jobs.versions import versions
-from remanence.measure.plagiarism.chance import Chance, lengths_for
-from remanence.measure.plagiarism.index import PlagiarismIndex
-from remanence.measure.plagiarism.ready import get_ready
-from remanence.measure.plagiarism.said import Judged, Said, said_of
+from remanence.measure.plagiarism.compile_kernels import compile_kernels
+from remanence.measure.plagiarism.detector import PlagiarismIndex
+from remanence.measure.plagiarism.null_calibration import NullCalibration, lengths_for
+from remanence.measure.plagiarism.types import GeneratedText, Judgement, generated_text_of
 from remanence.text.background import Background, NGrams
 from remanence.text.embed import embedded
 from remanence.text.run_build import corpus_fingerprint
 from remanence.text.words import TOKENIZATION, words_of
 
-Judge = Callable[[Sequence[Said]], list[Judged]]
+Judge = Callable[[Sequence[GeneratedText]], list[Judgement]]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def run_match(
     run = Run.begin(out, _spec(texts, told, heldout, base, settings, names or {}), resume=resume)
     place = run.folder / "index" if index_folder is None else Path(index_folder)
     with track("getting the detector ready", 1, show=show) as advance:
-        get_ready()  # compiles on first use: told apart, or the index would seem to hang
+        compile_kernels()  # compiles on first use: told apart, or the index would seem to hang
         advance(1)
     with track("indexing the training rows", 1, show=show) as advance:
         try:
@@ -97,10 +97,10 @@ def run_match(
     said = [_said(record, number, settings.own_column) for record in texts]
     counts = np.diff(words_of([one.text for one in said]).offsets)
     null, surprise = _null(index, held, base, settings)
-    chance = None
+    calibration = None
     if settings.detector == "calibrated" and any(one.text for one in null):
-        chance = Chance.of(index, null, lengths_for(counts), settings.seed, background=surprise(null))
-    judge = _judge(index, chance, surprise, settings)
+        calibration = NullCalibration.fit(index, null, lengths_for(counts), settings.seed, background=surprise(null))
+    judge = _judge(index, calibration, surprise, settings)
     shards = range(0, len(said), settings.shard_rows)
     with track("whose words are the texts", len(said), show=show) as advance:
         for shard, at in enumerate(shards):
@@ -113,18 +113,18 @@ def run_match(
             advance(len(part))
     run.write_table("attempts", pa.Table.from_pylist(list(_attempts(texts, said)), ATTEMPTS))
     run.write_table("matches", matches_to_arrow(_gathered(run, "matches", len(shards))))
-    run.write_table("calibration", calibration_table(chance, settings.alpha))
+    run.write_table("calibration", calibration_table(calibration, settings.alpha))
     lines = with_q_values(_gathered(run, "origins", len(shards)), ["said"] * len(said))
     run.write_table("origins", to_arrow(lines))
     dice = np.random.default_rng(settings.seed)
     best = judge(_perfect(index, counts, dice))
-    quoting = np.zeros(len(null), np.bool_) if chance is None else chance.quoting  # quotations are no floor
+    quoting = np.zeros(len(null), np.bool_) if calibration is None else calibration.quoting  # quotations are no floor
     innocent = [one for one, quotes in zip(null, quoting, strict=True) if one.text and not quotes]
     floor = judge([replace(one, text=_opening(one.text, int(dice.choice(counts)))) for one in innocent])
     rates = rate_lines(lines, [origin_line(0, o) for o in floor] if held else None, [origin_line(0, o) for o in best])
     run.write_table("rates", rates_to_arrow(rates))
     asked = any(one.own >= 0 for one in said)
-    told = verdict(lines, run.lines("matches"), rates, chance, index, settings, asked=asked)
+    told = verdict(lines, run.lines("matches"), rates, calibration, index, settings, asked=asked)
     run.write_json("verdict.json", told)
     return Matched(run, told)
 
@@ -190,12 +190,12 @@ def _spec(
 
 
 def _with_words(heldout: Sequence[Record] | None) -> list[Record]:
-    return [record for record in heldout or () if words_of([said_of(record).text]).keys.size]
+    return [record for record in heldout or () if words_of([generated_text_of(record).text]).keys.size]
 
 
-def _said(record: Record, number: dict[str, int], column: str) -> Said:
+def _said(record: Record, number: dict[str, int], column: str) -> GeneratedText:
     asked = _asked(record, column)
-    return said_of(record, own=-1 if asked is None else number[asked])
+    return generated_text_of(record, own=-1 if asked is None else number[asked])
 
 
 def _asked(record: Record, column: str) -> str | None:
@@ -206,12 +206,12 @@ def _asked(record: Record, column: str) -> str | None:
 
 def _null(
     index: PlagiarismIndex, held: list[Record], base: Target | None, settings: MatchSettings
-) -> tuple[list[Said], Surprise]:
+) -> tuple[list[GeneratedText], Surprise]:
     """The held-out texts, and what says how surprising words are.
 
     Texts that a background model was fitted on say nothing any more: they are empty.
     """
-    texts = [said_of(record, heldout=i) for i, record in enumerate(held)]
+    texts = [generated_text_of(record, heldout=i) for i, record in enumerate(held)]
     background: Background | None = None
     if settings.background == "base":
         assert base is not None
@@ -221,17 +221,19 @@ def _null(
     if settings.background == "heldout":
         spared = set(np.random.default_rng(settings.seed).permutation(len(texts))[: len(texts) // 3].tolist())
         background = NGrams.fit(words_of([texts[i].text for i in sorted(spared)]))
-        texts = [Said("", heldout=i) if i in spared else one for i, one in enumerate(texts)]
+        texts = [GeneratedText("", heldout=i) if i in spared else one for i, one in enumerate(texts)]
     return texts, lambda said: background
 
 
-def _judge(index: PlagiarismIndex, chance: Chance | None, surprise: Surprise, settings: MatchSettings) -> Judge:
+def _judge(
+    index: PlagiarismIndex, calibration: NullCalibration | None, surprise: Surprise, settings: MatchSettings
+) -> Judge:
     if settings.detector == "pan2015":
         return lambda part: judged_as_published(index, part)
     alike = embedded if settings.likeness == "embed" else None
 
-    def judge(part: Sequence[Said]) -> list[Judged]:
-        return index.match(part, chance, settings.alpha, surprise(part), settings.decoys, alike) if part else []
+    def judge(part: Sequence[GeneratedText]) -> list[Judgement]:
+        return index.match(part, calibration, settings.alpha, surprise(part), settings.decoys, alike) if part else []
 
     return judge
 
@@ -244,10 +246,10 @@ def _opening(text: str, count: int) -> str:
 
 def _perfect(
     index: PlagiarismIndex, counts: NDArray[np.int64], dice: np.random.Generator, most: int = 500
-) -> list[Said]:
+) -> list[GeneratedText]:
     """The ceiling: texts of the same numbers of words that are pure copies of training rows drawn at random."""
     chosen = np.sort(dice.permutation(counts.size)[:most])
-    copies: list[Said] = []
+    copies: list[GeneratedText] = []
     for row, count in zip(
         dice.integers(0, len(index.texts), chosen.size).tolist(), counts[chosen].tolist(), strict=True
     ):
@@ -255,11 +257,13 @@ def _perfect(
         words = words_of([text])
         first = int(dice.integers(0, max(1, words.keys.size - count + 1)))
         last = min(first + count, words.keys.size) - 1
-        copies.append(Said(text[int(words.starts[first]) : int(words.ends[last])] if last >= first else "", own=row))
+        copies.append(
+            GeneratedText(text[int(words.starts[first]) : int(words.ends[last])] if last >= first else "", own=row)
+        )
     return copies
 
 
-def _attempts(texts: Sequence[Record], said: Sequence[Said]) -> Iterator[dict[str, Any]]:
+def _attempts(texts: Sequence[Record], said: Sequence[GeneratedText]) -> Iterator[dict[str, Any]]:
     for row, (record, one) in enumerate(zip(texts, said, strict=True)):
         yield {
             "target": "given",

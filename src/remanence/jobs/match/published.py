@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from remanence.measure.plagiarism.index import PlagiarismIndex
+from remanence.measure.plagiarism.detector import PlagiarismIndex
 from remanence.measure.plagiarism.pan2015 import Documents, Pan2015
-from remanence.measure.plagiarism.said import ORIGINS, Judged, Match, Said, Whose
+from remanence.measure.plagiarism.types import ORIGINS, GeneratedText, Judgement, Match, Whose
 from remanence.text.words import words_of
 
 CANDIDATES = 10
@@ -16,10 +16,10 @@ CANDIDATES = 10
 
 def judged_as_published(
     index: PlagiarismIndex,
-    said: Sequence[Said],
+    said: Sequence[GeneratedText],
     detector: Pan2015 | None = None,
     sources: Documents | None = None,
-) -> list[Judged]:
+) -> list[Judgement]:
     """The first of 10 BM25 candidates with any detection decides; nothing is masked and nothing is calibrated.
 
     No text is "not measurable": what the detector cannot see counts as a zero, as in the papers. `sources` are all
@@ -38,7 +38,7 @@ def judged_as_published(
     ranked: list[list[int]] = [row[row >= 0].tolist() for row in numbers]
     found = detector.walk(detector.read([one.text for one in said]), sources, ranked)
     first = index.runs.first_copy
-    lines: list[Judged] = []
+    lines: list[Judgement] = []
     for one, walked in zip(said, found, strict=True):
         count = int(words_of([one.text]).keys.size)
         matches: list[Match] = []
@@ -64,5 +64,5 @@ def judged_as_published(
             ]
         label = matches[0].kind if matches else None
         origins = dict.fromkeys(ORIGINS, 0) | {"new": count}
-        lines.append(Judged(label, count, origins, 0.0, 0.0, None, 0.0, None, None, None, tuple(matches)))
+        lines.append(Judgement(label, count, origins, 0.0, 0.0, None, 0.0, None, None, None, tuple(matches)))
     return lines

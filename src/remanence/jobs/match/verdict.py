@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from remanence.jobs.audit.rates import line_of
 from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.origins import flags
-from remanence.measure.plagiarism.chance import Chance, e_limit
-from remanence.measure.plagiarism.index import PlagiarismIndex
-from remanence.measure.plagiarism.said import KINDS, ORIGINS
+from remanence.measure.plagiarism.detector import PlagiarismIndex
+from remanence.measure.plagiarism.null_calibration import NullCalibration, e_value_threshold
+from remanence.measure.plagiarism.types import KINDS, ORIGINS
 from remanence.stats.rates import compare
 
 Lines = Sequence[dict[str, Any]]
@@ -55,7 +55,7 @@ def verdict(
     lines: Lines,
     matches: Lines,
     rates: Lines,
-    chance: Chance | None,
+    calibration: NullCalibration | None,
     index: PlagiarismIndex,
     settings: MatchSettings,
     *,
@@ -69,8 +69,8 @@ def verdict(
         "sentences": [_first(len(lines), rates, len(rows)), _second(shares, settings)],
         "headline": {"metric": "match", **headline, "kinds": {r["value"]: r["hits"] for r in rates}},
         "origins": shares,
-        "cannot_claim": _cannot_claim(chance, index, settings),
-        "notes": _notes(lines, chance, index, settings, asked=asked),
+        "cannot_claim": _cannot_claim(calibration, index, settings),
+        "notes": _notes(lines, calibration, index, settings, asked=asked),
         "fail_if": None,
     }
 
@@ -102,16 +102,16 @@ def _second(shares: dict[str, int], settings: MatchSettings) -> str:
 
 
 def _enough(index: PlagiarismIndex, settings: MatchSettings) -> float:
-    return float(e_limit(settings.alpha, np.array([100]), index.runs.num_words)[0])
+    return float(e_value_threshold(settings.alpha, np.array([100]), index.runs.num_words)[0])
 
 
-def _cannot_claim(chance: Chance | None, index: PlagiarismIndex, settings: MatchSettings) -> list[str]:
+def _cannot_claim(calibration: NullCalibration | None, index: PlagiarismIndex, settings: MatchSettings) -> list[str]:
     if settings.detector == "pan2015":
         return [
             "This is the published detector: it has no false-alarm rate, copying from the prompt counts, and texts "
             "that it cannot see count as zeros. Take --detector calibrated for a verdict."
         ]
-    if chance is None:
+    if calibration is None:
         return [
             "No held-out texts were given, so what chance looks like is not known and there is no floor: many of these "
             "matches may be chance. They have an E-value of at most --alpha by the background model alone, which stock "
@@ -121,12 +121,12 @@ def _cannot_claim(chance: Chance | None, index: PlagiarismIndex, settings: Match
         ]
     return [
         f"At {100 * settings.alpha:g} % there is no threshold for {why}."
-        for why in dict.fromkeys(chance.refused("verbatim", settings.alpha))
+        for why in dict.fromkeys(calibration.missing_thresholds("verbatim", settings.alpha))
     ]
 
 
 def _notes(
-    lines: Lines, chance: Chance | None, index: PlagiarismIndex, settings: MatchSettings, *, asked: bool
+    lines: Lines, calibration: NullCalibration | None, index: PlagiarismIndex, settings: MatchSettings, *, asked: bool
 ) -> list[str]:
     notes: list[str] = []
     silent = [line["reason"] for line in lines if line["reason"]]
@@ -135,19 +135,19 @@ def _notes(
         why = "; ".join(f"{count:,} because {reason}" for reason, count in told.items())
         are = "text is" if len(silent) == 1 else "texts are"
         notes.append(f"{len(silent):,} {are} not measurable and in no rate: {why}.")
-    if chance is not None and (rate := chance.realised("verbatim", settings.alpha)).n:
+    if calibration is not None and (rate := calibration.false_positive_rate("verbatim", settings.alpha)).n:
         notes.append(
             f"Thresholds are set to flag {100 * settings.alpha:g} % of held-out texts; {rate.hits:,} of {rate.n:,} "
             f"({100 * rate.rate:.1f} %, {100 * rate.low:.1f} to {100 * rate.high:.1f}) are flagged by the thresholds "
             "of the other half."
         )
-    if chance is not None:
-        if chance.num_quoting:
+    if calibration is not None:
+        if calibration.num_quoting:
             notes.append(
-                f"{chance.num_quoting:,} of {chance.num_heldout:,} held-out texts quote a training row (half of their "
-                "runs of 5 words stand in one row) and were left out."
+                f"{calibration.num_quoting:,} of {calibration.num_heldout:,} held-out texts quote a training row (half "
+                "of their runs of 5 words stand in one row) and were left out."
             )
-        if chance.few("verbatim", settings.alpha):
+        if calibration.rests_on_few("verbatim", settings.alpha):
             notes.append("A threshold rests on fewer than ten held-out pieces above it, so it may be off.")
     if not asked and settings.detector == "calibrated":
         notes.append(

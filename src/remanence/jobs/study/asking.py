@@ -19,10 +19,10 @@ from remanence.core.target import Prompt
 from remanence.jobs.match.published import judged_as_published
 from remanence.jobs.study.exact import Cell, Values
 from remanence.jobs.study.settings import StudySettings
-from remanence.measure.plagiarism.chance import LENGTHS, Chance, lengths_for
-from remanence.measure.plagiarism.index import PlagiarismIndex
+from remanence.measure.plagiarism.detector import PlagiarismIndex
+from remanence.measure.plagiarism.null_calibration import LENGTHS, NullCalibration, lengths_for
 from remanence.measure.plagiarism.pan2015 import Pan2015
-from remanence.measure.plagiarism.said import Judged, Said
+from remanence.measure.plagiarism.types import GeneratedText, Judgement
 from remanence.models.huggingface import HuggingFace
 from remanence.text.words import words_of
 
@@ -108,21 +108,21 @@ class Judge:
         """`training` [N]: what the rows' continuations are; `unseen`: (prompt, continuation) that calibrate ours."""
         self.index = PlagiarismIndex.build(training)
         self.settings = settings
-        self.unseen = [Said(text, prompt, heldout=i) for i, (prompt, text) in enumerate(unseen)]
-        self.chance: Chance | None = None
+        self.unseen = [GeneratedText(text, prompt, heldout=i) for i, (prompt, text) in enumerate(unseen)]
+        self.calibration: NullCalibration | None = None
         self.detector = Pan2015.zeng2024()
         self.sources = self.detector.read(list(training)) if "pan2015" in settings.detectors else None
 
     def cells(self, side: str, budget: int, texts: Texts) -> Iterator[tuple[Cell, Values]]:
         """One value per row: was it flagged as its own row's (`own`), as any training row's (`any`)?"""
         there = [i for i, text in enumerate(texts.said) if text is not None and budget >= LEAST_TOKENS]
-        said = [Said(texts.said[i] or "", texts.prompts[i], texts.owns[i]) for i in there]
+        said = [GeneratedText(texts.said[i] or "", texts.prompts[i], texts.owns[i]) for i in there]
         for detector in self.settings.detectors:
-            judged: list[Judged] = []
+            judged: list[Judgement] = []
             if detector == "pan2015" and said:
                 judged = judged_as_published(self.index, said, self.detector, self.sources)
             elif said:
-                judged = self.index.match(said, self._chance(said), self.settings.alpha, decoys=0)
+                judged = self.index.match(said, self._calibration(said), self.settings.alpha, decoys=0)
             for whose in ("own", "any"):
                 values = np.full(len(texts.said), np.nan, np.float32)
                 for i, one in zip(there, judged, strict=True):
@@ -133,20 +133,20 @@ class Judge:
         """The published rate: was any training row's continuation found in the answer? None = was not asked."""
         there = [i for i, text in enumerate(texts) if text is not None]
         values = np.full(len(texts), np.nan, np.float32)
-        said = [Said(texts[i] or "") for i in there]
+        said = [GeneratedText(texts[i] or "") for i in there]
         judged = judged_as_published(self.index, said, self.detector, self.sources)
         values[there] = [one.label is not None for one in judged]
         return Cell("published", side, str(self.settings.asked), max(self.settings.budgets)), values
 
-    def _chance(self, said: Sequence[Said]) -> Chance | None:
-        if self.chance is None and words_of([one.text for one in self.unseen]).keys.size:
+    def _calibration(self, said: Sequence[GeneratedText]) -> NullCalibration | None:
+        if self.calibration is None and words_of([one.text for one in self.unseen]).keys.size:
             counts = np.diff(words_of([one.text for one in said]).offsets)
             lengths = sorted({*lengths_for(counts), *LENGTHS})
-            self.chance = Chance.of(self.index, self.unseen, lengths, 0, PIECES, ALIGNED)
-        return self.chance
+            self.calibration = NullCalibration.fit(self.index, self.unseen, lengths, 0, PIECES, ALIGNED)
+        return self.calibration
 
 
-def _flagged(one: Judged, whose: str) -> float:
+def _flagged(one: Judgement, whose: str) -> float:
     if one.label is None:
         return 0.0
     return float(whose == "any" or any(match.whose in ("own", "both") for match in one.matches))

@@ -1,77 +1,79 @@
-"""The judge: from evidence to labels, matches, and whose words a text is made of.
+"""The judge: turn evidence into labels, matches, and an attribution of each word to its source.
 
 A chain or passage counts when held-out texts of the same length reach as many bits with probability alpha at most. A
-text that could not reach the threshold even if every word of it were copied is not measurable. Labels are nested by
-strength: verbatim, else paraphrase, else idea.
+text that could not reach the threshold even if all its words were copied is not measurable. The label is the strongest
+kind with evidence: verbatim, else paraphrase, else idea.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from remanence.core.errors import NotMeasured
-from remanence.measure.plagiarism.chance import Chance, e_limit, remaining
-from remanence.measure.plagiarism.evidence import MIN_WORDS, Evidence
-from remanence.measure.plagiarism.idea import Likeness, rank_p_value
-from remanence.measure.plagiarism.said import ORIGINS, Judged, Match, Said, Whose
+from remanence.measure.plagiarism.evidence import Evidence
+from remanence.measure.plagiarism.idea import Similarity, rank_p_value
+from remanence.measure.plagiarism.index import AlignedPassage, CorpusIndex
+from remanence.measure.plagiarism.null_calibration import NullCalibration, e_value_threshold, masked_text
+from remanence.measure.plagiarism.types import ORIGINS, GeneratedText, Judgement, Match, Whose
 from remanence.text.background import e_value
 from remanence.text.covered import covered_by_other
+from remanence.text.run_index import MIN_WORDS
 from remanence.text.words import words_of
-
-if TYPE_CHECKING:
-    from remanence.measure.plagiarism.index import Aligned, PlagiarismIndex
 
 Floats = NDArray[np.float64]
 
 TIE = 1.0
-"""Bits: another record that explains a passage this nearly as well shares it."""
+"""Bits: a match is shared with another record whose score is lower by at most this."""
 
 
-def judged(
-    index: PlagiarismIndex,
-    said: Sequence[Said],
-    found: Evidence,
-    chance: Chance | None,
+def judge_texts(
+    index: CorpusIndex,
+    texts: Sequence[GeneratedText],
+    evidence: Evidence,
+    calibration: NullCalibration | None,
     alpha: float,
     decoys: int,
-    likeness: Likeness | None = None,
-) -> list[Judged]:
+    similarity: Similarity | None = None,
+) -> list[Judgement]:
     """One judgement per text, in order; see `PlagiarismIndex.match`."""
-    words = found.batch.words
+    words = evidence.batch.words
     num_words = np.diff(words.offsets)
-    limit = _limit("verbatim", index, chance, alpha, num_words)
-    masked = found.from_prompt | found.common
-    blank = [remaining(one.text, words, i, masked) for i, one in enumerate(said)]
-    passages = index.align(blank, also=found.batch.own)
-    looser = np.full(len(said), np.inf) if chance is None else chance.limit("paraphrase", alpha, num_words)
-    bits = found.best
+    threshold = _threshold("verbatim", index, calibration, alpha, num_words)
+    masked = evidence.from_prompt | evidence.common
+    unexplained = [masked_text(text.text, words, i, masked) for i, text in enumerate(texts)]
+    passages = index.align(unexplained, also=evidence.batch.own)
+    no_threshold = np.full(len(texts), np.inf)
+    aligned_threshold = no_threshold if calibration is None else calibration.threshold("paraphrase", alpha, num_words)
+    bits = evidence.best
     aligned = np.array([p[0].passage.bits if p else 0.0 for p in passages], np.float64)
-    p_bits = None if chance is None else chance.p_values("verbatim", bits, num_words)
-    p_aligned = None if chance is None else chance.p_values("paraphrase", aligned, num_words)
-    lines: list[Judged] = []
-    for i, one in enumerate(said):
-        reason = None if found.most[i] > limit[i] else _reason(int(num_words[i]), float(found.most[i]), float(limit[i]))
-        copies = [] if reason else _verbatim(index, found, i, float(limit[i]), chance)
-        retold = (
-            [] if reason or copies else _paraphrase(index, one, passages[i], float(looser[i]), chance, num_words[i])
-        )
-        idea_p = None if reason or copies or retold else _idea(index, one, decoys, likeness)
+    p_bits = None if calibration is None else calibration.p_values("verbatim", bits, num_words)
+    p_aligned = None if calibration is None else calibration.p_values("paraphrase", aligned, num_words)
+    judgements: list[Judgement] = []
+    for i, text in enumerate(texts):
+        most, lowest = float(evidence.most[i]), float(threshold[i])
+        reason = None if most > lowest else _reason(int(num_words[i]), most, lowest)
+        verbatim = [] if reason else _verbatim(index, evidence, i, lowest, calibration)
+        paraphrase: list[Match] = []
+        if not (reason or verbatim):
+            limit = float(aligned_threshold[i])
+            paraphrase = _paraphrase(index, text, passages[i], limit, calibration, num_words[i])
+        idea_p = None if reason or verbatim or paraphrase else _idea(index, text, decoys, similarity)
         ideas: list[Match] = []
-        retells = idea_p is not None and idea_p <= alpha
-        if retells and one.own >= 0:
-            ideas = [Match("idea", "own", one.own, 0, len(one.text), -1, -1, int(num_words[i]), None, None, idea_p)]
-        matches = (*copies, *retold, *ideas)
-        lines.append(
-            Judged(
-                label=matches[0].kind if matches else "idea" if retells else None,
+        is_idea = idea_p is not None and idea_p <= alpha
+        if is_idea and text.own >= 0:
+            ideas = [Match("idea", "own", text.own, 0, len(text.text), -1, -1, int(num_words[i]), None, None, idea_p)]
+        matches = (*verbatim, *paraphrase, *ideas)
+        judgements.append(
+            Judgement(
+                label=matches[0].kind if matches else "idea" if is_idea else None,
                 num_words=int(num_words[i]),
-                origins=_origins(found, i, matches),
+                origins=_origins(evidence, i, matches),
                 bits=float(bits[i]),
-                most_bits=float(found.most[i]),
+                most_bits=most,
                 p_value=None if p_bits is None else float(p_bits[i]),
                 paraphrase_bits=float(aligned[i]),
                 paraphrase_p=None if p_aligned is None else float(p_aligned[i]),
@@ -80,121 +82,127 @@ def judged(
                 matches=matches,
             )
         )
-    return lines
+    return judgements
 
 
-def _limit(kind: str, index: PlagiarismIndex, chance: Chance | None, alpha: float, num_words: Any) -> Floats:
-    if chance is None:
-        return e_limit(alpha, num_words, index.runs.num_words)
-    return chance.limit(kind, alpha, num_words)
+def _threshold(
+    kind: str, index: CorpusIndex, calibration: NullCalibration | None, alpha: float, num_words: Any
+) -> Floats:
+    if calibration is None:
+        return e_value_threshold(alpha, num_words, index.runs.num_words)
+    return calibration.threshold(kind, alpha, num_words)
 
 
-def _reason(num_words: int, most: float, limit: float) -> str:
+def _reason(num_words: int, most: float, threshold: float) -> str:
     if not num_words:
         return "it has no words"
     if num_words < MIN_WORDS:
-        return f"it has fewer than {MIN_WORDS} words, and shorter runs are nobody's"
-    if np.isinf(limit):
+        return f"it has fewer than {MIN_WORDS} words, the shortest run that counts"
+    if np.isinf(threshold):
         return "too few held-out texts set a threshold for texts of its length"
-    return f"it carries {most:.0f} bits beyond prompt and common phrases, and chance alone reaches {limit:.0f}"
+    return f"it carries {most:.0f} bits without prompt and common phrases; the threshold is {threshold:.0f} bits"
 
 
-def _verbatim(index: PlagiarismIndex, found: Evidence, text: int, limit: float, chance: Chance | None) -> list[Match]:
-    """The chains above the limit, best first; a passage is told once, of the own record if that explains it as well."""
-    chains, words = found.chains, found.batch.words
-    own = int(found.batch.own[text])
-    mine = index.runs.first_copy[own] if own >= 0 else -1
-    here = np.flatnonzero((chains.texts == text) & (chains.scores > limit))
-    is_own = found.records[chains.records[here]] == mine
+def _verbatim(
+    index: CorpusIndex, evidence: Evidence, text: int, threshold: float, calibration: NullCalibration | None
+) -> list[Match]:
+    """The chains above the threshold, best first. Of overlapping chains one is kept, the prompted record's on a tie."""
+    chains, words = evidence.chains, evidence.batch.words
+    own = int(evidence.batch.own[text])
+    own_record = index.runs.first_copy[own] if own >= 0 else -1
+    here = np.flatnonzero((chains.texts == text) & (chains.scores > threshold))
+    is_own = evidence.records[chains.records[here]] == own_record
     rank = np.lexsort((here, -chains.scores[here] - TIE * is_own))
     num_words = np.diff(words.offsets)[text : text + 1]
-    told: list[tuple[int, int, list[Any]]] = []
+    kept: list[tuple[int, int, list[Any]]] = []
     for c in here[rank].tolist():
         low, high = int(chains.query_starts[c]), int(chains.query_ends[c])
-        record = int(found.records[chains.records[c]])
-        beside = [t for t in told if min(high, t[1]) - max(low, t[0]) > (high - low) / 2]
-        if beside:
-            first = beside[0][2]
-            if first[1] == "own" and record != mine and chains.scores[c] >= first[8] - TIE:
+        record = int(evidence.records[chains.records[c]])
+        overlapping = [m for m in kept if min(high, m[1]) - max(low, m[0]) > (high - low) / 2]
+        if overlapping:
+            first = overlapping[0][2]
+            if first[1] == "own" and record != own_record and chains.scores[c] >= first[8] - TIE:
                 first[1] = "both"
             continue
         score = float(chains.scores[c])
-        p = None if chance is None else float(chance.p_values("verbatim", np.array([score]), num_words)[0])
-        chance_hits = float(e_value(np.array([score]), int(num_words[0]), index.runs.num_words)[0])
-        whose: Whose = "own" if record == mine else "other"
+        p = None if calibration is None else float(calibration.p_values("verbatim", np.array([score]), num_words)[0])
+        expected = float(e_value(np.array([score]), int(num_words[0]), index.runs.num_words)[0])
+        whose: Whose = "own" if record == own_record else "other"
         span = (int(words.starts[low]), int(words.ends[high - 1]))
         place = (
-            int(found.corpus.starts[chains.corpus_starts[c]]),
-            int(found.corpus.ends[chains.corpus_ends[c] - 1]),
+            int(evidence.corpus.starts[chains.corpus_starts[c]]),
+            int(evidence.corpus.ends[chains.corpus_ends[c] - 1]),
         )
-        told.append(
-            (low, high, ["verbatim", whose, record, *span, *place, int(chains.matched[c]), score, chance_hits, p])
-        )
-    return [Match(*values) for _, _, values in told]
+        kept.append((low, high, ["verbatim", whose, record, *span, *place, int(chains.matched[c]), score, expected, p]))
+    return [Match(*values) for _, _, values in kept]
 
 
 def _paraphrase(
-    index: PlagiarismIndex, said: Said, passages: list[Aligned], limit: float, chance: Chance | None, num_words: Any
+    index: CorpusIndex,
+    generated: GeneratedText,
+    passages: list[AlignedPassage],
+    threshold: float,
+    calibration: NullCalibration | None,
+    num_words: Any,
 ) -> list[Match]:
-    """The best aligned passage above the limit, of the own record if that explains it as well."""
-    above = [one for one in passages if one.passage.bits > limit]
-    if not above or chance is None:
+    """The best aligned passage above the threshold; the prompted record's on a tie."""
+    above = [aligned for aligned in passages if aligned.passage.bits > threshold]
+    if not above or calibration is None:
         return []
     first = index.runs.first_copy
-    mine = [one for one in above if said.own >= 0 and first[one.record] == first[said.own]]
-    best = mine[0] if mine and mine[0].passage.bits >= above[0].passage.bits - TIE else above[0]
-    whose: Whose = "own" if best in mine else "other"
+    own = [aligned for aligned in above if generated.own >= 0 and first[aligned.record] == first[generated.own]]
+    best = own[0] if own and own[0].passage.bits >= above[0].passage.bits - TIE else above[0]
+    whose: Whose = "own" if best in own else "other"
     passage = best.passage
-    span = said.text[passage.susp_start : passage.susp_end]
-    p = float(chance.p_values("paraphrase", np.array([passage.bits]), np.array([num_words]))[0])
+    span = generated.text[passage.susp_start : passage.susp_end]
+    p = float(calibration.p_values("paraphrase", np.array([passage.bits]), np.array([num_words]))[0])
     places = (passage.susp_start, passage.susp_end, passage.src_start, passage.src_end)
     return [Match("paraphrase", whose, best.record, *places, int(words_of([span]).keys.size), passage.bits, None, p)]
 
 
-def _idea(index: PlagiarismIndex, said: Said, decoys: int, likeness: Likeness | None) -> float | None:
-    if decoys < 1 or (said.own < 0 and not said.own_text):
+def _idea(index: CorpusIndex, generated: GeneratedText, decoys: int, similarity: Similarity | None) -> float | None:
+    if decoys < 1 or (generated.own < 0 and not generated.own_text):
         return None
     try:
-        return rank_p_value(index, said, decoys, likeness)[0]
+        return rank_p_value(index, generated, decoys, similarity)[0]
     except NotMeasured:
         return None
 
 
-def _origins(found: Evidence, text: int, matches: Sequence[Match]) -> dict[str, int]:
-    """Words by origin.
+def _origins(evidence: Evidence, text: int, matches: Sequence[Match]) -> dict[str, int]:
+    """Number of words by source, the first that applies.
 
-    From the prompt; else in a long common phrase; else of the record whose verbatim match holds it; else in a short
-    common phrase; else new.
+    The prompt; a long common phrase; the record of a verbatim match; a short common phrase; else new.
     """
-    words = found.batch.words
+    words = evidence.batch.words
     here = slice(int(words.offsets[text]), int(words.offsets[text + 1]))
-    prompt, common = found.from_prompt[here], found.common[here]
+    prompt, common = evidence.from_prompt[here], evidence.common[here]
     starts, ends = words.starts[here], words.ends[here]
     origin = np.where(prompt, "prompt", np.where(common, "common", "new")).astype("U6")
     for match in reversed([m for m in matches if m.kind == "verbatim"]):
         inside = (starts >= match.start) & (ends <= match.end) & (origin != "prompt") & (origin != "common")
-        origin[inside & _equal(found, here, match)] = match.whose
-    origin[(origin == "new") & found.phrase[here]] = "common"
+        origin[inside & _equal_words(evidence, here, match)] = match.whose
+    origin[(origin == "new") & evidence.phrase[here]] = "common"
     names, counts = np.unique(origin, return_counts=True)
-    told = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    return {name: int(told.get(name, 0)) for name in ORIGINS}
+    by_source = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    return {name: int(by_source.get(name, 0)) for name in ORIGINS}
 
 
-def _equal(found: Evidence, here: slice, match: Match) -> NDArray[np.bool_]:
-    """Which words of the text stand in runs of two or more words of the record: the changes in a match do not."""
-    words = found.batch.words
+def _equal_words(evidence: Evidence, here: slice, match: Match) -> NDArray[np.bool_]:
+    """[W] the words in runs of two or more words that the text shares with the record; changed words are not."""
+    words = evidence.batch.words
     piece = words._replace(
         keys=words.keys[here],
         starts=words.starts[here],
         ends=words.ends[here],
         offsets=np.array([0, here.stop - here.start], np.int64),
     )
-    record = int(np.searchsorted(found.records, match.record))
-    low, high = found.corpus.offsets[record], found.corpus.offsets[record + 1]
-    source = found.corpus._replace(
-        keys=found.corpus.keys[low:high],
-        starts=found.corpus.starts[low:high],
-        ends=found.corpus.ends[low:high],
+    record = int(np.searchsorted(evidence.records, match.record))
+    low, high = evidence.corpus.offsets[record], evidence.corpus.offsets[record + 1]
+    source = evidence.corpus._replace(
+        keys=evidence.corpus.keys[low:high],
+        starts=evidence.corpus.starts[low:high],
+        ends=evidence.corpus.ends[low:high],
         offsets=np.array([0, high - low], np.int64),
     )
     return covered_by_other(piece, source, np.zeros(1, np.int64), 2)

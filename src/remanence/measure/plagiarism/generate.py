@@ -1,0 +1,51 @@
+"""Generate a text for each record with an attack, and turn the detector's judgements into findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from remanence.core.finding import Finding
+from remanence.core.record import Record
+from remanence.core.target import Generates
+from remanence.core.verbs import Attack, Findings
+from remanence.measure.plagiarism.index import CorpusIndex
+from remanence.measure.plagiarism.types import GeneratedText, Judgement
+
+NOT_PROMPTED = "the attack could not ask about it"
+
+
+def generate_texts(
+    attack: Attack, target: Generates, records: Sequence[Record], index: CorpusIndex
+) -> tuple[list[GeneratedText], list[int | None]]:
+    """The generated texts, and for each record the position of its text; None if the attack made no prompt for it.
+
+    A record's number in the corpus is looked up by its id.
+    """
+    numbers = {record_id: i for i, record_id in enumerate(index.ids)}
+    texts: list[GeneratedText] = []
+    positions: dict[str, int] = {}
+    for attempt in attack(target, records):
+        prompt_ids = attempt.prompt.ids if attempt.prompt.source is None else attempt.prompt.source
+        positions.setdefault(attempt.prompt.record_id, len(texts))
+        own = numbers.get(attempt.prompt.record_id, -1)
+        texts.append(GeneratedText(attempt.answer.text, target.decode(prompt_ids), own))
+    return texts, [positions.get(record.id) for record in records]
+
+
+def findings_of(
+    name: str,
+    records: Sequence[Record],
+    positions: Sequence[int | None],
+    judgements: Sequence[Judgement],
+    score_of: Callable[[Judgement], tuple[float, dict[str, object]]],
+) -> Findings:
+    """One finding per record: score and evidence that `score_of` takes from its judgement, or the reason for none."""
+    findings: list[Finding] = []
+    for record, i in zip(records, positions, strict=True):
+        reason = NOT_PROMPTED if i is None else judgements[i].reason
+        if i is None or reason:
+            findings.append(Finding(record.id, name, None, reason=reason))
+            continue
+        score, evidence = score_of(judgements[i])
+        findings.append(Finding(record.id, name, score, evidence))
+    return findings
