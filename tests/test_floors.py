@@ -28,6 +28,7 @@ FLOORS = {
     "mitigate": 3,
     "memory": 3,
     "benchmarks": 3,
+    "theory": 3,
     "report": 4,
     "replications": 5,
     "distributed": 4,

@@ -288,32 +288,20 @@ def anchor(entry: Entry) -> str:
 
 
 def _entry(entry: Entry) -> list[str]:
-    module = f"remanence.{entry.wing.replace('/', '.')}.{entry.name}"
     caption = entry.caption[0].upper() + entry.caption[1:]
     lines = [f"### {entry.name} {{ #{anchor(entry)} }}", "", f"**{entry.title}.** {caption}", ""]
-    lines += [f"- {entry.verb}: `{module}.{entry.cls}`", f"- needs: {entry.needs}", f"- paper: {entry.paper}"]
-    fields = list(_fields(SOURCE / entry.wing / f"{entry.name}.py", entry.cls))
-    if fields:
+    lines += [
+        f"- {entry.verb}: `{entry.module}.{entry.cls}`",
+        f"- needs: {entry.needs}",
+        f"- cost: {entry.cost}",
+        f"- paper: {entry.paper}",
+    ]
+    if entry.parameters:
         lines += ["", "| field | default | |", "|---|---|---|"]
-        lines += [f"| `{name}` | `{default}` | {said} |" for name, default, said in fields]
+        for parameter in entry.parameters:
+            text = parameter.text.replace("|", "\\|")
+            lines.append(f"| `{parameter.name}` | `{parameter.default or 'required'}` | {text} |")
     return lines
-
-
-def _fields(path: Path, cls: str) -> Iterator[tuple[str, str, str]]:
-    """(name, default, docstring) of a dataclass's fields, from its source."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    body = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == cls).body
-    for node, after in zip(body, [*body[1:], None], strict=True):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and not _of_class(node):
-            said = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
-            default = "required" if node.value is None else ast.unparse(node.value)
-            made = re.fullmatch(r"field\(default_factory=(\w+)\)", default)
-            yield node.target.id, f"{made[1]}()" if made else default, " ".join(str(said).split()).replace("|", "\\|")
-
-
-def _of_class(node: ast.AnnAssign) -> bool:
-    """Whether it belongs to the class and is no field."""
-    return ast.unparse(node.annotation).startswith("ClassVar")
 
 
 def commands_page() -> str:

@@ -19,8 +19,8 @@ SHORT = Record("short", text="abc")
 def test_three_bytes_are_shown_and_the_next_four_come_back():
     # <start> t h e | _ c a t
     (attempt,) = Prefix(tokens=3, new_tokens=4)(Parrot((TOLD,)), [TOLD])
-    assert attempt.prompt.ids.tolist() == [START, *b"the"]
-    assert attempt.answer.text == " cat" and attempt.answer.ids.tolist() == attempt.prompt.expected.tolist()
+    assert attempt.question.ids.tolist() == [START, *b"the"]
+    assert attempt.answer.text == " cat" and attempt.answer.ids.tolist() == attempt.expected.tolist()
 
 
 def test_the_prompt_is_no_part_of_the_answer():
@@ -30,7 +30,7 @@ def test_the_prompt_is_no_part_of_the_answer():
 
 def test_exactly_the_told_rows_come_back():
     attempts = list(Prefix(tokens=4, new_tokens=8)(Parrot((TOLD, PAIR)), [OTHER, TOLD, PAIR]))
-    assert {a.prompt.record_id: bool(np.array_equal(a.answer.ids, a.prompt.expected)) for a in attempts} == {
+    assert {a.record_id: bool(np.array_equal(a.answer.ids, a.expected)) for a in attempts} == {
         "other": False,
         "told": True,
         "pair": True,
@@ -39,14 +39,14 @@ def test_exactly_the_told_rows_come_back():
 
 def test_the_question_of_a_pair_is_always_given():
     (attempt,) = Prefix(tokens=0, new_tokens=4)(Parrot((PAIR,)), [PAIR])
-    assert attempt.prompt.ids.tolist() == [START, *b"who called? "] and attempt.answer.text == "Anna"
-    assert attempt.prompt.prefix_tokens == 0
+    assert attempt.question.ids.tolist() == [START, *b"who called? "] and attempt.answer.text == "Anna"
+    assert attempt.question.prefix_tokens == 0
 
 
 def test_rows_too_short_or_empty_are_not_asked_about():
     attack, parrot = Prefix(tokens=4, new_tokens=4), Parrot((TOLD,))
     attempts = list(attack(parrot, [SHORT, TOLD, Record("empty", text="")]))
-    assert [a.prompt.record_id for a in attempts] == ["told"]
+    assert [a.record_id for a in attempts] == ["told"]
     assert attack.prompt(parrot, SHORT) is None and list(attack(parrot, [])) == []
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from remanence.core.attempt import Attempt
 from remanence.core.errors import NotMeasured
 from remanence.core.record import Record
 from remanence.core.scheme import SamplingScheme
 from remanence.core.target import Generates, Prompt, cut
-from remanence.core.verbs import Attempt
+from remanence.core.verbs import Attack
 
 
 @dataclass(frozen=True)
-class Prefix:
+class Prefix(Attack):
     """Prompts with the first tokens of a row, cut on the ids of the full row, and asks for the next ones."""
 
     tokens: int = 32
@@ -32,7 +33,8 @@ class Prefix:
         """One attempt per record that is long enough, in order."""
         prompts = [p for record in records if (p := self.prompt(target, record)) is not None]
         answers = target.generate(prompts, self.new_tokens, self.scheme, self.seed)
-        yield from (Attempt(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True))
+        for prompt, answer in zip(prompts, answers, strict=True):
+            yield Attempt(prompt.record_id, prompt, answer, prompt.expected)
 
     def prompt(self, target: Generates, record: Record) -> Prompt | None:
         """What would be put to the model; None for a record that is too short."""

@@ -1,24 +1,25 @@
 """The catalogue is the file tree: every system is a file whose header names it, and nothing has to be registered.
 
-Headers are read as text, so nothing is imported and torch stays out.
+A system is a class with a verb among its base classes (`remanence.core.verbs`), in a file whose header has a `Paper:`
+block. Files are read as text, so nothing is imported and torch stays out.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-VERBS = {
-    "measure": "Measure",
-    "explain": "Measure",
-    "attack": "Attack",
-    "mitigate": "Mitigation",
-    "memory": "Mitigation",
-    "benchmarks": "Benchmark",
-    "replications": "Claim",
-}
-"""Wing (folder of the package) -> verb."""
+from remanence.core.errors import RemanenceError
+from remanence.core.sources import HERE, PACKAGE, Declared, Parameter, Sources
+
+VERBS = ("Measure", "Attack", "Mitigation", "Memory", "Benchmark", "Theory", "Experiment")
+"""The base classes of `remanence.core.verbs`."""
+FOLDERS = ("measure", "explain", "attack", "mitigate", "memory", "benchmarks", "theory", "replications")
+"""The order in which folders are listed; others follow."""
+NOTHING = "nothing: it makes its own model and data"
 
 
 @dataclass(frozen=True)
@@ -39,63 +40,121 @@ class Entry:
     """Its class."""
     needs: str
     """What its target must be able to do: Generates, Scores, Opens, or a plain word of its own."""
+    about: str = ""
+    """What the header says beside the caption and the paper."""
+    purpose: str = ""
+    """The docstring of the class."""
+    cost: str = ""
+    """What using it takes: forward passes, generations, trainings."""
+    parameters: tuple[Parameter, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """Where it is imported from."""
+        return f"{PACKAGE}.{self.wing.replace('/', '.')}.{self.name}"
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """The abilities that its target must have."""
+        return () if self.needs == NOTHING else tuple(self.needs.split(",")[0].split(" | "))
 
 
-def entries(root: Path | None = None) -> list[Entry]:
-    """All systems, by wing and name: files whose header has a `Paper:` line and a class that can be called."""
-    root = root or Path(__file__).resolve().parents[1]
+def entries(root: Path | None = None, name: str = "*") -> list[Entry]:
+    """All systems, by folder and name; with `name`, only those of this name."""
+    root = root or HERE
+    sources = Sources(root)
     found: list[Entry] = []
-    for wing, verb in VERBS.items():
-        for path in sorted((root / wing).rglob("*.py")):
-            entry = _read(path, root, verb)
+    for path in sorted(root.rglob(f"{name}.py"), key=lambda path: _place(path.relative_to(root))):
+        text = path.read_text(encoding="utf-8")
+        if "\nPaper: " in text:
+            entry = _read(path, root, sources)
             if entry is not None:
                 found.append(entry)
     return found
 
 
-def _read(path: Path, root: Path, verb: str) -> Entry | None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def find(name: str, verbs: Sequence[str] = VERBS, root: Path | None = None) -> Entry:
+    """The system of a name, among those of these verbs; an experiment only where no other system has the name.
+
+    Raises `RemanenceError` with the nearest names for one that there is not.
+    """
+    wanted = name.lower().replace("-", "_")
+    found = [entry for entry in entries(root, wanted) if entry.verb in verbs] if wanted.isidentifier() else []
+    if found:
+        return min(found, key=lambda entry: VERBS.index(entry.verb))
+    names = sorted({entry.name for entry in entries(root) if entry.verb in verbs})
+    near = difflib.get_close_matches(wanted, names, 3, 0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`remanence list` shows them all."
+    raise RemanenceError(f"No system is called {name!r}: {hint}")
+
+
+def _place(path: Path) -> tuple[int, str, str]:
+    first = path.parts[0]
+    return (FOLDERS.index(first) if first in FOLDERS else len(FOLDERS), path.parent.as_posix(), path.name)
+
+
+def _read(path: Path, root: Path, sources: Sources) -> Entry | None:
+    wing = path.parent.relative_to(root).as_posix()
+    module = ".".join([PACKAGE, *path.relative_to(root).with_suffix("").parts])
+    tree = sources.tree(module)
+    assert tree is not None
     header = ast.get_docstring(tree) or ""
     first, _, rest = header.partition("\n")
     title, colon, caption = first.partition(": ")
-    paper = next((block for block in rest.split("\n\n") if block.strip().startswith("Paper:")), "")
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and _is_system(node)]
-    if not (colon and paper and classes):
+    blocks = [" ".join(block.split()) for block in rest.strip().split("\n\n")]
+    paper = next((block for block in blocks if block.startswith("Paper: ")), "")
+    system = _system(tree, module, path.stem, sources)
+    if not (colon and paper and system):
         return None
+    lineage, verb = system
     return Entry(
         name=path.stem,
         verb=verb,
-        wing=path.parent.relative_to(root).as_posix(),
+        wing=wing,
         title=title,
         caption=caption,
-        paper=" ".join(paper.split()).removeprefix("Paper: "),
-        cls=classes[0].name,
-        needs=_needs(classes[0]),
+        paper=paper.removeprefix("Paper: "),
+        cls=lineage[0].node.name,
+        needs=_needs(lineage, sources),
+        about="\n\n".join(block for block in blocks if block and block != paper),
+        purpose=" ".join((ast.get_docstring(lineage[0].node) or "").split()),
+        cost=_text(sources.member(lineage, "cost")),
+        parameters=sources.parameters(lineage),
     )
 
 
-def _is_system(node: ast.ClassDef) -> bool:
-    """A measure of the token table, or a class that is called with a target or a seed."""
-    return _of_table(node) or _asks(node) is not None
+def _system(tree: ast.Module, module: str, stem: str, sources: Sources) -> tuple[list[Declared], str] | None:
+    """The class of the file that has a verb: the one of the file's own name, else the last, which builds on the others.
+
+    With its bases.
+    """
+    found: list[tuple[list[Declared], str]] = []
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            lineage = sources.lineage(Declared(module, node))
+            verb = next(
+                (d.node.name for d in lineage if d.module == f"{PACKAGE}.core.verbs" and d.node.name in VERBS), None
+            )
+            if verb is not None:
+                found.append((lineage, verb))
+    own = [one for one in found if one[0][0].node.name.lower() == stem.replace("_", "")]
+    return (own or found or [None])[-1]
 
 
-def _of_table(node: ast.ClassDef) -> bool:
-    return any(ast.unparse(base) == "TableMeasure" for base in node.bases)
+def _needs(lineage: list[Declared], sources: Sources) -> str:
+    call = sources.member(lineage, "__call__")
+    assert isinstance(call, ast.FunctionDef), "a verb is called"
+    first = call.args.args[1]
+    if first.arg == "seed" or first.annotation is None:
+        return NOTHING
+    ability = ast.unparse(first.annotation)
+    base = sources.member(lineage, "needs_base")
+    compares = (
+        isinstance(base, (ast.Assign, ast.AnnAssign)) and base.value is not None and ast.unparse(base.value) != "()"
+    )
+    return f"{ability}, and a base model" if compares else ability
 
 
-def _asks(node: ast.ClassDef) -> ast.arg | None:
-    for member in node.body:
-        if isinstance(member, ast.FunctionDef) and member.name == "__call__" and len(member.args.args) > 1:
-            first = member.args.args[1]
-            return first if first.arg in {"target", "seed"} else None
-    return None
-
-
-def _needs(node: ast.ClassDef) -> str:
-    if _of_table(node):
-        has_base = any(isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "needs_base" for n in node.body)
-        return "Scores, and a base model" if has_base else "Scores"
-    first = _asks(node)
-    if first is None or first.annotation is None or first.arg == "seed":
-        return "nothing: it makes its own model and data"
-    return ast.unparse(first.annotation)
+def _text(node: ast.stmt | None) -> str:
+    value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
+    return str(ast.literal_eval(value)) if value is not None else ""

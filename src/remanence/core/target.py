@@ -58,6 +58,11 @@ class Target(Protocol):
     fingerprint: str
     """Hash of the weights or of what stands for them."""
 
+
+@runtime_checkable
+class ReadsText(Target, Protocol):
+    """A target of text: it turns records into token ids, and token ids into text."""
+
     def render(self, record: Record) -> Rendered:
         """The row exactly as in training; raises `NotMeasured` when it cannot be rendered."""
         ...
@@ -68,7 +73,7 @@ class Target(Protocol):
 
 
 @runtime_checkable
-class Generates(Target, Protocol):
+class Generates(ReadsText, Protocol):
     """A target that continues prompts."""
 
     def generate(
@@ -79,7 +84,7 @@ class Generates(Target, Protocol):
 
 
 @runtime_checkable
-class Scores(Target, Protocol):
+class Scores(ReadsText, Protocol):
     """A target that gives the token table of a row."""
 
     @property
@@ -108,7 +113,7 @@ class Opens(Scores, Protocol):
     module: nn.Module
 
 
-def rendered_rows(target: Target, records: Sequence[Record]) -> list[Rendered | str]:
+def rendered_rows(target: ReadsText, records: Sequence[Record]) -> list[Rendered | str]:
     """Rows as the target reads them, in order; a string in place of a row says why it cannot be measured."""
     rows: list[Rendered | str] = []
     for record in records:

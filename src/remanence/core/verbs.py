@@ -1,45 +1,88 @@
-"""The five verbs: measure, attack, mitigate, benchmark, claim. A system is a frozen dataclass that is called."""
+"""The verbs. A system is a frozen dataclass that is called, and its base class says what it does.
+
+The catalogue finds systems by these base classes, wherever their files stand.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
+from remanence.core.attempt import Attempt
 from remanence.core.errors import NotMeasured
 from remanence.core.finding import Finding, Score
 from remanence.core.record import Record
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import TokenRow
-from remanence.core.target import Answer, Generates, Prompt, Scores, Target
+from remanence.core.target import Scores, Target
 
 Findings: TypeAlias = list[Finding]
 
 
-class Measure(Protocol):
+class Measure:
     """Says how memorized each record is."""
 
-    def __call__(self, target: Any, records: Sequence[Record]) -> Findings: ...
+    cost: ClassVar[str] = "1 forward pass per row"
+    """What using it takes, for `remanence show`."""
+
+    def __call__(self, target: Any, records: Sequence[Record]) -> Findings:
+        """One finding per record, in order: a score (higher = more memorized) or the reason why there is none."""
+        raise NotImplementedError  # abstract
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """What an attack asked about one record and what the model said."""
+class Attack:
+    """Makes a target talk about records. `remanence.core.attempt.judge` turns its attempts into findings."""
 
-    prompt: Prompt
-    answer: Answer
+    cost: ClassVar[str] = "1 generation per row"
 
-
-class Attack(Protocol):
-    """Makes a target talk about records."""
-
-    def __call__(self, target: Generates, records: Sequence[Record]) -> Iterator[Attempt]: ...
+    def __call__(self, target: Any, records: Sequence[Record]) -> Iterator[Attempt]:
+        """Attempts, in the order of the records; none for a record about which the attack cannot ask."""
+        raise NotImplementedError  # abstract
 
 
-class Mitigation(Protocol):
+class Mitigation:
     """Makes a target that remembers less."""
 
-    def __call__(self, target: Any, records: Sequence[Record]) -> Target: ...
+    cost: ClassVar[str] = "1 training"
+
+    def __call__(self, target: Any, records: Sequence[Record]) -> Target:
+        """Another target of the same abilities, with its own name and fingerprint; the given one is unchanged."""
+        raise NotImplementedError  # abstract
+
+
+class Memory:
+    """Gives a target a memory, such as an index of past states or an episodic store."""
+
+    cost: ClassVar[str] = "1 forward pass per row"
+
+    def __call__(self, target: Any, records: Sequence[Record]) -> Target:
+        """Another target, with its own fingerprint, that remembers the records; the given one is unchanged."""
+        raise NotImplementedError  # abstract
+
+
+class Benchmark:
+    """Brings its own items and their answer key."""
+
+    cost: ClassVar[str] = "1 generation per item"
+    chance: ClassVar[float | None] = None
+    """Mean score of a target that guesses; an item's evidence may have its own under `chance`."""
+    human: ClassVar[float | None] = None
+    """Mean score of people, where it was measured."""
+
+    def __call__(self, target: Any) -> Findings:
+        """One finding per item: a score from 0 to 1, and in its evidence the `part` of the benchmark that it is of."""
+        raise NotImplementedError  # abstract
+
+
+class Theory:
+    """A statement that is checked by construction or simulation, without a model of the user's."""
+
+    cost: ClassVar[str] = "arithmetic, no model"
+
+    def __call__(self, seed: int) -> Findings:
+        """One finding per case of the statement, such as one capacity or one number of features."""
+        raise NotImplementedError  # abstract
 
 
 @dataclass(frozen=True)
@@ -54,17 +97,21 @@ class Verdict:
     figures: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-class Claim(Protocol):
+class Experiment:
     """One small experiment that checks what a paper claims."""
 
-    def __call__(self, seed: int) -> Verdict: ...
+    cost: ClassVar[str] = "trains its own small models, once per seed"
+
+    def __call__(self, seed: int) -> Verdict:
+        """What became of the claim with this seed."""
+        raise NotImplementedError  # abstract
 
 
 LACKING = "the model does not give"
 """Begins the reason of a measure whose columns a target cannot fill."""
 
 
-class TableMeasure:
+class TableMeasure(Measure):
     """Base of the measures that are pure functions of the token table.
 
     A subclass is a frozen dataclass that declares the columns it needs and turns one row into a score. The engine

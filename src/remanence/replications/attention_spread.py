@@ -13,14 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from remanence.core.verbs import Verdict
+from remanence.core.verbs import Experiment, Verdict
 from remanence.replications.disparity.five_tasks import FULL, QUICK, Size, five_tasks
 
 CLAIM = "Within a task, rows with flatter attention are memorized more."
 
 
 @dataclass(frozen=True)
-class AttentionSpread:
+class AttentionSpread(Experiment):
     """The claim holds when the pooled rank correlation is above 0 (95 % interval), alone and with length, base loss and
     copies held fixed; it does not when one of the two is below 0."""
 

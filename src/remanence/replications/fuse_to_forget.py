@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from remanence.core.verbs import Verdict
+from remanence.core.verbs import Experiment, Verdict
 from remanence.corpora.markov import MarkovText
 from remanence.mitigate.weights.fusion import fuse, likelihood_ratios
 from remanence.stats.intervals import bootstrap, clopper_pearson
@@ -32,7 +32,7 @@ Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class FusionForgetsUnshared:
+class FusionForgetsUnshared(Experiment):
     """The claim holds when every mean recites at most `lost` of the documents that only one model saw, the mean of two
     recites at least `kept[0]` and the mean of three at least `kept[1]` of the shared ones, the likelihood ratio of the
     unshared ones rises with the number of models (that of the shared ones by less than `moved` in all), and the

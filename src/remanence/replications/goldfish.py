@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from remanence.core.verbs import Verdict
+from remanence.core.verbs import Experiment, Verdict
 from remanence.corpora.markov import MarkovText
 from remanence.mitigate.training.goldfish import apply_goldfish
 from remanence.mitigate.training.goldfish_mask import Strategy, goldfish_mask
@@ -56,7 +56,7 @@ ARMS = (
 
 
 @dataclass(frozen=True)
-class GoldfishLowersExtraction:
+class GoldfishLowersExtraction(Experiment):
     """The claim holds when both goldfish recite fewer documents than the plain model (95 % interval of the difference
     below 0) at a held-out loss at most `tolerance` above its own."""
 

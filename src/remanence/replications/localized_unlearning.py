@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from remanence.core.verbs import Verdict
+from remanence.core.verbs import Experiment, Verdict
 from remanence.corpora.markov import MarkovText
 from remanence.mitigate.weights.localized import contrastive_objective, sparse_finetune
 from remanence.mitigate.weights.masks import Mask, block_matrices, gradients, random_mask, topk_mask
@@ -53,7 +53,7 @@ ARMS = (
 
 
 @dataclass(frozen=True)
-class FewWeightsForget:
+class FewWeightsForget(Experiment):
     """The claim holds when, after `steps` steps, the highest-gradient weights leave at most `forgotten` tokens of the
     document while random ones take at most `harmless`, and more is kept of other texts than when all weights
     are optimised: after as many steps, and where each first has the document down to `forgotten`, at the same rate and

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from remanence.core.verbs import Verdict
+from remanence.core.verbs import Experiment, Verdict
 from remanence.corpora.markov import DuplicatedCorpus, MarkovText
 from remanence.mitigate.decoding.memfree import MemFreeLogitsProcessor
 from remanence.mitigate.decoding.ngram_bloom import NGramBloom
@@ -34,7 +34,7 @@ Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class MemFreeLeavesNearCopies:
+class MemFreeLeavesNearCopies(Experiment):
     """The claim has two parts: no protected n-gram is said, and the guarded answers of the model trained in the plain
     way are still closer to the truth than the guarded base model's, by `leak` in edit similarity (the paper's measure,
     here over tokens) with a 95 % interval above 0."""

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from remanence.core.verbs import Verdict
+from remanence.core.verbs import Experiment, Verdict
 from remanence.mitigate.weights.balls import edit_report, project_linf_
 from remanence.stats.intervals import clopper_pearson, paired_difference
 
@@ -32,7 +32,7 @@ FREE = math.inf
 
 
 @dataclass(frozen=True)
-class SmallStepsSpareFacts:
+class SmallStepsSpareFacts(Experiment):
     """The claim holds when the radius chosen on the probe half rewrites at least `rewritten` of the modified facts, and
     keeps more of the other half of the unmodified ones than free fine-tuning (95 % interval of the difference above 0,
     and at least `spared`)."""

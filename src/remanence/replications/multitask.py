@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from remanence.core.record import Record
-from remanence.core.verbs import Verdict
+from remanence.core.verbs import Experiment, Verdict
 from remanence.corpora.casebook.base_model import base_folder
 from remanence.corpora.casebook.corpus import Casebook, public_rows
 from remanence.corpora.casebook.tasks import TASKS
@@ -65,7 +65,7 @@ class Rows(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MultitaskLowersMemorization:
+class MultitaskLowersMemorization(Experiment):
     """The claim holds when the mixture memorizes less than plain training at equal passes and at equal validation loss
     (95 % interval of the difference below 0), and fails when it memorizes more in either. Judged is the share of rows
     that come back, above the held-out rows' share; where its interval holds 0, the gain of log-probability instead."""

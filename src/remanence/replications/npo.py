@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from remanence.core.verbs import Verdict
+from remanence.core.verbs import Experiment, Verdict
 from remanence.corpora.markov import Ids, MarkovText
 from remanence.measure.likelihood.min_k import min_k
 from remanence.measure.unlearning.privleak import FRACTION, privleak
@@ -61,7 +61,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class NpoForgetsWithoutCollapse:
+class NpoForgetsWithoutCollapse(Experiment):
     """The claim holds when, after as many steps, gradient ascent's held-out loss has reached `collapsed` and NPO's is
     at most `sound`, and NPO with retain rows recites at most 5 % of the documents to forget, at least 95 % of those to
     keep, and is at most `tolerance` above the retrained model's held-out loss. Whether membership still shows after it

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from remanence.core.errors import RemanenceError
-from remanence.core.verbs import Claim, Verdict
+from remanence.core.verbs import Experiment, Verdict
 
 
 def claim_names() -> list[str]:
@@ -19,7 +19,7 @@ def claim_names() -> list[str]:
     return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in {"__init__", "run"})
 
 
-def find_claim(name: str, *, quick: bool = False) -> Claim:
+def find_claim(name: str, *, quick: bool = False) -> Experiment:
     """The claim of a file, at its default size or, with `quick`, at one for tests."""
     if name not in claim_names():
         raise RemanenceError(f"No claim is called {name!r}: choose one of {', '.join(claim_names())}.")

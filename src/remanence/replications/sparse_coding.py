@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from remanence.core.verbs import Findings, Verdict
+from remanence.core.verbs import Experiment, Findings, Verdict
 from remanence.corpora.fields import FieldRecords
 from remanence.explain.sparse_coding.field_memory import Measured, mean_or_none, measure
 from remanence.explain.sparse_coding.sparse_coding import SparseCoding, linear_holds, needs
@@ -48,7 +48,7 @@ CONDITIONS = (
 
 
 @dataclass(frozen=True)
-class SkippedFieldsAreKept:
+class SkippedFieldsAreKept(Experiment):
     """The claim holds when the linear statement does, and in every condition exposure beyond records never seen rises
     with the number of fields needed (95 % interval above 0): over all fields, and over those that the tasks skip. It
     does not hold when a rise of `least` can be excluded somewhere; in between, it cannot be decided."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from remanence.core.verbs import Verdict
+from remanence.core.verbs import Experiment, Verdict
 from remanence.replications.disparity.contrasts import among, decided, said
 from remanence.replications.disparity.five_tasks import FULL, QUICK, Size, five_tasks
 
@@ -27,7 +27,7 @@ TOLD = ("next 10 tokens of outputs come back at some split, above floor and base
 
 
 @dataclass(frozen=True)
-class TaskDisparityExcess:
+class TaskDisparityExcess(Experiment):
     """The claim holds when all three contrasts lie above 0 (95 % intervals), and does not when one lies below 0."""
 
     size: Size = FULL

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from remanence.core.verbs import Verdict
+from remanence.core.verbs import Experiment, Verdict
 from remanence.replications.disparity.contrasts import among, decided, said
 from remanence.replications.disparity.five_tasks import FULL, QUICK, Size, five_tasks
 
@@ -21,7 +21,7 @@ CLAIM = "By the published rate, summarization and dialogue memorize more than QA
 
 
 @dataclass(frozen=True)
-class TaskDisparityPublished:
+class TaskDisparityPublished(Experiment):
     """The claim holds when the mean rate of the two is above that of the three (95 % interval above 0), and does not
     when the interval is below 0."""
 

@@ -10,10 +10,11 @@ import pytest
 from hand_made_corpus import ALPHA, ANSWER, CHINESE, HARBOUR, HEBREW, QUESTION, SECOND, World, nonsense
 
 from remanence.attack.prefix import Prefix
+from remanence.core.attempt import Attempt
 from remanence.core.finding import Finding
 from remanence.core.record import Record
 from remanence.core.target import Generates
-from remanence.core.verbs import Attempt
+from remanence.core.verbs import Attack
 from remanence.measure.plagiarism.idea import Idea
 from remanence.measure.plagiarism.paraphrase import Paraphrase
 from remanence.measure.plagiarism.verbatim import Verbatim
@@ -127,7 +128,7 @@ def test_the_same_question_gets_the_same_answer_in_any_order(system: Any) -> Non
 
 
 @dataclass(frozen=True)
-class Twice:
+class Twice(Attack):
     """Asks about each row twice: only the first answer is judged."""
 
     def __call__(self, target: Generates, records: Sequence[Record]) -> Iterator[Attempt]:

@@ -19,7 +19,7 @@ from remanence.core.finding import Finding
 from remanence.core.record import Record
 from remanence.core.table import Rendered
 from remanence.core.target import Opens
-from remanence.core.verbs import Findings
+from remanence.core.verbs import Findings, Measure
 from remanence.explain.attention.capture import attention_table
 from remanence.explain.attention.statistics import FLAT, STATISTICS
 from remanence.explain.attention.table import AttentionTable
@@ -27,7 +27,7 @@ from remanence.models.huggingface import HuggingFace
 
 
 @dataclass(frozen=True)
-class Attention:
+class Attention(Measure):
     """How evenly the model spreads its look over the tokens it may see, as a prediction of memorization."""
 
     statistic: Literal["entropy", "participation", "top", "gini"] = "entropy"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remanence.core.finding import Finding
-from remanence.core.verbs import Findings
+from remanence.core.verbs import Findings, Theory
 from remanence.explain.sparse_coding.fitting import descended, draw, heldout_errors, reduced_rank
 from remanence.explain.sparse_coding.statement import best_map, error_at_rank, row_space, widest_angle
 
@@ -24,7 +24,7 @@ Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class SparseCoding:
+class SparseCoding(Theory):
     """One finding per task; score = share of the input's variance that comes back, in closed form (higher = more)."""
 
     inputs: int = 24

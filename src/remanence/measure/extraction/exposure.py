@@ -29,7 +29,7 @@ from remanence.core.finding import Finding
 from remanence.core.record import Record
 from remanence.core.table import BoolsT, IntsT, Rendered, TokenRow
 from remanence.core.target import ScoresRendered
-from remanence.core.verbs import Findings
+from remanence.core.verbs import Findings, Measure
 from remanence.measure.extraction.discoverable import longest_run
 from remanence.stats.exposure import chance_exposure, exposure
 
@@ -40,7 +40,7 @@ Hashes = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
-class Exposure:
+class Exposure(Measure):
     """Ranks the rarest span that only this row has among spans of rows never trained on, in its own place."""
 
     tokens: int = 8
@@ -53,6 +53,8 @@ class Exposure:
     """Rows never trained on, for the others; none = the other rows that are measured."""
     training: tuple[Record, ...] = field(default=(), repr=False)
     """All training rows, for what is rare and what stands only once; none = the rows that are measured."""
+
+    cost = "`candidates` forward passes per row"
 
     def __call__(self, target: ScoresRendered, records: Sequence[Record]) -> Findings:
         """One finding per record: score in bits; evidence: the span's place and rank, and a blind guess's mean."""

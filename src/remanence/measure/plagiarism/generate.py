@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from remanence.core.attempt import NO_ATTEMPT, question_text
 from remanence.core.finding import Finding
 from remanence.core.record import Record
 from remanence.core.target import Generates
 from remanence.core.verbs import Attack, Findings
 from remanence.measure.plagiarism.index import CorpusIndex
 from remanence.measure.plagiarism.types import GeneratedText, Judgement
-
-NOT_PROMPTED = "the attack could not ask about it"
 
 
 def generate_texts(
@@ -25,10 +24,11 @@ def generate_texts(
     texts: list[GeneratedText] = []
     positions: dict[str, int] = {}
     for attempt in attack(target, records):
-        prompt_ids = attempt.prompt.ids if attempt.prompt.source is None else attempt.prompt.source
-        positions.setdefault(attempt.prompt.record_id, len(texts))
-        own = numbers.get(attempt.prompt.record_id, -1)
-        texts.append(GeneratedText(attempt.answer.text, target.decode(prompt_ids), own))
+        if attempt.answer is None:
+            continue
+        positions.setdefault(attempt.record_id, len(texts))
+        own = numbers.get(attempt.record_id, -1)
+        texts.append(GeneratedText(attempt.answer.text, question_text(attempt.question, target), own))
     return texts, [positions.get(record.id) for record in records]
 
 
@@ -42,7 +42,7 @@ def findings_of(
     """One finding per record: score and evidence that `score_of` takes from its judgement, or the reason for none."""
     findings: list[Finding] = []
     for record, i in zip(records, positions, strict=True):
-        reason = NOT_PROMPTED if i is None else judgements[i].reason
+        reason = NO_ATTEMPT if i is None else judgements[i].reason
         if i is None or reason:
             findings.append(Finding(record.id, name, None, reason=reason))
             continue

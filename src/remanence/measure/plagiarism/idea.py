@@ -21,12 +21,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from remanence.core.attempt import NO_ATTEMPT
 from remanence.core.errors import NotMeasured
 from remanence.core.finding import Finding
 from remanence.core.record import Record
 from remanence.core.target import Generates
-from remanence.core.verbs import Attack, Findings
-from remanence.measure.plagiarism.generate import NOT_PROMPTED, generate_texts
+from remanence.core.verbs import Attack, Findings, Measure
+from remanence.measure.plagiarism.generate import generate_texts
 from remanence.measure.plagiarism.index import CorpusIndex
 from remanence.measure.plagiarism.types import GeneratedText
 from remanence.text.background import near_groups
@@ -42,7 +43,7 @@ SPARE = 30
 
 
 @dataclass(frozen=True)
-class Idea:
+class Idea(Measure):
     """Generate a text for each record, and rank the record among decoys by similarity to the text."""
 
     attack: Attack
@@ -54,6 +55,8 @@ class Idea:
     index: CorpusIndex | None = field(default=None, repr=False)
     """The training corpus; None = the records that are measured."""
 
+    cost = "1 generation per row, and the comparison with the training texts"
+
     def __call__(self, target: Generates, records: Sequence[Record]) -> Findings:
         """One finding per record: score = 1 - p, in [0, 1); higher = more memorized."""
         index = self.index or CorpusIndex.build(records)
@@ -61,7 +64,7 @@ class Idea:
         findings: dict[str, Finding] = {}
         for record, i in zip(records, positions, strict=True):
             if i is None:
-                findings[record.id] = Finding(record.id, "idea", None, reason=NOT_PROMPTED)
+                findings[record.id] = Finding(record.id, "idea", None, reason=NO_ATTEMPT)
                 continue
             try:
                 p, num_decoys = rank_p_value(index, texts[i], self.decoys, self.similarity)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from remanence.core.record import Record
 from remanence.core.target import Generates
-from remanence.core.verbs import Attack, Findings
+from remanence.core.verbs import Attack, Findings, Measure
 from remanence.measure.plagiarism.detector import PlagiarismIndex
 from remanence.measure.plagiarism.generate import findings_of, generate_texts
 from remanence.measure.plagiarism.null_calibration import NullCalibration
@@ -23,7 +23,7 @@ from remanence.measure.plagiarism.types import Judgement
 
 
 @dataclass(frozen=True)
-class Paraphrase:
+class Paraphrase(Measure):
     """Generate a text for each record, and align it with the training records that are most similar to it."""
 
     attack: Attack
@@ -34,6 +34,8 @@ class Paraphrase:
     """The training corpus; None = the records that are measured."""
     calibration: NullCalibration | None = field(default=None, repr=False)
     """Scores of held-out texts; without it there are no p-values."""
+
+    cost = "1 generation per row, and the comparison with the training texts"
 
     def __call__(self, target: Generates, records: Sequence[Record]) -> Findings:
         """One finding per record: score = bits of the best aligned passage, verbatim ones included."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from remanence.core.record import Record
 from remanence.core.target import Generates
-from remanence.core.verbs import Attack, Findings
+from remanence.core.verbs import Attack, Findings, Measure
 from remanence.measure.plagiarism.detector import PlagiarismIndex
 from remanence.measure.plagiarism.generate import findings_of, generate_texts
 from remanence.measure.plagiarism.null_calibration import NullCalibration
@@ -22,7 +22,7 @@ from remanence.measure.plagiarism.types import Judgement, Match
 
 
 @dataclass(frozen=True)
-class Verbatim:
+class Verbatim(Measure):
     """Generate a text for each record, and score the best chain of words it shares with any training record."""
 
     attack: Attack
@@ -33,6 +33,8 @@ class Verbatim:
     """The training corpus; None = the records that are measured."""
     calibration: NullCalibration | None = field(default=None, repr=False)
     """Scores of held-out texts; None = flag by E-value instead."""
+
+    cost = "1 generation per row, and the comparison with the training texts"
 
     def __call__(self, target: Generates, records: Sequence[Record]) -> Findings:
         """One finding per record: score = bits of the best chain; the evidence holds p-value and matches."""

@@ -18,7 +18,7 @@ from remanence.core.errors import NotMeasured
 from remanence.core.finding import Finding
 from remanence.core.record import Record
 from remanence.core.target import Answer, Generates, Prompt
-from remanence.core.verbs import Findings
+from remanence.core.verbs import Findings, Measure
 from remanence.measure.unlearning.asked import asked
 from remanence.text.subsequence import longest_common_subsequence
 
@@ -32,11 +32,13 @@ class RougeL(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rouge:
+class Rouge(Measure):
     """Greedy answers to the questions of the rows; of a text, the first half is the question."""
 
     new_tokens: int = 200
     """At most so many tokens are asked for; a longer truth is cut there."""
+
+    cost = "1 generation per row"
 
     def __call__(self, target: Generates, records: Sequence[Record]) -> Findings:
         """One finding per record: score = recall; evidence: precision and F1."""

@@ -27,12 +27,12 @@ from remanence.core.finding import Finding
 from remanence.core.record import Record
 from remanence.core.table import IntsT, Rendered, TokenRow
 from remanence.core.target import ScoresRendered
-from remanence.core.verbs import Findings
+from remanence.core.verbs import Findings, Measure
 from remanence.measure.unlearning.asked import Asked, answers_otherwise, asked, texts_in
 
 
 @dataclass(frozen=True)
-class TruthRatio:
+class TruthRatio(Measure):
     """The truth ratio of each row; its negative logarithm is the score, so that higher means more memorized."""
 
     wrong: int = 5
@@ -43,6 +43,8 @@ class TruthRatio:
     """Whether stand-ins are taken at all; without them a row needs `meta["paraphrase"]` and `meta["wrong"]`."""
     others: tuple[Record, ...] = field(default=(), repr=False)
     """Rows whose answers stand in for wrong ones; none = the other rows that are measured."""
+
+    cost = "1 + `wrong` forward passes per row"
 
     def __call__(self, target: ScoresRendered, records: Sequence[Record]) -> Findings:
         """One finding per record: score = -log TR, nats per token; evidence: the ratio, and what stood in for what."""

@@ -27,6 +27,7 @@ from remanence.core.record import Record
 from remanence.core.run import fingerprint
 from remanence.core.table import IntsT
 from remanence.core.target import Opens
+from remanence.core.verbs import Mitigation
 from remanence.mitigate.decoding.canonical import canonical_ids, new_ngrams
 from remanence.mitigate.decoding.ngram_bloom import NGramBloom
 
@@ -113,7 +114,7 @@ class CanonicalLogitsProcessor(MemFreeLogitsProcessor):
 
 
 @dataclass(frozen=True)
-class MemFree:
+class MemFree(Mitigation):
     """The guard as a mitigation: the same weights, which no longer recite the records they are given."""
 
     n: int = 10
@@ -126,6 +127,8 @@ class MemFree:
     """Seed of the hash."""
     canonical: bool = False
     """Compare words too: decoded, normalised (NFKC, case, spaces) and encoded again. Slower, and top-50 sampling."""
+
+    cost = "no training; decoding looks up every candidate token"
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """A target that shares module and tokenizer with the one given, and whose `generate` is guarded.

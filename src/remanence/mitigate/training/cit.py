@@ -25,6 +25,7 @@ from torch import Tensor
 
 from remanence.core.record import Record
 from remanence.core.target import Opens
+from remanence.core.verbs import Mitigation
 from remanence.mitigate.training.span_corruption import corrupted, sentinel_ids
 from remanence.models.render import LossOn
 from remanence.training.again import settings_of, train_again
@@ -139,7 +140,7 @@ class CITLoss:
 
 
 @dataclass(frozen=True)
-class CIT:
+class CIT(Mitigation):
     """The loss as a mitigation: fine-tune the base model once more, with the prompts anchored where they were.
 
     The base should be a reader already: anchored to a random model, documents stay as random as they were. Rows need a

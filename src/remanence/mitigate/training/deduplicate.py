@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
+from remanence.core.verbs import Mitigation
 from remanence.models.render import LossOn
 from remanence.text.duplicates import exact_groups, twin_groups
 from remanence.training.again import settings_of, train_again, trained_on
@@ -74,7 +75,7 @@ def deduplicated(records: Sequence[Record], threshold: float | None = 0.7, permu
 
 
 @dataclass(frozen=True)
-class Deduplicate:
+class Deduplicate(Mitigation):
     """Deduplication as a mitigation: fine-tune the base model once more, on one row of every cluster.
 
     What follows `permutations` is training as in `remanence.training.finetune`, and should be what the model to be

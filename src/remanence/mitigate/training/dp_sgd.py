@@ -22,6 +22,7 @@ from transformers import TrainingArguments
 
 from remanence.core.record import Record
 from remanence.core.target import Opens
+from remanence.core.verbs import Mitigation
 from remanence.models.load import Loaded
 from remanence.models.render import LossOn
 from remanence.training.again import learned_rows, settings_of, train_again, trained_on, with_lora
@@ -45,7 +46,7 @@ def private_gradient(
 
 
 @dataclass(frozen=True)
-class DPSGD:
+class DPSGD(Mitigation):
     """DP-SGD as a mitigation: fine-tune the base model once more, with noise. Needs opacus (`remanence[dp]`).
 
     The optimizer is AdamW without decay on the noised gradients (DP-Adam), its rate falling to zero.

@@ -22,6 +22,7 @@ from transformers import TrainerCallback
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
+from remanence.core.verbs import Mitigation
 from remanence.models.render import LossOn
 from remanence.training.again import learned_rows, settings_of, train_again, trained_on
 from remanence.training.guard import recited
@@ -121,7 +122,7 @@ class StopOnExtraction(TrainerCallback):
 
 
 @dataclass(frozen=True)
-class EarlyStopping:
+class EarlyStopping(Mitigation):
     """Early stopping as a mitigation: fine-tune the base model once more, and end in time.
 
     Held-out rows are the records of group "heldout"; without any, a tenth of the distinct rows is kept aside and not

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from remanence.core.record import Record
 from remanence.core.target import Opens
+from remanence.core.verbs import Mitigation
 from remanence.mitigate.training.goldfish_mask import SEED, Strategy, goldfish_mask
 from remanence.models.render import LossOn
 from remanence.training.again import settings_of, train_again
@@ -117,7 +118,7 @@ class GoldfishCollator:
 
 
 @dataclass(frozen=True)
-class Goldfish:
+class Goldfish(Mitigation):
     """The loss as a mitigation: fine-tune the base model on the records once more, this time as a goldfish.
 
     `k`, `strategy`, `context_width` and `include_target` choose the mask (`goldfish_mask`); what follows them is

@@ -18,6 +18,7 @@ import numpy as np
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
+from remanence.core.verbs import Mitigation
 from remanence.models.render import LossOn
 from remanence.training.again import settings_of, train_again, trained_on
 
@@ -84,7 +85,7 @@ def multitask_rows(
 
 
 @dataclass(frozen=True)
-class Multitask:
+class Multitask(Mitigation):
     """The mixture as a mitigation: fine-tune the base model once more, on the target task's rows among other tasks'.
 
     A row's task is `meta[column]`. What follows `others` is training as in `remanence.training.finetune`, and should

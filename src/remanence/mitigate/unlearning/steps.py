@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from torch import Tensor
 
 from remanence.core.errors import RemanenceError
+from remanence.core.verbs import Mitigation
 from remanence.mitigate.unlearning.losses import kl_to_ref, nll
 from remanence.training.rows import Row
 from remanence.training.sequences import Batch, predictions, sequence_nll
@@ -20,7 +21,7 @@ Retain: TypeAlias = Literal["none", "nll", "kl"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steps:
+class Steps(Mitigation):
     """A method that takes optimizer steps: the fields for them, and the walk. A subclass names its objective.
 
     total loss = gamma * loss on forget rows + alpha * loss on retain rows.

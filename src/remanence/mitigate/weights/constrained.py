@@ -19,6 +19,7 @@ from torch import Tensor
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
+from remanence.core.verbs import Mitigation
 from remanence.mitigate.unlearning.apply import forget_with
 from remanence.mitigate.unlearning.losses import gradient_ascent, nll, npo_loss
 from remanence.mitigate.weights.balls import project_l2_, project_linf_, relative_radii
@@ -57,7 +58,7 @@ def _said_instead(record: Record, words: str) -> Record:
 
 
 @dataclass(frozen=True)
-class Constrained:
+class Constrained(Mitigation):
     """The method as a mitigation: AdamW, and after every step back into the ball around the weights as they were.
 
     The ball is checked on float32 weights. Tied embeddings are one tensor, so that a ball around them is one around

@@ -23,6 +23,7 @@ from torch import Tensor
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
+from remanence.core.verbs import Mitigation
 from remanence.mitigate.unlearning.apply import forget_with
 from remanence.mitigate.weights.adapters import pairs, summed
 from remanence.mitigate.weights.merging import fisher_diagonal, fisher_mean, ties_mean
@@ -105,7 +106,7 @@ def likelihood_ratios(loss_N: ArrayLike, base_loss_N: ArrayLike) -> NDArray[np.f
 
 
 @dataclass(frozen=True)
-class FuseToForget:
+class FuseToForget(Mitigation):
     """Fusion as a mitigation: the model is averaged with peers that never saw the forget rows, with growing weight.
 
     Peers are fine-tuned from the same base. Without any, one is made: the base model, trained on the retain rows. For
@@ -132,6 +133,8 @@ class FuseToForget:
 
     unit: ClassVar[str] = "weight of the peers"
     needs: ClassVar[tuple[str, ...]] = ("retain", "base")
+
+    cost = "1 training unless peers are given, and 1 evaluation per weight"
 
     def walk(self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], watch: Watch) -> None:
         """The live model and its peers averaged, the peers' weight growing, until `watch` says stop."""

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from remanence.core.record import Record
 from remanence.core.target import Opens
+from remanence.core.verbs import Mitigation
 from remanence.mitigate.unlearning.apply import forget_with
 from remanence.mitigate.unlearning.losses import kl_to_ref
 from remanence.mitigate.weights.masks import Mask, block_matrices, gradients, keep_others_, random_mask, topk_mask
@@ -90,7 +91,7 @@ def row_gradients(model: Any, tokenizer: Any, rows: Sequence[Row], names: Sequen
 
 
 @dataclass(frozen=True)
-class Localized:
+class Localized(Mitigation):
     """The method as a mitigation: Adam on the contrastive objective, in the weights with the largest gradient only.
 
     The mask is made once, from the loss on all forget rows, and frozen; the retain rows are those whose predictions are

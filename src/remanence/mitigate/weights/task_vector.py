@@ -16,6 +16,7 @@ from torch import Tensor
 
 from remanence.core.record import Record
 from remanence.core.target import Opens
+from remanence.core.verbs import Mitigation
 from remanence.mitigate.unlearning.apply import forget_with
 from remanence.mitigate.weights.adapters import summed
 from remanence.mitigate.weights.peers import snapshot, taught, taught_from_base
@@ -75,7 +76,7 @@ def _wide(value: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class TaskVectorNegation:
+class TaskVectorNegation(Mitigation):
     """The edit as a mitigation: reinforce the forget rows, and walk lambda up the grid the other way.
 
     With an adapter, its products B A are what is summed, cut back to its own rank; the base model is not touched.
@@ -98,6 +99,8 @@ class TaskVectorNegation:
 
     unit: ClassVar[str] = "lambda"
     needs: ClassVar[tuple[str, ...]] = ()
+
+    cost = "1 training, and 1 evaluation per strength"
 
     def walk(self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], watch: Watch) -> None:
         """theta - lambda tau on the live model, for every lambda, until `watch` says stop."""
