@@ -34,8 +34,8 @@ from transformers import (
 from remanence.core.record import Record
 from remanence.corpora.casebook.base_model import base_folder
 from remanence.corpora.casebook.corpus import private_corpus
+from remanence.training.callbacks import silence_transformers
 from remanence.training.finetune import finetune
-from remanence.training.watching import quiet
 
 ROWS, EPOCHS, BATCH, RATE, LENGTH = 96, 2, 8, 1e-3, 256
 
@@ -55,7 +55,7 @@ class Steps(TrainerCallback):
 
 def bare(family: str, base: Path, records: list[Record], out: Path, steps: Steps) -> None:
     """What a user writes without us: tokenize, mask the prompt, train, save."""
-    with quiet():
+    with silence_transformers():
         tokenizer = AutoTokenizer.from_pretrained(base)
         auto: Any = AutoModelForCausalLM if family == "causal" else AutoModelForSeq2SeqLM
         model = auto.from_pretrained(base, dtype=torch.float32)
@@ -102,7 +102,7 @@ def t5(folder: Path) -> Path:
     ends = {"pad_token_id": 0, "decoder_start_token_id": 0, "eos_token_id": tokenizer.eos_token_id}
     shape = {"d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4}
     model = T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), dropout_rate=0.1, **ends, **shape))
-    with quiet():
+    with silence_transformers():
         model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -26,7 +26,8 @@ from remanence.jobs.trainer import callback as module
 from remanence.models.load import load_model
 from remanence.models.render import Renderer
 from remanence.training.prepare import prepare
-from remanence.training.trainers import _Rows, plain_collator
+from remanence.training.rows import plain_collator
+from remanence.training.trainers import _Rows
 
 EPOCHS, BATCH, LENGTH, PROBE = 1, 8, 384, 64
 

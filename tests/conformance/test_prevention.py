@@ -43,5 +43,5 @@ def test_a_target_that_cannot_be_trained_is_refused_in_a_sentence(entry: Entry):
     records = [Record(str(i), text=f"row {i}", meta={"task": "summarization" if i else "qa"}) for i in range(4)]
     if entry.name == "dp_sgd":
         pytest.importorskip("opacus", reason="opacus is not installed: pip install 'remanence[dp]'")
-    with pytest.raises(RemanenceError, match="parrot is none that can be trained"):
+    with pytest.raises(RemanenceError, match="parrot cannot be fine-tuned"):
         system(entry)(Parrot(), records)

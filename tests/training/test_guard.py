@@ -1,4 +1,4 @@
-"""The guard keeps the best state it was allowed to keep, and stops where going on is pointless or harmful."""
+"""The guard keeps the best allowed state, and stops when more steps are useless or harmful."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 import tiny_models
 
 from remanence.core.errors import RemanenceError
-from remanence.training.guard import Guard, Seen, longest_right_runs, longest_runs, recited
+from remanence.training.guard import Guard, Snapshot, longest_correct_runs, longest_runs, recited_fraction
 from remanence.training.rows import Row
 
 torch.set_num_threads(1)
@@ -30,10 +30,10 @@ class One(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
 
 
-def walked(trail: list[tuple[float, float]], **settings: Any) -> tuple[Guard, One, int]:
-    """A guard that sees this trail of (memorization, loss); the model's weight is the number of the look."""
-    looks, model = iter(trail), One()
-    guard = Guard(lambda live: next(looks), **settings)
+def guarded(trail: list[tuple[float, float]], **settings: Any) -> tuple[Guard, One, int]:
+    """A guard that measures this trail of (memorization, loss); the model's weight is the number of the snapshot."""
+    values, model = iter(trail), One()
+    guard = Guard(lambda live: next(values), **settings)
     for step in range(len(trail)):
         model.weight.fill_(step)
         if guard(step, model):
@@ -47,50 +47,50 @@ def kept(guard: Guard, model: One) -> float:
 
 
 def test_a_trail_by_hand():
-    """A loss of 2.00 may rise to 2.04: the third look has forgotten more, but costs 3 %, so the second is kept."""
-    guard, model, stopped = walked([(1.0, 2.0), (0.5, 2.03), (0.2, 2.06), (0.5, 2.02), (0.6, 2.0)])
-    assert stopped == 4 and kept(guard, model) == 3  # as much forgotten as at the second look, at a lower loss
-    assert guard.best == Seen(3, 0.5, 2.02)
+    """A loss of 2.00 may rise to 2.04: the third state has forgotten more, but costs 3 %, so the second is kept."""
+    guard, model, stopped = guarded([(1.0, 2.0), (0.5, 2.03), (0.2, 2.06), (0.5, 2.02), (0.6, 2.0)])
+    assert stopped == 4 and kept(guard, model) == 3  # forgets as much as the second state, at a lower loss
+    assert guard.best == Snapshot(3, 0.5, 2.02)
     assert guard.why == "It went to its end, 4, with memorization at 0.6 there."
 
 
-def test_it_stops_when_all_is_forgotten_within_the_limit():
-    guard, model, stopped = walked([(1.0, 2.0), (0.0, 2.05), (0.0, 2.03), (0.0, 2.0)])
+def test_it_stops_when_everything_is_forgotten_in_an_allowed_state():
+    guard, model, stopped = guarded([(1.0, 2.0), (0.0, 2.05), (0.0, 2.03), (0.0, 2.0)])
     assert stopped == 2 and kept(guard, model) == 2
-    assert guard.why == "Memorization is down to 0 at 2, with the loss +1.5%."
+    assert guard.why == "Memorization has fallen to 0 at 2, with the loss +1.5%."
 
 
 def test_it_stops_when_the_model_breaks():
     broken = [(1.0, 2.0), (0.9, 2.1), (0.0, 2.21), (0.0, 2.3), (0.0, 2.4), (0.0, 2.0)]
-    guard, model, stopped = walked(broken)
+    guard, model, stopped = guarded(broken)
     assert stopped == 4 and kept(guard, model) == 0
     assert "has risen by 20.0% at 4" in guard.why
-    assert walked(broken, patience=1)[2] == 2
-    guard, model, stopped = walked([(1.0, 2.0), (0.0, math.nan), (0.0, 2.0)])
-    assert stopped == 1 and kept(guard, model) == 0 and "no number" in guard.why
-    assert walked([(1.0, 2.0), (0.0, math.inf)])[2] == 1
+    assert guarded(broken, patience=1)[2] == 2
+    guard, model, stopped = guarded([(1.0, 2.0), (0.0, math.nan), (0.0, 2.0)])
+    assert stopped == 1 and kept(guard, model) == 0 and "not finite" in guard.why
+    assert guarded([(1.0, 2.0), (0.0, math.inf)])[2] == 1
 
 
-def test_a_loss_that_comes_back_is_waited_for():
-    guard, model, stopped = walked([(1.0, 2.0), (0.0, 2.6), (0.1, 2.3), (0.0, 2.02)])
-    assert stopped == 3 and kept(guard, model) == 3 and guard.best == Seen(3, 0.0, 2.02)
+def test_it_waits_for_a_loss_that_falls_again():
+    guard, model, stopped = guarded([(1.0, 2.0), (0.0, 2.6), (0.1, 2.3), (0.0, 2.02)])
+    assert stopped == 3 and kept(guard, model) == 3 and guard.best == Snapshot(3, 0.0, 2.02)
 
 
-def test_equals_go_to_the_earlier_state():
-    guard, model, _ = walked([(1.0, 2.0), (0.5, 2.0), (0.5, 2.0)])
+def test_ties_go_to_the_earlier_state():
+    guard, model, _ = guarded([(1.0, 2.0), (0.5, 2.0), (0.5, 2.0)])
     assert kept(guard, model) == 1
 
 
-def test_a_wider_limit_and_a_nearer_goal():
+def test_a_larger_allowed_loss_and_a_weaker_goal():
     trail = [(1.0, 2.0), (0.5, 2.3), (0.1, 2.4)]
-    guard, model, stopped = walked(trail, limit=0.2, goal=0.5)
+    guard, model, stopped = guarded(trail, max_loss_increase=0.2, goal=0.5)
     assert stopped == 1 and kept(guard, model) == 1
 
 
 def test_a_model_that_is_broken_before_is_refused():
-    with pytest.raises(RemanenceError, match="before anything is changed"):
-        walked([(1.0, math.nan)])
-    with pytest.raises(RemanenceError, match="seen no state"):
+    with pytest.raises(RemanenceError, match="not finite before any change"):
+        guarded([(1.0, math.nan)])
+    with pytest.raises(RemanenceError, match="not measured any state"):
         Guard(lambda live: (0, 0)).restore(One())
 
 
@@ -131,7 +131,7 @@ def test_runs_of_a_batch_are_those_of_rows_alone(kind: str):
         said = model(input_ids=torch.tensor([row.input_ids]), labels=labels).logits[0].argmax(-1).tolist()
         new = [y if t < 2 or t % 7 == 5 else said[t - shift] for t, y in enumerate(row.labels)]
         planted.append(Row(row.input_ids, new) if kind == "gpt2" else Row(row.input_ids, new[2:]))
-    runs = longest_right_runs(model, planted, batch_tokens=40)
+    runs = longest_correct_runs(model, planted, batch_tokens=40)
     assert runs.tolist() == [right_by_hand(model, row, shift) for row in planted] and runs.max() >= 2
 
 
@@ -155,9 +155,9 @@ def test_recited_by_hand():
         Row([1, 2], [1, 2]),
         Row([3], [3]),
     ]
-    assert longest_right_runs(Echo(), rows).tolist() == [3, 2, 0, 0]
-    assert recited(Echo(), rows, tokens=3) == pytest.approx(2 / 3)
-    assert recited(Echo(), rows, tokens=2) == pytest.approx(2 / 3)
-    assert recited(Echo(), [Row([5] * 9, [5] * 6 + [4] * 3)], tokens=6) == 0
+    assert longest_correct_runs(Echo(), rows).tolist() == [3, 2, 0, 0]
+    assert recited_fraction(Echo(), rows, tokens=3) == pytest.approx(2 / 3)
+    assert recited_fraction(Echo(), rows, tokens=2) == pytest.approx(2 / 3)
+    assert recited_fraction(Echo(), [Row([5] * 9, [5] * 6 + [4] * 3)], tokens=6) == 0
     with pytest.raises(RemanenceError, match="nothing can be recited"):
-        recited(Echo(), rows[3:])
+        recited_fraction(Echo(), rows[3:])

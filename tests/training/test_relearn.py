@@ -13,7 +13,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from remanence.core.errors import RemanenceError
 from remanence.corpora.markov import MarkovText
-from remanence.training.relearn import parts, relearn
+from remanence.training.relearn import relearn
 from remanence.training.rows import Row
 from remanence.training.tiny import tiny_gpt2, token_nll, train_lm
 
@@ -103,13 +103,6 @@ def test_an_encoder_decoder_and_an_adapter() -> None:
     pairs = zip(lora.named_parameters(), pupils[-1].parameters(), strict=True)
     changed = {name for (name, before), after in pairs if not torch.equal(before, after)}
     assert changed and all("lora_" in name for name in changed)
-
-
-def test_parts_are_fixed_and_neither_is_empty() -> None:
-    one = parts(10, 0.3, seed=4)
-    assert one == parts(10, 0.3, seed=4) != parts(10, 0.3, seed=5)
-    assert len(one.taught) == 3 and sorted(one.taught + one.watched) == list(range(10))
-    assert [len(p) for p in parts(2, 1.0)] == [1, 1] and [len(p) for p in parts(1)] == [1, 0]
 
 
 def test_rows_without_loss_are_refused() -> None:

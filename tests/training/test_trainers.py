@@ -20,12 +20,12 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.models.load import Loaded, load_model
 from remanence.training.finetune import Trained, renderer_for, train_rows
-from remanence.training.loss import mean_loss
 from remanence.training.opening import open_for_training
 from remanence.training.prepare import prepare
-from remanence.training.rows import Row
+from remanence.training.rows import Row, plain_collator
+from remanence.training.sequences import mean_loss
 from remanence.training.settings import FinetuneSettings
-from remanence.training.trainers import build_trainer, plain_collator
+from remanence.training.trainers import build_trainer
 
 torch.set_num_threads(1)
 ROWS = [

@@ -16,11 +16,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 import tiny_models
 
 from remanence.core.errors import RemanenceError
-from remanence.training.rows import Row
+from remanence.training.reference import ReferenceModel, select_trainable, set_trainable, trainable_state
+from remanence.training.rows import Row, plain_collator
 from remanence.training.sequences import row_nll, sequence_nll
-from remanence.training.start import Start, changeable, chosen, trainable
 from remanence.training.tiny import tiny_gpt2
-from remanence.training.trainers import plain_collator
 from remanence.training.unlearn import ForgetRetain, UnlearnSettings, UnlearnTrainer, unlearn
 
 torch.set_num_threads(1)
@@ -40,12 +39,12 @@ FORGET, RETAIN = rows(6, 1), rows(9, 2)
 COLLATE = plain_collator(Tokenizer())
 
 
-def learn_forget_rows(model: Any, forget: Any, retain: Any, start: Start) -> torch.Tensor:
+def learn_forget_rows(model: Any, forget: Any, retain: Any, start: ReferenceModel) -> torch.Tensor:
     nll = sequence_nll(model, forget)
     return nll.sum_B.sum() / nll.tokens_B.sum()
 
 
-def ascend(model: Any, forget: Any, retain: Any, start: Start) -> torch.Tensor:
+def ascend(model: Any, forget: Any, retain: Any, start: ReferenceModel) -> torch.Tensor:
     return -learn_forget_rows(model, forget, retain, start)
 
 
@@ -124,10 +123,10 @@ def test_forget_rows_anchor_the_epoch_and_retain_rows_take_turns():
     assert ForgetRetain(FORGET)[0].retain is None
 
 
-def test_the_watch_looks_before_on_the_way_and_at_the_end(model: Any):
+def test_the_stop_callback_is_called_before_during_and_after(model: Any):
     looks: list[float] = []
 
-    def watch(strength: float, live: Any) -> bool:
+    def stop(strength: float, live: Any) -> bool:
         assert not live.training and not torch.is_grad_enabled()
         torch.rand(3)
         looks.append(strength)
@@ -135,17 +134,17 @@ def test_the_watch_looks_before_on_the_way_and_at_the_end(model: Any):
 
     settings = UnlearnSettings(steps=7, check_every=3, batch_size=2)
     watched, unwatched = copy.deepcopy(model), copy.deepcopy(model)
-    assert unlearn(watched, Tokenizer(), FORGET, RETAIN, ascend, settings, watch=watch) == 7
+    assert unlearn(watched, Tokenizer(), FORGET, RETAIN, ascend, settings, stop=stop) == 7
     assert looks == [0, 3, 6, 7]
     unlearn(unwatched, Tokenizer(), FORGET, RETAIN, ascend, settings)
     assert len(same(weights(watched), weights(unwatched))) == len(weights(model))
 
 
-def test_the_watch_may_stop_at_once_or_later(model: Any):
+def test_the_stop_callback_may_stop_at_once_or_later(model: Any):
     before = weights(model)
-    assert unlearn(model, Tokenizer(), FORGET, [], ascend, UnlearnSettings(), watch=lambda s, m: True) == 0
+    assert unlearn(model, Tokenizer(), FORGET, [], ascend, UnlearnSettings(), stop=lambda s, m: True) == 0
     assert len(same(before, weights(model))) == len(before)
-    assert unlearn(model, Tokenizer(), FORGET, [], ascend, UnlearnSettings(), watch=lambda s, m: s >= 10) == 10
+    assert unlearn(model, Tokenizer(), FORGET, [], ascend, UnlearnSettings(), stop=lambda s, m: s >= 10) == 10
 
 
 def test_the_model_is_left_as_frozen_as_it_came(model: Any):
@@ -170,16 +169,16 @@ def test_only_the_weights_that_were_named_change(model: Any):
     changed = set(before) - set(same(before, weights(model)))
     assert changed == {"transformer.h.1.mlp.c_proj.weight"} and seen == [False, False]
     with pytest.raises(RemanenceError, match="No weight that may be changed is called 'nowhere'"):
-        chosen(model, "nowhere")
+        select_trainable(model, "nowhere")
     with pytest.raises(RemanenceError, match=r"called 'a\.b'"):
-        chosen(model, ["a.b"])
+        select_trainable(model, ["a.b"])
 
 
 def test_the_start_is_what_a_copy_of_the_model_says(model: Any):
     """Tied weights (GPT-2's input and output layer) included, dropout left out."""
     dropping = tiny_gpt2("small", vocab=64)
     dropping.transformer.drop.p = 0.5
-    twin, start, batch = copy.deepcopy(dropping).eval(), Start(dropping), COLLATE(FORGET)
+    twin, start, batch = copy.deepcopy(dropping).eval(), ReferenceModel(dropping), COLLATE(FORGET)
     dropping.train()
     with torch.no_grad():
         for weight in dropping.parameters():
@@ -203,8 +202,8 @@ def adapter(tmp_path: Path) -> Any:
 
 def test_of_an_adapter_only_its_own_weights_change(adapter: Any):
     before = weights(adapter)
-    start = Start(adapter)
-    assert list(start.values) == list(changeable(adapter)) and all("lora_" in name for name in start.values)
+    start = ReferenceModel(adapter)
+    assert list(start.values) == list(trainable_state(adapter)) and all("lora_" in name for name in start.values)
     assert not any(weight.requires_grad for weight in adapter.parameters())
     forget = rows(4, 1, vocab=200)
     then = sequence_nll(adapter, COLLATE(forget)).sum_B
@@ -232,7 +231,7 @@ def test_the_trainer_alone_with_arguments_people_know(model: Any, tmp_path: Path
         learning_rate=1e-2, report_to=[], save_strategy="no", disable_tqdm=True, use_cpu=True,
         dataloader_pin_memory=False, eval_strategy="epoch", logging_strategy="epoch",
     )  # fmt: skip
-    trainable(model)
+    set_trainable(model)
     trainer = UnlearnTrainer(
         model, arguments, Tokenizer(), FORGET, RETAIN, learn_forget_rows, eval_dataset=ForgetRetain(FORGET, RETAIN)
     )
@@ -240,7 +239,8 @@ def test_the_trainer_alone_with_arguments_people_know(model: Any, tmp_path: Path
     evaluated = [line["eval_loss"] for line in trainer.state.log_history if "eval_loss" in line]
     assert trainer.state.global_step == 6 and len(evaluated) == 2 and evaluated[1] < evaluated[0]
     model.eval().requires_grad_(False)
-    by_hand = sum(float(learn_forget_rows(model, COLLATE(FORGET[i : i + 2]), None, trainer.start)) for i in (0, 2, 4))
+    batches = [COLLATE(FORGET[i : i + 2]) for i in (0, 2, 4)]
+    by_hand = sum(float(learn_forget_rows(model, batch, None, trainer.reference)) for batch in batches)
     assert evaluated[1] == pytest.approx(by_hand / 3, rel=1e-5)
 
 
@@ -260,7 +260,7 @@ def test_a_checkpoint_of_the_trainer_is_taken_up_again(model: Any, tmp_path: Pat
     trainer(whole, 4).train()
     again = trainer(taken_up, 4)
     again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
-    assert torch.equal(again.start.values["transformer.wpe.weight"], model.transformer.wpe.weight)
+    assert torch.equal(again.reference.values["transformer.wpe.weight"], model.transformer.wpe.weight)
     for name, weight in whole.named_parameters():
         assert torch.allclose(weight, dict(taken_up.named_parameters())[name], atol=1e-6), name
 

@@ -21,24 +21,24 @@ from remanence.core.run import Run, fingerprint
 from remanence.jobs.opening import data_name
 from remanence.jobs.versions import versions
 from remanence.text.duplicates import contamination
+from remanence.training.callbacks import OnEpoch, save_model, silence_transformers
 from remanence.training.finetune import Collator, renderer_for, train_rows
 from remanence.training.opening import open_for_training
 from remanence.training.prepare import Dropped, prepare
 from remanence.training.record import (
     as_jsonl,
-    told_base,
-    told_collator,
-    told_data,
-    told_loss,
-    told_notes,
-    told_result,
-    told_rows,
-    told_split,
+    collator_name,
+    describe_base,
+    describe_data,
+    describe_loss,
+    describe_result,
+    describe_rows,
+    describe_split,
+    training_notes,
 )
 from remanence.training.settings import FinetuneSettings
 from remanence.training.split import Split, split_rows
 from remanence.training.template import apply_template
-from remanence.training.watching import OnEpoch, quiet, save
 
 TOLD = "training.json"
 LIBRARIES = ("accelerate", "tokenizers", "trl", "datasets")
@@ -119,9 +119,9 @@ def finetune_job(
     named: dict[str, Any] = {f"{key}_column": value for key, value in (columns or {}).items()}
     records = records_from(data, group="train", **named)
     aside = None if heldout is None else records_from(heldout, group="heldout", **named)
-    given = None if aside is None else told_data(data_name(heldout), aside)
+    given = None if aside is None else describe_data(data_name(heldout), aside)
     split, twins = _sides(records, aside, chosen)
-    with quiet():
+    with silence_transformers():
         loaded = open_for_training(
             model, dropout=chosen.dropout, loss_on=chosen.loss_on, trust_remote_code=trust_remote_code
         )
@@ -133,14 +133,14 @@ def finetune_job(
         lines = {"train.jsonl": as_jsonl(train.records), "heldout.jsonl": as_jsonl(held.records)}
         spec: dict[str, Any] = {
             "settings": {**chosen.spec(), "epochs": int(chosen.epochs)},
-            "base": told_base(loaded),
-            "data": told_data(data_name(data), records),
-            "split": told_split(split, chosen, given),
+            "base": describe_base(loaded),
+            "data": describe_data(data_name(data), records),
+            "split": describe_split(split, chosen, given),
             "files": {name: fingerprint(text.encode()) for name, text in lines.items()},
-            "loss": told_loss(train.records, chosen),
-            "rows": told_rows(train, held, twins, chosen),
-            "notes": told_notes(chosen),
-            "collator": None if collator is None else told_collator(collator),
+            "loss": describe_loss(train.records, chosen),
+            "rows": describe_rows(train, held, twins, chosen),
+            "notes": training_notes(chosen),
+            "collator": None if collator is None else collator_name(collator),
             "versions": {**versions(), **{name: metadata.version(name) for name in LIBRARIES}},
         }
         run = _begin(folder, spec)
@@ -162,8 +162,8 @@ def finetune_job(
             collator=collator,
             progress=show_progress,
         )
-        save(trained.model, loaded.tokenizer, folder)
-        run.write_json(TOLD, {**spec, "result": told_result(trained, folder)})
+        save_model(trained.model, loaded.tokenizer, folder)
+        run.write_json(TOLD, {**spec, "result": describe_result(trained, folder)})
     return Finetuned(folder, run.read_json(TOLD))
 
 

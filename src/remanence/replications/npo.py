@@ -121,7 +121,7 @@ class NpoForgetsWithoutCollapse(Experiment):
         looks = {name: look(model, forget, retain, new) for name, model in ((BEFORE, before), (RETRAINED, retrained))}
         for name, method in self.methods(seed).items():
             model = copy.deepcopy(before)
-            method.walk(model, _Padded(), _rows(forget), _rows(keep), _never)
+            method.optimize(model, _Padded(), _rows(forget), _rows(keep), _never)
             looks[name] = look(model, forget, retain, new)
         return self.judge(looks, seed)
 

@@ -28,8 +28,8 @@ import torch
 import transformers
 from filelock import BaseFileLock, FileLock
 
+from remanence.training.reference import preserve_training_state
 from remanence.training.tiny import one_thread
-from remanence.training.undisturbed import undisturbed
 
 T = TypeVar("T")
 DESCRIPTION = "entry.json"
@@ -193,7 +193,7 @@ def _write(
 
 
 def _undisturbed(build: Callable[[], T]) -> T:
-    with one_thread(), undisturbed():
+    with one_thread(), preserve_training_state():
         return build()
 
 

@@ -1,6 +1,6 @@
-"""Fine-tunes a language model on records with the Hugging Face `Trainer`, and leaves nothing but the model.
+"""Fine-tunes a language model on records with the Hugging Face `Trainer`, and writes nothing but the model.
 
-Decoder-only models and encoder-decoders alike: which of the two a model is, its config says.
+Works for decoder-only and encoder-decoder models; the model's config says which it is.
 """
 
 from __future__ import annotations
@@ -18,31 +18,38 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.models.load import Loaded
 from remanence.models.render import Renderer
-from remanence.training.loss import mean_loss
+from remanence.training.callbacks import (
+    EpochEndCallback,
+    OnEpoch,
+    ProgressBarCallback,
+    checkpoint_folder,
+    save_model,
+    silence_transformers,
+)
 from remanence.training.opening import lora, open_for_training, with_adapter
 from remanence.training.prepare import Prepared, prepare
-from remanence.training.rows import LossOn, Row
+from remanence.training.rows import Collator as Collator
+from remanence.training.rows import LossOn, Row, plain_collator
+from remanence.training.sequences import mean_loss
 from remanence.training.settings import FinetuneSettings
-from remanence.training.trainers import Collator as Collator
-from remanence.training.trainers import build_trainer, plain_collator
-from remanence.training.watching import AfterEpoch, Bar, OnEpoch, checkpoint, quiet, save
+from remanence.training.trainers import build_trainer
 
 
 class Epoch(NamedTuple):
-    """How well the model does after so many epochs."""
+    """Losses after a number of epochs."""
 
     epoch: int
     """0 = before training."""
     steps: int
     """Optimizer steps so far."""
     train_loss: float | None
-    """Mean loss of the epoch's steps, while it learned (nats per token); None before training."""
+    """Mean training loss over the steps of the epoch (nats per token); None before training."""
     heldout_loss: float | None
     """Mean loss per token that carries loss, on rows that are not trained on (nats); None without such rows."""
 
 
 class Trained(NamedTuple):
-    """A model in memory that has just been trained, and how that went."""
+    """A trained model in memory, and the course of its training."""
 
     model: Any
     """In eval mode; a `PeftModel` for an adapter."""
@@ -110,7 +117,7 @@ def finetune(
         lora_rank=lora_rank,
         save_epochs=save_epochs,
     )
-    with quiet():
+    with silence_transformers():
         loaded = open_for_training(base, dropout=dropout, loss_on=loss_on)
         rows = prepare(records, renderer_for(loaded, settings))
         trained = train_rows(
@@ -125,12 +132,12 @@ def finetune(
             collator=collator,
             progress=progress,
         )
-        save(trained.model, loaded.tokenizer, out)
+        save_model(trained.model, loaded.tokenizer, out)
     return out
 
 
 def renderer_for(loaded: Loaded, settings: FinetuneSettings) -> Renderer:
-    """Reads rows as this model is trained on them, and as an audit with the same options reads them."""
+    """Renders rows as in the training of this model, and as in an audit with the same options."""
     seq2seq = loaded.family == "seq2seq"
     return Renderer(loaded.tokenizer, settings.loss_on, settings.max_length, seq2seq=seq2seq, context=loaded.context)
 
@@ -150,9 +157,9 @@ def train_rows(
     on_trainer: Callable[[Any], None] | None = None,
     progress: bool = True,
 ) -> Trained:
-    """Trains an opened model on prepared rows; only the checkpoints of `settings.save_epochs` are written into `out`.
+    """Train a loaded model on prepared rows; only the checkpoints of `settings.save_epochs` are written into `out`.
 
-    The loss on the rows `heldout` is taken before training and after every epoch. `on_trainer` is handed the Trainer
+    The loss on the rows `heldout` is measured before training and after every epoch. `on_trainer` receives the Trainer
     before it runs, to change how it computes the loss. Raises `RemanenceError` without rows.
     """
     if not rows.rows:
@@ -170,28 +177,34 @@ def train_rows(
     plain = plain_collator(loaded.tokenizer)
     losses: dict[int, float] = {}
 
-    def judge(epoch: int, model: Any) -> None:
+    def evaluate(epoch: int, model: Any) -> None:
         if heldout:
             losses[epoch] = mean_loss(model, heldout, plain, settings.batch_size, loaded.family == "seq2seq")
 
     def after(epoch: int, model: Any) -> None:
         if settings.save_epochs:
-            save(model, loaded.tokenizer, checkpoint(out, epoch))
-        judge(epoch, model)
+            save_model(model, loaded.tokenizer, checkpoint_folder(out, epoch))
+        evaluate(epoch, model)
         if on_epoch is not None:
             on_epoch(epoch, model)
 
-    watching = settings.save_epochs or on_epoch is not None or bool(heldout)
-    called = [*([Bar()] if progress else []), *([AfterEpoch(after)] if watching else []), *callbacks]
-    trainer = build_trainer(loaded, rows.rows, settings, out, called, None if collator is None else collator(plain))
+    needs_epoch_end = settings.save_epochs or on_epoch is not None or bool(heldout)
+    all_callbacks = [
+        *([ProgressBarCallback()] if progress else []),
+        *([EpochEndCallback(after)] if needs_epoch_end else []),
+        *callbacks,
+    ]
+    trainer = build_trainer(
+        loaded, rows.rows, settings, out, all_callbacks, None if collator is None else collator(plain)
+    )
     if on_trainer is not None:
         on_trainer(trainer)
-    judge(0, loaded.model.eval())
+    evaluate(0, loaded.model.eval())
     trainer.train()
     loaded.model.eval()
     return Trained(
         loaded.model,
-        [Epoch(0, 0, None, _told(losses.get(0))), *_epochs(trainer.state.log_history, losses)],
+        [Epoch(0, 0, None, _finite(losses.get(0))), *_epochs(trainer.state.log_history, losses)],
         num_trainable=sum(p.numel() for p in loaded.model.parameters() if p.requires_grad),
         num_sequences=len(trainer.train_dataset),
         device=next(loaded.model.parameters()).device.type,
@@ -202,11 +215,11 @@ def _epochs(logs: Sequence[dict[str, Any]], losses: dict[int, float]) -> list[Ep
     """The Trainer's log, one line an epoch; a last, unfinished epoch counts as one and has no held-out loss."""
     lines = [line for line in logs if "loss" in line]
     return [
-        Epoch(number, int(line["step"]), _told(float(line["loss"])), _told(losses.get(number)))
+        Epoch(number, int(line["step"]), _finite(float(line["loss"])), _finite(losses.get(number)))
         for number, line in enumerate(lines, 1)
     ]
 
 
-def _told(loss: float | None) -> float | None:
+def _finite(loss: float | None) -> float | None:
     """JSON has no NaN."""
     return None if loss is None or math.isnan(loss) else loss

@@ -1,4 +1,4 @@
-"""The guard of a forgetting: looks at memory and loss along the way, keeps the best state, and stops in time."""
+"""Stops unlearning in time and keeps the best state: the least memorization within the allowed rise of the loss."""
 
 from __future__ import annotations
 
@@ -12,140 +12,146 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from remanence.core.errors import RemanenceError
+from remanence.training.reference import trainable_state
 from remanence.training.rows import NO_LOSS, Row, pad_rows
 from remanence.training.sequences import is_seq2seq, predictions
-from remanence.training.start import changeable
 
-FAR = 5
-"""The guard gives up when the loss has risen this many times as far as is allowed,"""
+GIVE_UP_FACTOR = 5
+"""The guard gives up when the loss has risen by this many times the allowed rise ..."""
 PATIENCE = 3
-"""and has stayed there for so many looks: what holds on to the other rows often brings the loss back."""
+"""... in this many snapshots in a row: what preserves the other rows often lowers the loss again."""
 
 
-class Seen(NamedTuple):
-    """One look at the model."""
+class Snapshot(NamedTuple):
+    """Memorization and loss of the model at one strength."""
 
     strength: float
-    """Steps done, or lambda."""
+    """Number of optimizer steps, or lambda."""
     memorization: float
-    """Of the rows to forget; by default the share that is recited. Higher = more memorized."""
+    """Of the rows to forget; by default the fraction that is recited. Higher = more memorized."""
     loss: float
-    """On rows that must not suffer (nats per token)."""
+    """On rows whose loss must not rise (nats per token)."""
 
 
 class Guard:
-    """A `Watch` that keeps the best state seen: the least memorization at a loss of at most (1 + limit) x the first.
+    """A `StopCallback` that keeps the best state: the least memorization with an allowed loss.
 
-    Ties go to the lower loss, then to the earlier state; the first state is always allowed. It stops when memorization
-    is down to `goal` within the limit, when the loss has been past `FAR` times the limit for `patience` looks on end,
-    and when it is no number.
+    A loss is allowed up to (1 + max_loss_increase) times the first one. Ties go to the lower loss, then to the earlier
+    state; the first state is always allowed. It stops when memorization has fallen to `goal` in an allowed state, when
+    the loss has been above `GIVE_UP_FACTOR` times the allowed rise for `patience` snapshots in a row, and when the loss
+    is not finite.
     """
 
     def __init__(
         self,
         measure: Callable[[Any], tuple[float, float]],
-        limit: float = 0.02,
+        max_loss_increase: float = 0.02,
         goal: float = 0.0,
         patience: int = PATIENCE,
     ) -> None:
         """`measure(model)` = (memorization, loss)."""
-        self.measure, self.limit, self.goal = measure, limit, goal
-        self.trail: list[Seen] = []
-        self.best: Seen | None = None
+        self.measure, self.max_loss_increase, self.goal = measure, max_loss_increase, goal
+        self.trail: list[Snapshot] = []
+        self.best: Snapshot | None = None
         self.why = "Nothing was tried."
+        """Why the optimization ended."""
         self.patience = patience
-        self._snapshot: dict[str, Tensor] = {}
+        self._best_state: dict[str, Tensor] = {}
 
     def __call__(self, strength: float, model: Any) -> bool:
-        """Take a look; True = stop."""
-        seen = Seen(strength, *map(float, self.measure(model)))
-        self.trail.append(seen)
-        start = self.trail[0]
-        if not (math.isfinite(start.loss) and math.isfinite(start.memorization)):
-            raise RemanenceError("The model's loss is no number before anything is changed: its weights are broken.")
-        if self.within(seen) and (self.best is None or _order(seen) < _order(self.best)):
-            self.best = seen
-            self._snapshot = {n: w.detach().to("cpu", copy=True) for n, w in changeable(model).items()}
-        rise = self.rise(seen)
-        if self.within(seen) and seen.memorization <= self.goal:
-            self.why = f"Memorization is down to {seen.memorization:.3g} at {strength:g}, with the loss {rise:+.1%}."
+        """Measure the model; True = stop."""
+        snapshot = Snapshot(strength, *map(float, self.measure(model)))
+        self.trail.append(snapshot)
+        first = self.trail[0]
+        if not (math.isfinite(first.loss) and math.isfinite(first.memorization)):
+            raise RemanenceError("The loss of the model is not finite before any change: its weights are broken.")
+        if self.allowed(snapshot) and (self.best is None or _order(snapshot) < _order(self.best)):
+            self.best = snapshot
+            self._best_state = {n: w.detach().to("cpu", copy=True) for n, w in trainable_state(model).items()}
+        rise = self.loss_increase(snapshot)
+        if self.allowed(snapshot) and snapshot.memorization <= self.goal:
+            self.why = (
+                f"Memorization has fallen to {snapshot.memorization:.3g} at {strength:g}, with the loss {rise:+.1%}."
+            )
             return True
-        far = [not self.rise(one) <= FAR * self.limit for one in self.trail[-self.patience :]]
+        far = [
+            not self.loss_increase(earlier) <= GIVE_UP_FACTOR * self.max_loss_increase
+            for earlier in self.trail[-self.patience :]
+        ]
         if not math.isfinite(rise) or (len(far) == self.patience and all(far)):
-            told = "is no number any more" if not math.isfinite(rise) else f"has risen by {rise:.1%}"
-            self.why = f"The loss {told} at {strength:g}, far past the {self.limit:.1%} that is allowed."
+            state = "is not finite any more" if not math.isfinite(rise) else f"has risen by {rise:.1%}"
+            self.why = f"The loss {state} at {strength:g}, far above the allowed {self.max_loss_increase:.1%}."
             return True
-        self.why = f"It went to its end, {strength:g}, with memorization at {seen.memorization:.3g} there."
+        self.why = f"It went to its end, {strength:g}, with memorization at {snapshot.memorization:.3g} there."
         return False
 
-    def rise(self, seen: Seen) -> float:
-        """Relative rise of the loss since the first look; NaN where it is no number."""
+    def loss_increase(self, snapshot: Snapshot) -> float:
+        """Relative rise of the loss since the first snapshot (0.02 = 2 %); NaN where it is not a number."""
         first = self.trail[0].loss
-        return seen.loss / first - 1 if first > 0 else seen.loss - first
+        return snapshot.loss / first - 1 if first > 0 else snapshot.loss - first
 
-    def within(self, seen: Seen) -> bool:
-        """Whether this state is allowed."""
-        return self.rise(seen) <= self.limit
+    def allowed(self, snapshot: Snapshot) -> bool:
+        """Whether the loss has risen by at most `max_loss_increase`."""
+        return self.loss_increase(snapshot) <= self.max_loss_increase
 
     @torch.no_grad()
     def restore(self, model: Any) -> None:
-        """Put the best state seen back into the live model."""
+        """Write the best state into the live model."""
         if self.best is None:
-            raise RemanenceError("The guard has seen no state yet: let the method call it first.")
-        weights = changeable(model)
-        for name, value in self._snapshot.items():
+            raise RemanenceError("The guard has not measured any state: the method must call it first.")
+        weights = trainable_state(model)
+        for name, value in self._best_state.items():
             weights[name].copy_(value)
 
 
-def _order(seen: Seen) -> tuple[float, float]:
-    return seen.memorization, seen.loss
+def _order(snapshot: Snapshot) -> tuple[float, float]:
+    return snapshot.memorization, snapshot.loss
 
 
-def longest_right_runs(model: Any, rows: Sequence[Row], batch_tokens: int = 2048) -> NDArray[np.int64]:
-    """[N] the longest run of learned tokens in each row that the model, the true past given, has as its first choice.
+def longest_correct_runs(model: Any, rows: Sequence[Row], batch_tokens: int = 2048) -> NDArray[np.int64]:
+    """[N] longest run of learned tokens in each row that are the model's first choice, given the true past.
 
-    A token that is not learned breaks a run. Greedy decoding from the start of such a run says all of it.
+    A token that is not learned ends a run. Greedy decoding from the start of such a run reproduces all of it.
     """
     runs = np.zeros(len(rows), np.int64)
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i].input_ids), len(rows[i].labels)))
-    at = 0
-    while at < len(order):
-        end, widest = at + 1, _width(rows[order[at]])
-        while end < len(order) and max(widest, _width(rows[order[end]])) * (end + 1 - at) <= batch_tokens:
+    start = 0
+    while start < len(order):
+        end, widest = start + 1, _width(rows[order[start]])
+        while end < len(order) and max(widest, _width(rows[order[end]])) * (end + 1 - start) <= batch_tokens:
             widest = max(widest, _width(rows[order[end]]))
             end += 1
-        runs[order[at:end]] = _right_runs(model, [rows[i] for i in order[at:end]])
-        at = end
+        runs[order[start:end]] = _correct_runs(model, [rows[i] for i in order[start:end]])
+        start = end
     return runs
 
 
 @torch.no_grad()
-def _right_runs(model: Any, rows: Sequence[Row]) -> NDArray[np.int64]:
+def _correct_runs(model: Any, rows: Sequence[Row]) -> NDArray[np.int64]:
     device = next(model.parameters()).device
     batch = {name: value.to(device) for name, value in pad_rows(rows, 0).items()}
-    said = predictions(model, batch)
-    return longest_runs((said.logits_BTV.argmax(-1) == said.labels_BT).cpu().numpy())
+    predicted = predictions(model, batch)
+    return longest_runs((predicted.logits_BTV.argmax(-1) == predicted.labels_BT).cpu().numpy())
 
 
 def longest_runs(flag_BT: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """[B] length of the longest stretch of True in every line."""
+    """[B] length of the longest run of True in every row."""
     place = np.arange(1, flag_BT.shape[1] + 1)
     last_miss = np.maximum.accumulate(np.where(flag_BT, 0, place), axis=1)
     return np.max(place - last_miss, axis=1, initial=0)
 
 
-def recited(model: Any, rows: Sequence[Row], tokens: int = 24) -> float:
-    """Share of the rows of which a run of `tokens` learned tokens is known, or the longest there is in a shorter row.
+def recited_fraction(model: Any, rows: Sequence[Row], tokens: int = 24) -> float:
+    """Fraction of the rows with a run of `tokens` learned tokens that are all the model's first choice.
 
-    Rows with nothing learned do not count. Raises `RemanenceError` when no row is left.
+    In a shorter row the run is its longest possible one. Rows with no learned token are not counted. Higher = more
+    memorized. Raises `RemanenceError` when no row is left.
     """
-    lines = [_learned(row, 0 if is_seq2seq(model) else 1) for row in rows]
-    needed = np.array([min(tokens, int(longest_runs(line[None])[0])) for line in lines], np.int64)
+    masks = [_learned(row, 0 if is_seq2seq(model) else 1) for row in rows]
+    needed = np.array([min(tokens, int(longest_runs(mask[None])[0])) for mask in masks], np.int64)
     if not (needed > 0).any():
-        raise RemanenceError(
-            "No row has a token to learn, so nothing can be recited: check the rows and their loss mask."
-        )
-    return float((longest_right_runs(model, rows) >= needed)[needed > 0].mean())
+        raise RemanenceError("No row has a token that carries loss, so none can be recited: check rows and loss mask.")
+    return float((longest_correct_runs(model, rows) >= needed)[needed > 0].mean())
 
 
 def _learned(row: Row, first: int) -> NDArray[np.bool_]:

@@ -1,7 +1,7 @@
-"""Several processes that train one model: who is who, sums over all of them, and weights that are not whole anywhere.
+"""Training in several processes: ranks, sums over all processes, and models whose weights are sharded.
 
-A look's rows are shared out over the processes and its figures summed, so every process sees the same figures and
-comes to the same decision.
+The rows of a snapshot are divided among the processes and its figures are summed, so all processes see the same figures
+and take the same decision.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from numpy.typing import NDArray
 
 
 def rank() -> int:
-    """Number of this process; 0 where there is only one."""
-    return dist.get_rank() if _many() else 0
+    """Rank of this process; 0 where there is only one."""
+    return dist.get_rank() if _is_distributed() else 0
 
 
-def world() -> int:
-    """How many processes train together."""
-    return dist.get_world_size() if _many() else 1
+def world_size() -> int:
+    """Number of processes that train together."""
+    return dist.get_world_size() if _is_distributed() else 1
 
 
-def summed(values: NDArray[np.float64], device: torch.device) -> NDArray[np.float64]:
+def sum_over_processes(values: NDArray[np.float64], device: torch.device) -> NDArray[np.float64]:
     """The sum of every process's array, on every process; each must call this with the same shape."""
-    if not _many():
+    if not _is_distributed():
         return values
     total = torch.from_numpy(values.copy()).to(device)
     dist.all_reduce(total)
     return total.cpu().numpy()
 
 
-def of_first(value: Any) -> Any:
-    """Process 0's value, on every process: what it read from its disk, say."""
-    if not _many():
+def from_first_process(value: Any) -> Any:
+    """The value of process 0, on every process, such as what it read from its disk."""
+    if not _is_distributed():
         return value
     box = [value]
     dist.broadcast_object_list(box, 0)
@@ -43,17 +43,17 @@ def of_first(value: Any) -> Any:
 
 
 @torch.no_grad()
-def share_weights(model: Any) -> None:
-    """Give every process the weights of process 0."""
-    if _many():
+def broadcast_weights(model: Any) -> None:
+    """Copy the weights of process 0 to every process."""
+    if _is_distributed():
         for weight in [*model.parameters(), *model.buffers()]:
             dist.broadcast(weight.data, 0)
 
 
-def sharded(model: Any) -> str | None:
-    """How the weights of a model are spread over processes, in words; None where each process has all of them.
+def sharding(model: Any) -> str | None:
+    """How the weights of a model are sharded over processes, in words; None where each process has all of them.
 
-    DDP and `DataParallel` copy weights; FSDP, ZeRO-3 and tensor parallelism cut them up.
+    DDP and `DataParallel` replicate weights; FSDP, ZeRO-3 and tensor parallelism shard them.
     """
     from torch.distributed.fsdp import FullyShardedDataParallel
     from torch.distributed.tensor import DTensor
@@ -67,5 +67,5 @@ def sharded(model: Any) -> str | None:
     return None
 
 
-def _many() -> bool:
+def _is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

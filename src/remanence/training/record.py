@@ -1,4 +1,4 @@
-"""What is written down about a training: on which rows, how often, with which tokens, and how well it went."""
+"""What `training.json` records about a training: base model, rows, split, loss, versions and result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FORMS = {"id", "text", "prompt", "completion", "messages"}
 
 
 def as_jsonl(records: Records) -> str:
-    """The records as lines that `remanence audit` reads back, further columns included."""
+    """The records as JSON lines that `remanence audit` reads, with all further columns."""
     lines: list[str] = []
     for record in records:
         words = {"text": record.text, "prompt": record.prompt, "completion": record.completion}
@@ -35,12 +35,12 @@ def as_jsonl(records: Records) -> str:
     return "".join(lines)
 
 
-def told_data(name: str, records: Records) -> dict[str, Any]:
-    """A data file without its folder."""
+def describe_data(name: str, records: Records) -> dict[str, Any]:
+    """Name (without folder), number of rows and fingerprint of the data."""
     return {"name": name, "rows": len(records), "fingerprint": data_fingerprint(records)}
 
 
-def told_base(loaded: Loaded) -> dict[str, Any]:
+def describe_base(loaded: Loaded) -> dict[str, Any]:
     """The model before training."""
     return {
         "name": loaded.name,
@@ -51,8 +51,8 @@ def told_base(loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def told_split(split: Split, settings: FinetuneSettings, given: dict[str, Any] | None) -> dict[str, Any]:
-    """Who is on which side, rows that were dropped later included."""
+def describe_split(split: Split, settings: FinetuneSettings, given: dict[str, Any] | None) -> dict[str, Any]:
+    """Ids on both sides of the split, including rows that were dropped later."""
     return {
         "made": "before training, by distinct row" if given is None else "before training, by the user",
         "given": given,
@@ -64,7 +64,7 @@ def told_split(split: Split, settings: FinetuneSettings, given: dict[str, Any] |
     }
 
 
-def told_loss(records: Records, settings: FinetuneSettings) -> str:
+def describe_loss(records: Records, settings: FinetuneSettings) -> str:
     """Whether inputs are learned too."""
     kind = settings.loss_on
     if kind == "auto":
@@ -72,8 +72,10 @@ def told_loss(records: Records, settings: FinetuneSettings) -> str:
     return "loss on inputs and outputs" if kind == "all" else "loss on outputs only"
 
 
-def told_rows(train: Prepared, held: Prepared, twins: Sequence[Dropped], settings: FinetuneSettings) -> dict[str, Any]:
-    sides = (("train", train.dropped), ("heldout", [*held.dropped, *twins]))
+def describe_rows(
+    train: Prepared, held: Prepared, duplicates: Sequence[Dropped], settings: FinetuneSettings
+) -> dict[str, Any]:
+    sides = (("train", train.dropped), ("heldout", [*held.dropped, *duplicates]))
     return {
         "train": len(train.rows),
         "heldout": len(held.rows),
@@ -87,7 +89,7 @@ def told_rows(train: Prepared, held: Prepared, twins: Sequence[Dropped], setting
     }
 
 
-def told_result(trained: Trained, folder: Path) -> dict[str, Any]:
+def describe_result(trained: Trained, folder: Path) -> dict[str, Any]:
     adapter = (folder / "adapter_config.json").is_file()
     return {
         "steps": trained.epochs[-1].steps,
@@ -100,13 +102,13 @@ def told_result(trained: Trained, folder: Path) -> dict[str, Any]:
     }
 
 
-def told_notes(settings: FinetuneSettings) -> list[str]:
-    """What an audit of this model cannot see, and what dampens memorization by itself."""
+def training_notes(settings: FinetuneSettings) -> list[str]:
+    """What an audit of this model does not see, and settings that reduce memorization by themselves."""
     notes: list[str] = []
     if settings.packing == "wrapped":
         notes.append(
             f"Rows were joined end to end in packs of {settings.max_length} tokens: some are cut in two, and most read "
-            "the rows before them. An audit shows every row alone, which is not how it was trained on."
+            "the rows before them. An audit reads every row alone, unlike the training."
         )
     if settings.packing == "bfd":
         notes.append(
@@ -114,12 +116,12 @@ def told_notes(settings: FinetuneSettings) -> list[str]:
             "the model's attention goes by position ids, as in transformers' own."
         )
     if settings.group_by_length:
-        notes.append("Copies of a row tend to fall into one batch, which dampens their memorization.")
+        notes.append("Copies of a row tend to be in one batch, which reduces their memorization.")
     return notes
 
 
-def told_collator(collator: Any) -> str:
-    """What a collator is called: the settings of the object it belongs to, or the function's name."""
+def collator_name(collator: Any) -> str:
+    """Name of a collator: the settings of the object it belongs to, or the name of the function."""
     owner = getattr(collator, "__self__", None)
     if is_dataclass(owner) and not isinstance(owner, type):
         return f"{type(owner).__name__}({', '.join(f'{k}={v!r}' for k, v in asdict(cast('Any', owner)).items())})"

@@ -1,13 +1,13 @@
-"""Training rows: what the audit's renderer says of a record, as the token ids and labels that a Trainer takes.
+"""Training rows: a rendered record as the token ids and labels that a Trainer takes, and batches of them.
 
-Training and audit read a row through the same code, `remanence.models.render`, so they cannot drift apart;
+Training and audit render a row through the same code, `remanence.models.render`, so they cannot differ;
 `tests/training/test_rows.py` compares the result with TRL's live `SFTTrainer`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -19,11 +19,11 @@ from remanence.core.table import Rendered
 from remanence.models.render import LossOn, Renderer
 
 NO_LOSS = -100
-"""Label of a token that is read but not learned."""
+"""Label of a token that is read but carries no loss."""
 
 
 class Row(NamedTuple):
-    """One training row as a model takes it."""
+    """One training row in the form that a model takes."""
 
     input_ids: list[int]
     """[T] all tokens; for an encoder-decoder [S] what the encoder reads."""
@@ -40,7 +40,7 @@ def training_row(tokenizer: Any, record: Record, max_length: int | None, loss_on
 
 
 def row_of(rendered: Rendered) -> Row:
-    """A rendered record as a model takes it in training."""
+    """A rendered record in the form that a model takes in training."""
     labels = np.where(rendered.supervised, rendered.ids, NO_LOSS).tolist()
     return Row((rendered.ids if rendered.source is None else rendered.source).tolist(), labels)
 
@@ -48,7 +48,7 @@ def row_of(rendered: Rendered) -> Row:
 def pad_rows(rows: Sequence[Row], pad_id: int) -> dict[str, Tensor]:
     """A batch for the model, rows padded on the right: `input_ids`, `attention_mask`, `labels`, each [rows, tokens].
 
-    An encoder-decoder makes its decoder's input of the labels by itself.
+    An encoder-decoder model derives its decoder input from the labels.
     """
 
     def padded(lists: Sequence[Sequence[int]], value: int) -> Tensor:
@@ -61,3 +61,14 @@ def pad_rows(rows: Sequence[Row], pad_id: int) -> dict[str, Tensor]:
         "attention_mask": padded([[1] * len(row.input_ids) for row in rows], 0),
         "labels": padded([row.labels for row in rows], NO_LOSS),
     }
+
+
+Collator: TypeAlias = Callable[[Sequence[Row]], dict[str, Tensor]]
+"""Makes a batch of rows: `input_ids`, `attention_mask`, `labels`, each [rows, tokens]."""
+
+
+def plain_collator(tokenizer: Any) -> Collator:
+    """Pads on the right with the pad token, else the end-of-text token, else token 0."""
+    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id)
+    fill = next((id for id in ids if id is not None), 0)
+    return lambda rows: pad_rows(rows, fill)

@@ -1,18 +1,20 @@
-"""What a model thinks of every row of a batch: the logits beside the labels that they predict, and each row's loss.
+"""Predictions and losses: logits aligned with the labels that they predict, the loss of each row, and of a dataset.
 
 Shapes: B rows, T predicted tokens, V vocabulary. A decoder-only model predicts label t from position t - 1, so its
-logits are moved by one here; an encoder-decoder's are not. Labels of -100 carry no loss.
+logits are shifted by one here; an encoder-decoder's are not. Labels of -100 carry no loss.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from remanence.training.rows import NO_LOSS
+from remanence.training.rows import NO_LOSS, Collator, Row
 
 Batch: TypeAlias = dict[str, Tensor]
 """`input_ids`, `attention_mask` and unshifted `labels`, each [rows, tokens], as `plain_collator` makes them."""
@@ -31,7 +33,7 @@ class Predictions(NamedTuple):
 
 
 class Nll(NamedTuple):
-    """Loss of whole rows."""
+    """Loss of complete rows."""
 
     sum_B: Tensor
     """Sum of -log p over a row's tokens that carry loss (nats)."""
@@ -40,7 +42,7 @@ class Nll(NamedTuple):
 
 
 def unwrapped(model: Any) -> Any:
-    """The model itself, where a Trainer has put it behind several devices."""
+    """The model without the `DataParallel` or DDP wrapper of a Trainer."""
     return model.module if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel) else model
 
 
@@ -50,7 +52,7 @@ def is_seq2seq(model: Any) -> bool:
 
 
 def inputs_of(model: Any, batch: Batch) -> dict[str, Any]:
-    """Keyword arguments of a forward pass; only an encoder-decoder needs labels, to make its decoder's input."""
+    """Keyword arguments of a forward pass; only an encoder-decoder needs labels, for its decoder input."""
     return {k: v for k, v in batch.items() if k != "labels" or is_seq2seq(model)} | {"use_cache": False}
 
 
@@ -61,10 +63,10 @@ def aligned(model: Any, logits: Tensor, batch: Batch) -> Predictions:
     return Predictions(logits[:, :-1], batch["labels"][:, 1:])
 
 
-def predictions(model: Any, batch: Batch, start: Callable[..., Any] | None = None) -> Predictions:
-    """One forward pass, of the model or, if given, of its `Start`."""
+def predictions(model: Any, batch: Batch, reference: Callable[..., Any] | None = None) -> Predictions:
+    """One forward pass of the model or, if given, of its `ReferenceModel`."""
     inputs = inputs_of(model, batch)
-    outputs = model(**inputs) if start is None else start(model, **inputs)
+    outputs = model(**inputs) if reference is None else reference(model, **inputs)
     return aligned(model, outputs.logits, batch)
 
 
@@ -81,6 +83,26 @@ def row_nll(logits_BTV: Tensor, labels_BT: Tensor) -> Nll:
     return Nll(token_nll(logits_BTV, labels_BT).sum(1), (labels_BT != NO_LOSS).sum(1))
 
 
-def sequence_nll(model: Any, batch: Batch, start: Callable[..., Any] | None = None) -> Nll:
-    """The loss of every row of a batch, under the model or, if given, under its `Start`."""
-    return row_nll(*predictions(model, batch, start))
+def sequence_nll(model: Any, batch: Batch, reference: Callable[..., Any] | None = None) -> Nll:
+    """The loss of every row of a batch, under the model or, if given, under its `ReferenceModel`."""
+    return row_nll(*predictions(model, batch, reference))
+
+
+@torch.no_grad()
+def mean_loss(model: Any, rows: Sequence[Row], collate: Collator, batch_size: int, seq2seq: bool) -> float:
+    """Mean negative log-probability (nats) of all tokens that carry loss, each counted once; NaN without any.
+
+    The mode of `model` is not changed: put it into eval mode first. Rows are batched by length, which changes only
+    rounding.
+    """
+    device = next(model.parameters()).device
+    first = 0 if seq2seq else 1  # a decoder-only model does not predict the first token
+    usable = [row for row in rows if any(label != NO_LOSS for label in row.labels[first:])]
+    usable.sort(key=lambda row: -len(row.input_ids))
+    total, count = 0.0, 0
+    for start in range(0, len(usable), batch_size):
+        batch = {name: value.to(device) for name, value in collate(usable[start : start + batch_size]).items()}
+        num_tokens = int((batch["labels"][:, first:] != NO_LOSS).sum())
+        total += float(model(**batch).loss) * num_tokens
+        count += num_tokens
+    return total / count if count else math.nan

@@ -1,30 +1,19 @@
-"""The Trainer that fits a model: Hugging Face's for decoder-only models, for encoder-decoders, or TRL's."""
+"""The Trainer for a model: Hugging Face's for decoder-only or encoder-decoder models, or TRL's."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments, Trainer, TrainingArguments
 
 from remanence.core.errors import RemanenceError
 from remanence.models.load import Loaded
-from remanence.training.rows import Row, pad_rows
+from remanence.training.rows import Collator, Row, plain_collator
 from remanence.training.settings import FinetuneSettings
-
-Collator: TypeAlias = Callable[[Sequence[Row]], dict[str, Tensor]]
-"""Makes a batch of rows: `input_ids`, `attention_mask`, `labels`, each [rows, tokens]."""
-
-
-def plain_collator(tokenizer: Any) -> Collator:
-    """Pads on the right with the pad token, the end-of-text token or 0, whichever there is."""
-    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id)
-    fill = next((id for id in ids if id is not None), 0)
-    return lambda rows: pad_rows(rows, fill)
 
 
 def build_trainer(
@@ -35,16 +24,16 @@ def build_trainer(
     callbacks: Sequence[Any] = (),
     collator: Collator | None = None,
 ) -> Any:
-    """A Trainer of the library's own kind, ready to `.train()`; it saves nothing by itself.
+    """A Trainer of the chosen library, ready to `.train()`; it saves nothing by itself.
 
-    TRL's gets the rows read and masked already, as it would have prepared them, and batches and packs them its own way;
-    it takes no `collator`. Raises `RemanenceError` for what the trainer asked for cannot do.
+    TRL's trainer receives rows that are already tokenized and masked, as it would have prepared them, and batches and
+    packs them itself; it takes no `collator`. Raises `RemanenceError` for what the chosen trainer cannot do.
     """
     if settings.trainer == "trl":
         if loaded.family == "seq2seq":
-            raise RemanenceError(f"{loaded.name} is an encoder-decoder, and TRL trains none: leave --trainer at hf.")
+            raise RemanenceError(f"{loaded.name} is an encoder-decoder, which TRL cannot train: use --trainer hf.")
         if collator is not None:
-            raise RemanenceError("TRL makes its batches itself: a collator needs --trainer hf.")
+            raise RemanenceError("TRL creates its own batches: a collator needs --trainer hf.")
         return _trl(loaded, rows, settings, out, callbacks)
     batch = collator or plain_collator(loaded.tokenizer)
     kinds: Any = (Trainer, TrainingArguments)
@@ -62,7 +51,7 @@ def build_trainer(
 
 
 def trainer_arguments(settings: FinetuneSettings, out: Path) -> dict[str, Any]:
-    """The settings in the names of `TrainingArguments`; nothing is saved or reported."""
+    """The settings under the names of `TrainingArguments`; nothing is saved or reported."""
     return {
         "output_dir": str(out),
         "num_train_epochs": settings.epochs,
@@ -85,7 +74,7 @@ def trainer_arguments(settings: FinetuneSettings, out: Path) -> dict[str, Any]:
 
 def _trl(loaded: Loaded, rows: Sequence[Row], settings: FinetuneSettings, out: Path, callbacks: Sequence[Any]) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the libraries, while they are imported and set up
+        warnings.simplefilter("ignore")  # warnings of the libraries at import and setup
         import datasets
         from trl.trainer.sft_config import SFTConfig
         from trl.trainer.sft_trainer import SFTTrainer
@@ -99,7 +88,7 @@ def _trl(loaded: Loaded, rows: Sequence[Row], settings: FinetuneSettings, out: P
             shuffle_dataset=packing,
             gradient_checkpointing=False,
         )
-        bars = datasets.is_progress_bar_enabled()
+        bars_enabled = datasets.is_progress_bar_enabled()
         datasets.disable_progress_bars()
         try:
             data = datasets.Dataset.from_list([row._asdict() for row in rows])
@@ -111,14 +100,14 @@ def _trl(loaded: Loaded, rows: Sequence[Row], settings: FinetuneSettings, out: P
                 callbacks=list(callbacks),
             )
         finally:
-            if bars:
+            if bars_enabled:
                 datasets.enable_progress_bars()
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
 class _Rows(torch.utils.data.Dataset[dict[str, list[int]]]):
-    """What the Trainer asks of a dataset: a length and rows by place."""
+    """The rows as a dataset of dicts."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows

@@ -1,8 +1,8 @@
-"""Trains a model to forget some rows and keep others, on Hugging Face's own `Trainer`.
+"""Trains a model to forget some rows and keep others, with Hugging Face's `Trainer`.
 
-Every step pairs a batch of forget rows with as many retain rows; what is made of the two is the objective's business
-(`remanence.mitigate.unlearning`). Forget rows are passed over once per epoch, retain rows are drawn from a shuffled
-list that begins anew when it is used up.
+Every step pairs a batch of forget rows with as many retain rows; the objective combines the two
+(`remanence.mitigate.unlearning`). Each epoch uses every forget row once; retain rows come from a shuffled list that is
+shuffled again when it is exhausted.
 """
 
 from __future__ import annotations
@@ -20,40 +20,44 @@ from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from remanence.core.errors import RemanenceError
-from remanence.training.rows import Row
+from remanence.training.callbacks import silence_transformers
+from remanence.training.reference import (
+    ReferenceModel,
+    eval_mode,
+    preserve_requires_grad,
+    select_trainable,
+    set_trainable,
+)
+from remanence.training.rows import Collator, Row, plain_collator
 from remanence.training.sequences import Batch as Batch
 from remanence.training.sequences import sequence_nll as sequence_nll
 from remanence.training.sequences import unwrapped
-from remanence.training.start import Start, chosen, evaluating, kept_flags
-from remanence.training.start import trainable as trainable
-from remanence.training.trainers import Collator, plain_collator
-from remanence.training.watching import quiet
 
-Objective: TypeAlias = Callable[[Any, Batch, "Batch | None", Start], Tensor]
-"""(model, forget, retain, start) -> a scalar to minimise; `retain` is None where there are no retain rows."""
-Watch: TypeAlias = Callable[[float, Any], bool]
-"""Called with the strength reached (steps done, or lambda) and the live model in eval mode; True = stop here."""
+Objective: TypeAlias = Callable[[Any, Batch, "Batch | None", ReferenceModel], Tensor]
+"""(model, forget, retain, reference) -> a scalar to minimise; `retain` is None where there are no retain rows."""
+StopCallback: TypeAlias = Callable[[float, Any], bool]
+"""Called with the strength reached (optimizer steps, or lambda) and the live model in eval mode; True = stop."""
 
 _OPTIMIZERS = {"adamw": "adamw_torch", "sgd": "sgd"}
 
 
 @dataclass(frozen=True)
 class UnlearnSettings:
-    """How the steps are taken. The rate is constant after the warm-up, so that more steps only go further."""
+    """How the steps are taken. The rate is constant after the warm-up, so that more steps only continue the path."""
 
     learning_rate: float = 1e-4
     steps: int = 60
-    """Optimizer steps at most."""
+    """Maximum number of optimizer steps."""
     batch_size: int = 8
     """Forget rows per forward pass, and as many retain rows."""
     accumulate: int = 1
     """Forward passes per optimizer step."""
     check_every: int = 5
-    """Steps between two looks."""
+    """Steps between two calls of the stop callback."""
     seed: int = 0
-    """Of the order of the rows, and of dropout."""
+    """Seed of the order of the rows and of dropout."""
     max_grad_norm: float = 1.0
-    """Gradients are scaled down to this length; 0 = never."""
+    """Maximum norm of the gradient; 0 = no clipping."""
     warmup_steps: int = 0
     optimizer: str = "adamw"
     """adamw (no weight decay), sgd, or any `optim` of `TrainingArguments`."""
@@ -66,7 +70,7 @@ class UnlearnSettings:
             raise RemanenceError(f"learning_rate must be above 0, got {self.learning_rate}.")
 
     def arguments(self, out: Path | str, cpu: bool) -> TrainingArguments:
-        """The same for a Trainer, which saves and reports nothing by itself."""
+        """The same as `TrainingArguments`; nothing is saved or reported."""
         return TrainingArguments(
             output_dir=str(out),
             max_steps=self.steps,
@@ -96,7 +100,7 @@ class Pair(NamedTuple):
 
 
 class ForgetRetain(torch.utils.data.Dataset[Pair]):
-    """Every forget row once, each time with another retain row."""
+    """Every forget row once, each time with the next retain row."""
 
     def __init__(self, forget: Sequence[Row], retain: Sequence[Row] = (), seed: int = 0) -> None:
         self.forget, self.retain = forget, retain
@@ -116,7 +120,7 @@ class ForgetRetain(torch.utils.data.Dataset[Pair]):
 
 @dataclass(frozen=True)
 class ForgetRetainCollator:
-    """Pairs as a batch {"forget": ..., "retain": ...}, each made by the collator inside."""
+    """Pairs as a batch {"forget": ..., "retain": ...}, each made by the collator `base`."""
 
     base: Collator
 
@@ -127,10 +131,10 @@ class ForgetRetainCollator:
 
 
 class UnlearnTrainer(Trainer):
-    """The `Trainer` of transformers for a batch of forget and retain rows; every argument of it is at your service.
+    """The `Trainer` of transformers for batches of forget and retain rows; it takes all arguments of `Trainer`.
 
-    The loss of a step under gradient accumulation is the mean over its forward passes. `start` is taken from the model
-    as it is handed over, of the weights that require a gradient (`trainable` sets which).
+    The loss of a step under gradient accumulation is the mean over its forward passes. `reference` stores the weights
+    that require a gradient (`set_trainable` sets which) as they are when the trainer is created.
     """
 
     loss_is_scaled_for_ga = False
@@ -146,12 +150,12 @@ class UnlearnTrainer(Trainer):
         **more: Any,
     ) -> None:
         if not forget:
-            raise RemanenceError("There are no rows to forget: give some, with group 'forget'.")
+            raise RemanenceError("There are no rows to forget: give rows of the group 'forget'.")
         if not any(weight.requires_grad for weight in model.parameters()):
-            trainable(model)
+            set_trainable(model)
         self.objective = objective
-        self.start = Start(model)
-        args.remove_unused_columns = False  # a pair has no column of its own name in the model's forward pass
+        self.reference = ReferenceModel(model)
+        args.remove_unused_columns = False  # the model's forward pass has no argument of these names
         more.setdefault("data_collator", ForgetRetainCollator(plain_collator(tokenizer)))
         super().__init__(model=model, args=args, train_dataset=ForgetRetain(forget, retain, args.seed), **more)
         self.remove_callback(PrinterCallback)
@@ -160,21 +164,21 @@ class UnlearnTrainer(Trainer):
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The objective of a batch {"forget": ..., "retain": ...}."""
-        loss = self.objective(model, inputs["forget"], inputs.get("retain"), self.start)
+        loss = self.objective(model, inputs["forget"], inputs.get("retain"), self.reference)
         return (loss, {}) if return_outputs else loss
 
     @torch.no_grad()
     def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
-        """The objective on a batch of pairs that is evaluated; there are no logits of such a batch to return."""
+        """The objective on a batch of evaluation pairs; such a batch has no logits to return."""
         with self.compute_loss_context_manager():
             return self.compute_loss(model, self._prepare_inputs(inputs)).detach(), None, None
 
 
-class _Steps(TrainerCallback):
-    """Calls `after_step` after every optimizer step, and `watch` after every few."""
+class _StepCallback(TrainerCallback):
+    """Calls `after_step` after every optimizer step, and `stop` after every `every` steps."""
 
-    def __init__(self, every: int, watch: Watch | None, after_step: Callable[[Any], None] | None) -> None:
-        self.every, self.watch, self.after_step = every, watch, after_step
+    def __init__(self, every: int, stop: StopCallback | None, after_step: Callable[[Any], None] | None) -> None:
+        self.every, self.stop, self.after_step = every, stop, after_step
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         if self.after_step is not None:
@@ -183,19 +187,19 @@ class _Steps(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         step = state.global_step
-        if self.watch is not None and (step % self.every == 0 or step == state.max_steps):
-            control.should_training_stop |= looked(self.watch, float(step), model)
+        if self.stop is not None and (step % self.every == 0 or step == state.max_steps):
+            control.should_training_stop |= should_stop(self.stop, float(step), model)
 
 
-def looked(watch: Watch, strength: float, model: Any) -> bool:
-    """What the watch says of the live model in eval mode; what it draws at random does not change the training."""
-    with evaluating(model), torch.random.fork_rng(), torch.no_grad():
-        return bool(watch(strength, model))
+def should_stop(stop: StopCallback, strength: float, model: Any) -> bool:
+    """Calls `stop` on the live model in eval mode; its random numbers do not change the training."""
+    with eval_mode(model), torch.random.fork_rng(), torch.no_grad():
+        return bool(stop(strength, model))
 
 
 @contextlib.contextmanager
-def _kept_cache(model: Any) -> Generator[None]:
-    """A Trainer turns `config.use_cache` off for good, and the model would generate slowly ever after."""
+def _preserve_use_cache(model: Any) -> Generator[None]:
+    """Restore `config.use_cache`, which a Trainer turns off: without it the model would generate slowly."""
     config: Any = unwrapped(model).config
     before = getattr(config, "use_cache", None)
     try:
@@ -213,21 +217,26 @@ def unlearn(
     objective: Objective,
     settings: UnlearnSettings,
     *,
-    watch: Watch | None = None,
+    stop: StopCallback | None = None,
     after_step: Callable[[Any], None] | None = None,
     parameters: Collection[str] | str | None = None,
 ) -> int:
-    """Minimises the objective on the live model, in place; returns the steps done.
+    """Minimise the objective on the live model, in place; returns the number of steps.
 
-    `watch(steps, model)` is called before the first step, after every `check_every` steps and at the end, and may stop.
-    `after_step(model)` is called after every optimizer step: projections and masks go there. `parameters` names the
-    weights to train, or finds them by a regular expression; default, all of `trainable`. Dropout is what the model's
-    config says. Afterwards the model is in eval mode and every weight requires a gradient or not as before.
+    `stop(steps, model)` is called before the first step, after every `check_every` steps and at the end; True stops.
+    `after_step(model)` is called after every optimizer step, for projections and masks. `parameters`: names of the
+    weights to train, or a regular expression that finds them; default, all trainable weights. Dropout is what the
+    model's config says. Afterwards the model is in eval mode and every weight has its old `requires_grad`.
     """
-    if watch is not None and looked(watch, 0.0, model):
+    if stop is not None and should_stop(stop, 0.0, model):
         return 0
-    with kept_flags(model), _kept_cache(model), quiet(), TemporaryDirectory() as scratch:
-        chosen(model, parameters)
+    with (
+        preserve_requires_grad(model),
+        _preserve_use_cache(model),
+        silence_transformers(),
+        TemporaryDirectory() as scratch,
+    ):
+        select_trainable(model, parameters)
         torch.manual_seed(settings.seed)
         cpu = next(model.parameters()).device.type == "cpu"
         trainer = UnlearnTrainer(
@@ -237,7 +246,7 @@ def unlearn(
             forget,
             retain,
             objective,
-            callbacks=[_Steps(settings.check_every, watch, after_step)],
+            callbacks=[_StepCallback(settings.check_every, stop, after_step)],
         )
         trainer.train()
         model.zero_grad(set_to_none=True)

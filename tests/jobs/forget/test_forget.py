@@ -145,15 +145,15 @@ def test_a_replacement_reaches_the_method(tuned: Path, tmp_path: Path, monkeypat
     from remanence.mitigate.weights.constrained import Constrained
 
     given: list[int] = []
-    walk = Constrained.walk
+    optimize = Constrained.optimize
 
     def watched(self: Any, model: Any, tokenizer: Any, *rest: Any, instead: Any = ()) -> None:
         given.extend(label for row in instead for label in row.labels if label >= 0)
         words = tokenizer.decode([label for label in instead[0].labels if label >= 0])
         assert words.startswith(" Kai Lund paid for a cold")
-        walk(self, model, tokenizer, *rest, instead=instead)
+        optimize(self, model, tokenizer, *rest, instead=instead)
 
-    monkeypatch.setattr(Constrained, "walk", watched)
+    monkeypatch.setattr(Constrained, "optimize", watched)
     other = " Kai Lund paid for a cold"
     train = [replace(r, meta={"replacement": other}) if r.id in small.GONE else r for r in memorizers.LEARNED]
     settings = small.TASTE | {"methods": ("constrained",), "learning_rates": (1e-3,)}

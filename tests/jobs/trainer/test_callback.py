@@ -22,8 +22,8 @@ from remanence.core.errors import RemanenceError
 from remanence.jobs.trainer import callback as module
 from remanence.jobs.trainer.curve import FILE
 from remanence.models.load import load_model
+from remanence.training.reference import preserve_training_state
 from remanence.training.rows import Row, pad_rows, training_row
-from remanence.training.undisturbed import undisturbed
 
 SHORT = {"prefixes": (0, 1, 2), "new_tokens": 4, "show": False, "preflight": False}
 
@@ -83,7 +83,7 @@ def test_a_look_says_what_the_models_own_loss_says(tmp_path: Path) -> None:
     trainer = hf(tmp_path, [callback])
     trainer.train()
     total = count = 0.0
-    with torch.no_grad(), undisturbed(trainer.model):
+    with torch.no_grad(), preserve_training_state(trainer.model):
         for row in trainer.train_dataset.rows:
             batch = pad_rows([row], 0)
             here = int((batch["labels"][:, 1:] != -100).sum())
@@ -109,7 +109,7 @@ def test_a_look_leaves_modes_cache_and_random_states_as_they_were(tmp_path: Path
     model.transformer.h[0].eval()
     before = [part.training for part in model.modules()]
     states = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
-    with undisturbed(model):
+    with preserve_training_state(model):
         assert not any(part.training for part in model.modules())
         _ = torch.rand(3), np.random.rand(3), random.random()  # noqa: NPY002
     assert [part.training for part in model.modules()] == before
@@ -208,7 +208,7 @@ def test_the_best_model_is_kept_and_put_back(tmp_path: Path, kind: str) -> None:
     saved = load_model(tmp_path / "remanence-best").model
     live = dict(trainer.model.named_parameters())
     assert all(torch.equal(value, live[name].detach().cpu()) for name, value in saved.named_parameters())
-    with undisturbed(trainer.model):
+    with preserve_training_state(trainer.model):
         facts = callback._facts(trainer.model)
     assert facts["heldout"].loss == pytest.approx(callback.best.heldout_loss, abs=1e-6)
 
@@ -228,7 +228,7 @@ def test_an_adapter_is_kept_alone_and_put_back(tmp_path: Path) -> None:
         trainer.train()
     kept = sorted(path.name for path in (tmp_path / "remanence-best").glob("*.safetensors"))
     assert kept == ["adapter_model.safetensors"]
-    with undisturbed(trainer.model):
+    with preserve_training_state(trainer.model):
         assert callback._facts(trainer.model)["heldout"].loss == pytest.approx(callback.best.heldout_loss, abs=1e-6)
 
 

@@ -19,7 +19,7 @@ from torch import nn
 from remanence import AuditCallback
 from remanence.jobs.trainer.curve import FILE
 from remanence.models.load import load_model
-from remanence.training.ranks import rank, sharded, summed, world
+from remanence.training.ranks import rank, sharding, sum_over_processes, world_size
 
 
 def launched(out: Path, how: str) -> tuple[list[dict[str, Any]], str]:
@@ -67,11 +67,11 @@ def test_under_fsdp_no_look_is_taken_and_the_training_goes_on(tmp_path: Path) ->
 def test_a_model_under_zero_3_is_known_by_its_weights() -> None:
     """DeepSpeed is not installed here: its mark on a weight, `ds_id`, is set by hand."""
     model = nn.Linear(2, 2)
-    assert sharded(model) is None and sharded(nn.DataParallel(model)) is None
+    assert sharding(model) is None and sharding(nn.DataParallel(model)) is None
     model.weight.ds_id = 0  # type: ignore[assignment]
-    assert sharded(model) == "DeepSpeed ZeRO-3"
+    assert sharding(model) == "DeepSpeed ZeRO-3"
 
 
 def test_one_process_alone_is_number_0_of_1() -> None:
     values = torch.arange(3, dtype=torch.float64).numpy()
-    assert (rank(), world()) == (0, 1) and summed(values, torch.device("cpu")) is values
+    assert (rank(), world_size()) == (0, 1) and sum_over_processes(values, torch.device("cpu")) is values

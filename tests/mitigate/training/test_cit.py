@@ -31,7 +31,7 @@ from remanence.mitigate.training.cit import (
 from remanence.mitigate.training.goldfish import Goldfish
 from remanence.mitigate.training.span_corruption import corrupted, noise_mask, sentinel_ids
 from remanence.models.huggingface import HuggingFace
-from remanence.training.again import learned_rows
+from remanence.training.from_base import training_rows
 from remanence.training.rows import pad_rows
 from remanence.training.settings import FinetuneSettings
 
@@ -122,7 +122,7 @@ def target(kind: str) -> HuggingFace:
 def drift(before: HuggingFace, after: HuggingFace) -> float:
     """Mean |m - m0| over the documents, asked anew of both models."""
     sentinels = sentinel_ids(before.tokenizer, "t5") if before.family == "seq2seq" else ()
-    batch = pad_rows(learned_rows(before, RECORDS, FINE), 0)
+    batch = pad_rows(training_rows(before, RECORDS, FINE), 0)
     loss = CITLoss(1.0, "abs", sentinels)
     with torch.no_grad():
         first, last = (loss.context_nll(model.module.eval(), batch)[0] for model in (before, after))
@@ -152,7 +152,7 @@ def test_no_weight_is_plain_tuning_step_for_step():
 
 def test_what_was_remembered_is_what_the_model_says_now():
     base = target("llama")
-    rows = learned_rows(base, RECORDS, FINE)
+    rows = training_rows(base, RECORDS, FINE)
     loss = CITLoss()
     for row in rows:
         loss.remember(base.module, pad_rows([row], 0))
@@ -160,7 +160,7 @@ def test_what_was_remembered_is_what_the_model_says_now():
     assert loss.penalty(base.module.eval(), pad_rows(rows, 0)).item() < 1e-5, "alone or in company, to rounding"
     with pytest.raises(KeyError):
         CITLoss().penalty(base.module, pad_rows(rows, 0))
-    empty = pad_rows(learned_rows(base, [Record("x", text="no document here")], FINE), 0)
+    empty = pad_rows(training_rows(base, [Record("x", text="no document here")], FINE), 0)
     assert CITLoss().penalty(base.module, empty).item() == 0
 
 

@@ -32,8 +32,7 @@ from remanence.training.private import (
     privacy_statement,
     row_losses,
 )
-from remanence.training.rows import Row
-from remanence.training.trainers import plain_collator
+from remanence.training.rows import Row, plain_collator
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from remanence.corpora.markov import MarkovText
 from remanence.mitigate.training.early_stopping import EarlyStopping, Look, StopOnExtraction, best_look, should_stop
 from remanence.models.huggingface import HuggingFace
 from remanence.models.parrot import Parrot
-from remanence.training.again import learned_rows
-from remanence.training.guard import recited
+from remanence.training.from_base import training_rows
+from remanence.training.guard import recited_fraction
 from remanence.training.settings import FinetuneSettings
 from remanence.training.tiny import tiny_gpt2
 
@@ -99,13 +99,13 @@ HARD = {"epochs": 60, "learning_rate": 3e-3, "batch_size": 4, "patience": 60}
 def test_the_mitigation_ends_before_rows_are_recited(base: HuggingFace):
     before = copy.deepcopy(base.module.state_dict())
     settings = FinetuneSettings(max_length=512)
-    rows = learned_rows(base, TRAIN, settings)
+    rows = training_rows(base, TRAIN, settings)
     loose = EarlyStopping(limit=1.0, **HARD)(base, [*TRAIN, *HELD])
     assert loose.name == "tiny+early_stopping"
     assert all(torch.equal(v, before[k]) for k, v in base.module.state_dict().items())
     method = EarlyStopping(limit=0.0, tokens=8, **HARD)
     tight = method(base, [*TRAIN, *HELD])
-    assert recited(tight.module, rows, 8) == 0
+    assert recited_fraction(tight.module, rows, 8) == 0
     watch = method.watch(base, TRAIN, HELD, settings)
     extraction, first = watch.measure(base.module)
     assert extraction == 0 and watch.measure(tight.module)[1] < first, "it has learned something all the same"
@@ -118,7 +118,7 @@ def test_rows_to_look_at_are_kept_aside_where_none_are_given(base: HuggingFace):
 
 
 def test_targets_and_settings_that_cannot_be_are_refused(base: HuggingFace):
-    with pytest.raises(RemanenceError, match="parrot is none that can be trained"):
+    with pytest.raises(RemanenceError, match="parrot is cannot be fine-tuned"):
         EarlyStopping()(Parrot(), TRAIN)
     with pytest.raises(RemanenceError, match="patience"):
         StopOnExtraction(lambda _: (0, 0), patience=0)

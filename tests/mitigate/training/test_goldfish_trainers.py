@@ -189,5 +189,5 @@ def test_an_encoder_decoder_learns_answers_with_the_tokens_of_their_own_windows_
 
 
 def test_a_target_that_cannot_be_trained_is_refused():
-    with pytest.raises(RemanenceError, match="parrot is none that can be trained"):
+    with pytest.raises(RemanenceError, match="parrot is cannot be fine-tuned"):
         Goldfish()(Parrot(), [])

@@ -150,5 +150,5 @@ def test_rows_that_cannot_be_mixed_are_named():
 
 
 def test_a_target_that_cannot_be_trained_is_refused():
-    with pytest.raises(RemanenceError, match="parrot is none that can be trained"):
+    with pytest.raises(RemanenceError, match="parrot is cannot be fine-tuned"):
         Multitask("a", per_row=1)(Parrot(), RECORDS)

@@ -17,12 +17,12 @@ from remanence.mitigate.training.early_stopping import EarlyStopping
 from remanence.mitigate.training.goldfish import Goldfish
 from remanence.models.huggingface import HuggingFace
 from remanence.models.render import Renderer
-from remanence.training.again import learned_rows
-from remanence.training.guard import recited
-from remanence.training.loss import mean_loss
+from remanence.training.from_base import training_rows
+from remanence.training.guard import recited_fraction
+from remanence.training.rows import plain_collator
+from remanence.training.sequences import mean_loss
 from remanence.training.settings import FinetuneSettings
 from remanence.training.tiny import pretrain
-from remanence.training.trainers import plain_collator
 
 TEXT = MarkovText(64, branching=4, reserved=2)
 RUN = 24
@@ -45,18 +45,20 @@ def opened() -> HuggingFace:
 
 
 def figures(seed: int) -> dict[str, tuple[float, float]]:
-    """Method -> (share of 12 repeated documents that are recited, held-out nats per token)."""
+    """Method -> (share of 12 repeated documents that are recited_fraction, held-out nats per token)."""
     repeated, once, held = documents(12, 100 + seed), documents(60, 200 + seed), documents(60, 300 + seed)
     texts = [*repeated * 16, *once]
     records = [Record(f"r{i}", text=text) for i, text in enumerate(texts)]
     aside = [Record(f"h{i}", text=text, group="heldout") for i, text in enumerate(held)]
     base = opened()
-    targets = learned_rows(base, records[:12], FinetuneSettings())
-    unseen = learned_rows(base, aside, FinetuneSettings())
+    targets = training_rows(base, records[:12], FinetuneSettings())
+    unseen = training_rows(base, aside, FinetuneSettings())
 
     def told(target: Any) -> tuple[float, float]:
         model = target.module.eval()
-        return recited(model, targets, RUN), mean_loss(model, unseen, plain_collator(base.tokenizer), 32, False)
+        return recited_fraction(model, targets, RUN), mean_loss(
+            model, unseen, plain_collator(base.tokenizer), 32, False
+        )
 
     ways: dict[str, Any] = {
         "plain": Goldfish(k=10**9, seed=seed, **TRAINING),

@@ -17,7 +17,7 @@ import tiny_models
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.corpora.markov import MarkovText
-from remanence.mitigate.unlearning.apply import default_measure, forget_with, sides
+from remanence.mitigate.unlearning.apply import apply_unlearning, memorization_and_loss, sides
 from remanence.mitigate.unlearning.gradient_ascent import GradientAscent
 from remanence.mitigate.unlearning.gradient_difference import GradientDifference
 from remanence.mitigate.unlearning.kl_retain import KLRetain
@@ -29,10 +29,9 @@ from remanence.mitigate.unlearning.steps import FASTER, RATE
 from remanence.models.huggingface import HuggingFace
 from remanence.models.parrot import Parrot
 from remanence.models.render import Renderer
-from remanence.training.guard import recited
-from remanence.training.rows import Row
+from remanence.training.guard import recited_fraction
+from remanence.training.rows import Row, plain_collator
 from remanence.training.tiny import tiny_gpt2, train_lm
-from remanence.training.trainers import plain_collator
 
 torch.set_num_threads(1)
 METHODS = (GradientAscent, GradientDifference, KLRetain, NPO, SimNPO, RMU)
@@ -109,10 +108,10 @@ def test_the_same_seed_gives_the_same_fingerprint(target: HuggingFace):
 @pytest.mark.slow
 def test_npo_with_its_defaults_forgets_within_the_limit(target: HuggingFace):
     rows = sides(target, records())
-    assert recited(target.module, rows.forget) >= 0.9 and recited(target.module, rows.retain) >= 0.9
+    assert recited_fraction(target.module, rows.forget) >= 0.9 and recited_fraction(target.module, rows.retain) >= 0.9
     changed = NPO()(target, records())
-    assert recited(changed.module, rows.forget) <= 0.25
-    assert recited(changed.module, rows.retain) >= 0.75
+    assert recited_fraction(changed.module, rows.forget) <= 0.25
+    assert recited_fraction(changed.module, rows.retain) >= 0.75
 
 
 def never(strength: float, model: Any) -> bool:
@@ -126,7 +125,7 @@ def test_a_walk_that_only_harms_gives_back_the_model_as_it_was(target: HuggingFa
             weight.mul_(0.0)
         assert [watch(look, model) for look in (1, 2, 3)] == [False, False, True]
 
-    changed = forget_with(target, records(), harm, "harm")
+    changed = apply_unlearning(target, records(), harm, "harm")
     assert all(torch.equal(a, b) for a, b in zip(target.module.parameters(), changed.module.parameters(), strict=True))
 
 
@@ -146,7 +145,7 @@ def test_what_is_missing_is_said(target: HuggingFace):
     with pytest.raises(RemanenceError, match="rows that are to be kept"):
         GradientDifference()(target, records(("forget", "heldout")))
     with pytest.raises(RemanenceError, match="NPO trains on rows that are to be kept"):
-        NPO().walk(random_model(), None, [Row([1, 2], [1, 2])], [], never)
+        NPO().optimize(random_model(), None, [Row([1, 2], [1, 2])], [], never)
     with pytest.raises(RemanenceError, match="parrot has none to change"):
         NPO()(Parrot(), records())
     assert NPO(retain="none").wants == () and NPO().wants == NPO.needs == ("retain",)
@@ -161,7 +160,7 @@ def test_rmu_changes_its_layers_and_nothing_else(target: HuggingFace, tokenizer:
     before = weights(model)
     method = RMU(layer=1, trained=1, steps=2, learning_rate=1e-2)
     rows = sides(target, records())
-    method.walk(model, tokenizer, rows.forget, rows.retain, never)
+    method.optimize(model, tokenizer, rows.forget, rows.retain, never)
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed and all(name.startswith("transformer.h.1.") for name in changed)
     assert {name for name in before if name.startswith("transformer.h.1.mlp")} <= changed
@@ -216,11 +215,11 @@ def test_of_an_adapter_nothing_but_its_own_weights_changes(method: Any, adapter:
     before, rows = weights(adapter.module), sides(adapter, PAIRS)
 
     def walk(model: Any, tokenizer: Any, forget: Any, retain: Any, watch: Any) -> None:
-        method(steps=2, learning_rate=1e-2).walk(model, tokenizer, forget, retain, never)
+        method(steps=2, learning_rate=1e-2).optimize(model, tokenizer, forget, retain, never)
         model.taken = weights(model)
         assert rows.forget == forget and watch(0, model)
 
-    changed = forget_with(adapter, PAIRS, walk, "walked")
+    changed = apply_unlearning(adapter, PAIRS, walk, "walked")
     after = changed.module.taken
     assert type(changed.module) is type(adapter.module) and list(after) == list(before)
     moved = {name for name in after if not torch.equal(after[name], before[name])}
@@ -243,9 +242,9 @@ def test_an_encoder_decoder_forgets_its_completions(method: Any):
     target = HuggingFace(model, tokenizer, Renderer(tokenizer, seq2seq=True), "t5", "0", "seq2seq")
     before, rows = weights(model), sides(target, PAIRS)
     assert method()(target, PAIRS).module.state_dict().keys() == before.keys()
-    loss = default_measure(tokenizer, rows._replace(heldout=rows.forget))
+    loss = memorization_and_loss(tokenizer, rows._replace(heldout=rows.forget))
     first = loss(model)[1]
-    method(steps=6, learning_rate=1e-2, alpha=0.0).walk(model, tokenizer, rows.forget, rows.retain, never)
+    method(steps=6, learning_rate=1e-2, alpha=0.0).optimize(model, tokenizer, rows.forget, rows.retain, never)
     moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved
     if method in METHODS[:4]:  # SimNPO lets go of what is unlikely already, RMU of a random model costs nothing

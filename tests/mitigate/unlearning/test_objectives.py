@@ -16,10 +16,9 @@ from remanence.mitigate.unlearning.kl_retain import KLRetain
 from remanence.mitigate.unlearning.npo import NPO
 from remanence.mitigate.unlearning.rmu import RMU, unit_vector
 from remanence.mitigate.unlearning.simnpo import SimNPO
-from remanence.training.rows import Row
-from remanence.training.start import Start
+from remanence.training.reference import ReferenceModel
+from remanence.training.rows import Row, plain_collator
 from remanence.training.tiny import tiny_gpt2
-from remanence.training.trainers import plain_collator
 
 torch.set_num_threads(1)
 DOCUMENTS = MarkovText(64, reserved=2).sample(16, 32, 0)
@@ -50,10 +49,10 @@ def flat(rows: list[list[float]]) -> list[float]:
     return [x for row in rows for x in row]
 
 
-def moved() -> tuple[Any, Any, Start]:
+def moved() -> tuple[Any, Any, ReferenceModel]:
     """A model that has gone a little way from its start; the start as a model, and as what it is in training."""
     model = random_model()
-    then, start = copy.deepcopy(model), Start(model)
+    then, start = copy.deepcopy(model), ReferenceModel(model)
     torch.manual_seed(0)
     for weight in model.parameters():
         weight.add_(torch.randn_like(weight) * 0.05)
@@ -129,7 +128,7 @@ def test_rmu_equals_its_definition():
 def test_at_the_start_nothing_pulls_but_the_rows_to_forget():
     model = random_model().requires_grad_(True)
     forget, keep = batches()
-    start = Start(model)
+    start = ReferenceModel(model)
     KLRetain(gamma=0.0).objective()(model, forget, keep, start).backward()
     assert max(float(w.grad.abs().max()) for w in model.parameters() if w.grad is not None) < 1e-7
     model.zero_grad()

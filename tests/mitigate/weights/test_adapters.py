@@ -9,7 +9,7 @@ import torch
 
 from remanence.core.errors import RemanenceError
 from remanence.mitigate.weights.adapters import empty_, fuse_adapters, pairs, scaled_like, scalings, summed, truncated
-from remanence.training.start import changeable
+from remanence.training.reference import trainable_state
 from remanence.training.tiny import tiny_gpt2
 
 A, B = "layer.lora_A.default.weight", "layer.lora_B.default.weight"
@@ -108,9 +108,9 @@ def test_a_fresh_adapter_is_the_base_model(peft_model):
         base = peft_model(input_ids=ids).logits
     peft_model.set_adapter("default")
     assert not torch.allclose(peft_model(input_ids=ids).logits, base)
-    empty_(changeable(peft_model), seed=1)
+    empty_(trainable_state(peft_model), seed=1)
     assert torch.equal(peft_model(input_ids=ids).logits, base)
-    assert all(w.abs().sum() > 0 for n, w in changeable(peft_model).items() if "lora_A" in n)
+    assert all(w.abs().sum() > 0 for n, w in trainable_state(peft_model).items() if "lora_A" in n)
 
 
 def test_only_lora_can_be_emptied():

@@ -30,8 +30,8 @@ from remanence.jobs.forget.tables import FORGET_ROWS
 from remanence.jobs.forget.workbench import Workbench
 from remanence.jobs.versions import versions
 from remanence.models.huggingface import HuggingFace
+from remanence.training.callbacks import save_model
 from remanence.training.settings import FinetuneSettings
-from remanence.training.watching import save
 
 MODEL = "model"
 """Folder of the model that has forgotten, in the run."""
@@ -75,7 +75,7 @@ def run_forget(
     resume: bool = False,
     show: bool = True,
 ) -> Forgotten:
-    """Walk every path that `settings.methods` asks for and write `verdict.json`, the tables and the folder `model`.
+    """Run every path that `settings.methods` asks for and write `verdict.json`, the tables and the folder `model`.
 
     `retrained`: train the base model once more without the rows, as the gold standard. `own`: measures of use of the
     caller's own, by name. Raises `RemanenceError` when something lacks that a method named needs.
@@ -200,7 +200,7 @@ def _hand_back(bench: Workbench, verdict: Mapping[str, Any]) -> None:
         module = copy.deepcopy(module).merge_and_unload()
     part = folder.with_name(f"{MODEL}.part")
     shutil.rmtree(part, ignore_errors=True)
-    save(module, bench.target.tokenizer, part)
+    save_model(module, bench.target.tokenizer, part)
     part.rename(folder)
     bench.reset()
 

@@ -16,7 +16,7 @@ from remanence.jobs.forget.recipe import as_fields
 from remanence.jobs.forget.tables import POINTS
 from remanence.jobs.forget.workbench import Workbench
 from remanence.stats.membership import auc_interval, roc_auc
-from remanence.training.again import train_again
+from remanence.training.from_base import finetune_from_base
 from remanence.training.guard import Guard
 from remanence.training.prepare import prepare
 
@@ -30,7 +30,7 @@ def place(slug: str) -> str:
 
 
 def walk(bench: Workbench, plan: Plan) -> None:
-    """Walk a path that is not walked yet; its states are written, and the best one's weights, or why it cannot be."""
+    """Run one path unless it is there; write its states and the weights of the best one, or why it cannot be run."""
     if bench.run.has(f"{place(plan.slug)}.parquet") or refused(bench.run, plan):
         return
     began = time.perf_counter()
@@ -67,7 +67,7 @@ def retrain(bench: Workbench) -> None:
         return
     assert bench.base is not None and bench.recipe is not None
     began = time.perf_counter()
-    made: Any = train_again(bench.base, list(bench.sides.rest), RETRAINED, bench.recipe)
+    made: Any = finetune_from_base(bench.base, list(bench.sides.rest), RETRAINED, bench.recipe)
     line = _settled(bench, RETRAINED, made.module, RETRAINED, "the recipe without the forget rows", "")
     bench.run.write_json(f"{place(RETRAINED)}-seconds.json", round(time.perf_counter() - began, 2))
     bench.run.write_table(place(RETRAINED), pa.Table.from_pylist([line], schema=POINTS))
@@ -92,7 +92,7 @@ def _along(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
     guard = Guard(measure, settings.limit, goal=floor.rate if bench.sides.heldout_is == "heldout" else 0.0)
     watch = Beyond(guard, settings.beyond)
     rows = bench.rows("forget"), bench.rows("retain")
-    method.walk(bench.target.module, bench.target.tokenizer, *rows, watch, **_instead(bench, plan))
+    method.optimize(bench.target.module, bench.target.tokenizer, *rows, watch, **_instead(bench, plan))
     if guard.best is None:
         raise RemanenceError(f"{plan.method} showed no state of the model: this is a fault of the method.")
     guard.restore(bench.target.module)
@@ -119,7 +119,7 @@ def _instead(bench: Workbench, plan: Plan) -> dict[str, Any]:
 
 
 class Beyond:
-    """A `Watch` that looks on for a while after the guard would have stopped, to see where the path leads."""
+    """A `StopCallback` that looks on for a while after the guard would have stopped, to see where the path leads."""
 
     def __init__(self, guard: Guard, looks: int) -> None:
         self.guard, self.left = guard, looks

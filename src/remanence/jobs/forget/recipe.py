@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from remanence.core.errors import RemanenceError
-from remanence.training.again import FIELDS
+from remanence.training.from_base import FIELDS
 from remanence.training.settings import FinetuneSettings
 
 TOLD = "training.json"

@@ -21,9 +21,9 @@ from remanence.jobs.forget.rows import Sides
 from remanence.jobs.forget.settings import ForgetSettings
 from remanence.measure.extraction.discoverable import Discoverable
 from remanence.models.huggingface import HuggingFace
+from remanence.training.reference import ReferenceModel, trainable_state
 from remanence.training.rows import Row, row_of
 from remanence.training.settings import FinetuneSettings
-from remanence.training.start import Start, changeable
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Workbench:
     _rendered: dict[str, list[Rendered | str]] = field(default_factory=dict[str, list[Rendered | str]])
 
     def __post_init__(self) -> None:
-        self.start = Start(self.target.module, changeable(self.target.module))
+        self.start = ReferenceModel(self.target.module, trainable_state(self.target.module))
         self.before = {side: self.look(side) for side in ("forget", "guide", "judge", "untouched")}
         """The model as it came, on every side."""
 
@@ -84,7 +84,7 @@ class Workbench:
 
     def keep(self, slug: str, module: Any | None = None) -> None:
         """Write the weights that may change, of the live module or another of its form, into the run."""
-        weights = changeable(module or self.target.module)
+        weights = trainable_state(module or self.target.module)
         if set(weights) != set(self.start.values):
             raise RemanenceError(
                 f"{slug} gives a model of another form than the one to change; "
@@ -99,7 +99,7 @@ class Workbench:
     @torch.no_grad()
     def take(self, slug: str) -> None:
         """Put a kept state into the live module."""
-        live = changeable(self.target.module)
+        live = trainable_state(self.target.module)
         for name, value in self.state(slug).items():
             live[name].copy_(value)
         self.target.module.eval()

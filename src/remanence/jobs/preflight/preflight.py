@@ -26,9 +26,9 @@ from remanence.jobs.preflight.sequences import (
     rows_attend_across,
 )
 from remanence.models.render import LossOn, Renderer, render_all
-from remanence.training.ranks import sharded
+from remanence.training.ranks import sharding
+from remanence.training.reference import preserve_training_state
 from remanence.training.sequences import is_seq2seq
-from remanence.training.undisturbed import undisturbed
 
 
 def preflight(
@@ -62,7 +62,7 @@ def preflight(
             "No row is left to train on: the trainer left out every row when it prepared them, as TRL does with rows "
             "that have no token to learn within max_length: raise max_length, or check that the rows are not empty."
         )
-    with undisturbed(model):
+    with preserve_training_state(model):
         loader = trainer.get_train_dataloader() if loader is None else loader
         seq2seq = is_seq2seq(model)
         sequences = list(collated_sequences(loader, seq2seq, max_sequences, seed))
@@ -170,7 +170,7 @@ def _raw_rows(trainer: Any, max_rows: int) -> list[Record]:
 def _rows_see_each_other(
     model: Any, loader: Any, sequences: Sequence[CollatedSequence], max_sequences: int, seed: int
 ) -> bool | None:
-    if sharded(model) or not any(len(sequence.lengths) > 1 for sequence in sequences):
+    if sharding(model) or not any(len(sequence.lengths) > 1 for sequence in sequences):
         return None
     items = (item for _, item in dataset_items(loader.dataset, max_sequences, seed))
     return rows_attend_across(model, loader.collate_fn, zip(items, sequences, strict=True))

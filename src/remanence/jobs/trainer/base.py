@@ -13,7 +13,7 @@ from remanence.models.huggingface import HuggingFace
 from remanence.models.load import load_base
 from remanence.models.same_base import adapter_off, left_on, require_same_base
 from remanence.models.weights import model_folder
-from remanence.training.undisturbed import undisturbed
+from remanence.training.reference import preserve_training_state
 
 ROWS = 4
 """Probe rows on which the logits are compared."""
@@ -27,7 +27,7 @@ def facts_of_base(target: HuggingFace, model: Any, probe: Probe, measure: Discov
     """
     if not hasattr(model, "peft_config"):
         raise RemanenceError("base='disabled' is for a PEFT model, and this has no adapter: leave base at 'start'.")
-    with undisturbed(model):
+    with preserve_training_state(model):
         _check(model, [row for row in probe.rows if isinstance(row, Rendered)][:ROWS])
         with adapter_off(model):
             return read_facts(facts_table(target, probe.rows, measure))

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from remanence.training.ranks import rank, share_weights
-from remanence.training.watching import quiet, save
+from remanence.training.callbacks import save_model, silence_transformers
+from remanence.training.ranks import broadcast_weights, rank
 
 FOLDER = "remanence-best"
 """In the trainer's `output_dir`: weights (an adapter's alone) as safetensors, and the tokenizer."""
@@ -19,8 +19,8 @@ def keep(model: Any, tokenizer: Any, out: Path) -> None:
     """Write the model into `OUT/remanence-best`, in the place of the one that is there."""
     new = out / f"{FOLDER}.new"
     shutil.rmtree(new, ignore_errors=True)
-    with quiet():
-        save(model, tokenizer if tokenizer is not None else _Nothing(), new)
+    with silence_transformers():
+        save_model(model, tokenizer if tokenizer is not None else _Nothing(), new)
     shutil.rmtree(out / FOLDER, ignore_errors=True)
     new.rename(out / FOLDER)
 
@@ -29,7 +29,7 @@ def put_back(model: Any, out: Path) -> None:
     """Put the weights of `OUT/remanence-best` into the live model, in every process."""
     if rank() == 0:
         _read_into(model, out / FOLDER)
-    share_weights(model)
+    broadcast_weights(model)
 
 
 @torch.no_grad()
@@ -39,7 +39,7 @@ def _read_into(model: Any, folder: Path) -> None:
 
         _ = set_peft_model_state_dict(model, load_peft_weights(str(folder), device="cpu"))
         return
-    with quiet():
+    with silence_transformers():
         best = type(model).from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=model.dtype)
     weights = dict(model.named_parameters())
     for name, weight in best.named_parameters():

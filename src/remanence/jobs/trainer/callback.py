@@ -31,9 +31,9 @@ from remanence.jobs.trainer.probe import Probe, drawn, named, refuse_unmeasurabl
 from remanence.jobs.trainer.settings import LookSettings
 from remanence.measure.extraction.discoverable import Discoverable
 from remanence.models.huggingface import HuggingFace
-from remanence.training.ranks import of_first, rank, sharded, summed, world
+from remanence.training.ranks import from_first_process, rank, sharding, sum_over_processes, world_size
+from remanence.training.reference import preserve_training_state
 from remanence.training.sequences import is_seq2seq
-from remanence.training.undisturbed import undisturbed
 
 LEAST_BATCH = 256
 """Padded tokens per forward pass below which a look that does not fit into memory is given up."""
@@ -89,7 +89,7 @@ class AuditCallback(TrainerCallback):
         if self.trainer is None:
             raise RemanenceError("AuditCallback does not see its trainer: pass it as AuditCallback(trainer=trainer).")
         loader = kwargs["train_dataloader"]
-        how = sharded(model)
+        how = sharding(model)
         self._off = how is not None
         if self._off:
             self._say(
@@ -103,7 +103,7 @@ class AuditCallback(TrainerCallback):
         self._check_rules("heldout" in self._groups)
         self._target = self._made(args, model)
         resumed = state.global_step > 0 and rank() == 0
-        self.curve = of_first(
+        self.curve = from_first_process(
             read_curve(Path(args.output_dir), state.global_step, self._fingerprint) if resumed else []
         )
         self.best, self.why, self._start = None, "Training went to its end.", ""
@@ -177,11 +177,11 @@ class AuditCallback(TrainerCallback):
 
     def _look(self, args: Any, state: Any, control: Any, model: Any) -> Look:
         began = time.perf_counter()
-        with undisturbed(model):
+        with preserve_training_state(model):
             facts = self._facts(model)
         seconds = time.perf_counter() - began
         self._start = self._start or facts["probe"].verdicts
-        seconds = float(summed(np.array([seconds if rank() == 0 else 0.0]), self._device(model))[0])
+        seconds = float(sum_over_processes(np.array([seconds if rank() == 0 else 0.0]), self._device(model))[0])
         epoch = float(state.epoch or 0.0)
         heldout, canaries = facts.get("heldout"), facts.get("canaries")
         look = look_of(state.global_step, epoch, seconds, facts["probe"], heldout, canaries, self._start)
@@ -209,12 +209,15 @@ class AuditCallback(TrainerCallback):
             table, failed = np.zeros((1 + sum(sizes), 4)), None
             try:
                 table[1:] = np.concatenate(
-                    [facts_table(self._target, p.rows, self._measure, rank(), world()) for p in self._groups.values()]
+                    [
+                        facts_table(self._target, p.rows, self._measure, rank(), world_size())
+                        for p in self._groups.values()
+                    ]
                 )
             except Exception as error:  # one process that fails must not leave the others waiting for its figures
                 failed = error
                 table[0, int(isinstance(error, torch.OutOfMemoryError))] = 1.0
-            table = summed(table, self._device(model))
+            table = sum_over_processes(table, self._device(model))
             errors, full = table[0, :2] > 0
             if full and not errors and self._target.batch_tokens > LEAST_BATCH:
                 self._target.batch_tokens //= 2
@@ -232,7 +235,7 @@ class AuditCallback(TrainerCallback):
         them; so the model is in eval mode for the moment.
         """
         flags = {name: getattr(control, name) for name in ("should_log", "should_evaluate", "should_save")}
-        with undisturbed(model):
+        with preserve_training_state(model):
             self.trainer.log(look.logs())
         for name, flag in flags.items():
             setattr(control, name, flag)
@@ -253,7 +256,7 @@ class AuditCallback(TrainerCallback):
                 raise RemanenceError(
                     "The trainer has several eval data sets: name the rows, AuditCallback(heldout=...)."
                 )
-            with undisturbed():
+            with preserve_training_state():
                 groups["heldout"] = drawn(
                     collated_sequences(self.trainer.get_eval_dataloader(), seq2seq), s.sample, s.seed
                 )
@@ -262,7 +265,7 @@ class AuditCallback(TrainerCallback):
         return groups
 
     def _fed(self, loader: Any, seq2seq: bool) -> Any:
-        with undisturbed():
+        with preserve_training_state():
             return list(collated_sequences(loader, seq2seq, seed=self.settings.seed))
 
     def _named(self, group: str, count: int | None) -> Probe:
@@ -292,7 +295,7 @@ class AuditCallback(TrainerCallback):
     # ------------------------------------------------------------------- model
 
     def _made(self, args: Any, model: Any) -> HuggingFace:
-        with undisturbed(model):
+        with preserve_training_state(model):
             return HuggingFace(
                 module=model,
                 tokenizer=_NoText(getattr(self.trainer, "processing_class", None)),
@@ -307,7 +310,7 @@ class AuditCallback(TrainerCallback):
     def _warm_up(self, model: Any) -> None:
         """One row, so that what is done once (compiling, choosing the way through the model) is not timed."""
         assert self._target is not None
-        with undisturbed(model):
+        with preserve_training_state(model):
             _ = facts_table(self._target, self._groups["probe"].rows[:1], self._measure)
 
     def _device(self, model: Any) -> torch.device:

@@ -28,7 +28,7 @@ from remanence.core.target import Opens
 from remanence.core.verbs import Mitigation
 from remanence.mitigate.training.span_corruption import corrupted, sentinel_ids
 from remanence.models.render import LossOn
-from remanence.training.again import settings_of, train_again
+from remanence.training.from_base import finetune_from_base, settings_of
 from remanence.training.rows import NO_LOSS, Row, pad_rows
 from remanence.training.sequences import Batch, is_seq2seq, sequence_nll, token_nll, unwrapped
 
@@ -172,7 +172,7 @@ class CIT(Mitigation):
         seq2seq = module is not None and is_seq2seq(module)
         sentinels = sentinel_ids(getattr(target, "tokenizer", None), target.name) if seq2seq else ()
         loss = CITLoss(self.alpha, self.form, sentinels)
-        return train_again(target, records, "cit", settings, out=self.out, on_trainer=loss.plug)
+        return finetune_from_base(target, records, "cit", settings, out=self.out, on_trainer=loss.plug)
 
 
 def context_of(batch: Batch) -> Tensor:

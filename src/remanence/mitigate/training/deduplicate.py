@@ -23,7 +23,7 @@ from remanence.core.target import Opens
 from remanence.core.verbs import Mitigation
 from remanence.models.render import LossOn
 from remanence.text.duplicates import exact_groups, twin_groups
-from remanence.training.again import settings_of, train_again, trained_on
+from remanence.training.from_base import finetune_from_base, settings_of, training_records
 
 
 class Removed(NamedTuple):
@@ -107,8 +107,8 @@ class Deduplicate(Mitigation):
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
         settings = settings_of(self)
-        return train_again(target, self.rows(records).kept, "deduplicate", settings, out=self.out)
+        return finetune_from_base(target, self.rows(records).kept, "deduplicate", settings, out=self.out)
 
     def rows(self, records: Sequence[Record]) -> Deduplicated:
         """What will be trained on, and where the other rows went; rows of group "heldout" are neither."""
-        return deduplicated(trained_on(records), self.threshold, self.permutations)
+        return deduplicated(training_records(records), self.threshold, self.permutations)

@@ -25,11 +25,12 @@ from remanence.core.target import Opens
 from remanence.core.verbs import Mitigation
 from remanence.models.load import Loaded
 from remanence.models.render import LossOn
-from remanence.training.again import learned_rows, settings_of, train_again, trained_on, with_lora
+from remanence.training.from_base import finetune_from_base, settings_of, training_records, training_rows, with_lora
 from remanence.training.prepare import Prepared
 from remanence.training.private import DPConfig, PrivateTrainer, Spent, plan, privacy_statement, require_opacus
+from remanence.training.rows import plain_collator
 from remanence.training.settings import FinetuneSettings
-from remanence.training.trainers import plain_collator, trainer_arguments
+from remanence.training.trainers import trainer_arguments
 
 
 def private_gradient(
@@ -82,16 +83,16 @@ class DPSGD(Mitigation):
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
         require_opacus()
-        return train_again(target, records, "dp_sgd", self.settings, out=self.out, train=partial(_train, self))
+        return finetune_from_base(target, records, "dp_sgd", self.settings, out=self.out, train=partial(_train, self))
 
     def privacy(self, target: Opens, records: Sequence[Record]) -> Spent:
         """What training on these records gives away, known beforehand; `promise` puts it in words."""
-        rows = learned_rows(target, trained_on(records), self.settings)
+        rows = training_rows(target, training_records(records), self.settings)
         return plan(self.config, len(rows), self.batch_size, self.epochs)
 
     def promise(self, target: Opens, records: Sequence[Record]) -> str:
         """The same in words, with the conditions on which it holds."""
-        trained = trained_on(records)
+        trained = training_records(records)
         copies = max(Counter(record.plain for record in trained).values(), default=1)
         return privacy_statement(self.privacy(target, records), copies)
 

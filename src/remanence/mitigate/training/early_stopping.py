@@ -24,13 +24,12 @@ from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.core.verbs import Mitigation
 from remanence.models.render import LossOn
-from remanence.training.again import learned_rows, settings_of, train_again, trained_on
-from remanence.training.guard import recited
-from remanence.training.loss import mean_loss
-from remanence.training.rows import Row
+from remanence.training.from_base import finetune_from_base, settings_of, training_records, training_rows
+from remanence.training.guard import recited_fraction
+from remanence.training.rows import Row, plain_collator
+from remanence.training.sequences import mean_loss
 from remanence.training.settings import FinetuneSettings
 from remanence.training.split import split_rows
-from remanence.training.trainers import plain_collator
 
 
 class Look(NamedTuple):
@@ -158,15 +157,15 @@ class EarlyStopping(Mitigation):
         settings = settings_of(self)
         train, heldout = self.sides(records)
         callbacks: list[TrainerCallback] = []
-        if getattr(target, "module", None) is not None:  # else `train_again` says what is wrong
+        if getattr(target, "module", None) is not None:  # else `finetune_from_base` says what is wrong
             callbacks.append(self.watch(target, train, heldout, settings))
-        return train_again(target, train, "early_stopping", settings, out=self.out, callbacks=callbacks)
+        return finetune_from_base(target, train, "early_stopping", settings, out=self.out, callbacks=callbacks)
 
     def sides(self, records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
         """(trained on, held out)."""
         heldout = [record for record in records if record.group == "heldout"]
         if heldout:
-            return trained_on(records), heldout
+            return training_records(records), heldout
         split = split_rows(records, 0.1, self.seed)
         return split.train, split.heldout
 
@@ -174,7 +173,7 @@ class EarlyStopping(Mitigation):
         self, target: Opens, train: Sequence[Record], heldout: Sequence[Record], settings: FinetuneSettings
     ) -> StopOnExtraction:
         """The callback that looks at a sample of `train` and at all of `heldout`."""
-        seen, unseen = (learned_rows(target, rows, settings) for rows in (train, heldout))
+        seen, unseen = (training_rows(target, rows, settings) for rows in (train, heldout))
         if not seen or not unseen:
             raise RemanenceError("Early stopping needs rows to look at on both sides: give more rows or max_length.")
         chosen = np.random.default_rng(self.seed).permutation(len(seen))[: self.sample]
@@ -184,7 +183,7 @@ class EarlyStopping(Mitigation):
 
         def measure(model: Any) -> tuple[float, float]:
             loss = mean_loss(model, unseen, collate, self.batch_size, bool(config.is_encoder_decoder))
-            return recited(model, looked, self.tokens), loss
+            return recited_fraction(model, looked, self.tokens), loss
 
         return StopOnExtraction(measure, self.limit, self.patience, self.looks)
 

@@ -26,7 +26,7 @@ from remanence.core.target import Opens
 from remanence.core.verbs import Mitigation
 from remanence.mitigate.training.goldfish_mask import SEED, Strategy, goldfish_mask
 from remanence.models.render import LossOn
-from remanence.training.again import settings_of, train_again
+from remanence.training.from_base import finetune_from_base, settings_of
 
 
 def goldfish_loss(
@@ -153,7 +153,7 @@ class Goldfish(Mitigation):
         settings = settings_of(self)
         config: Any = getattr(getattr(target, "module", None), "config", None)
         wrap = partial(self.wrap, seq2seq=bool(getattr(config, "is_encoder_decoder", False)))
-        return train_again(target, records, "goldfish", settings, out=self.out, collator=wrap)
+        return finetune_from_base(target, records, "goldfish", settings, out=self.out, collator=wrap)
 
     def wrap(self, base: Collator, seq2seq: bool | None = None) -> GoldfishCollator:
         """The collator adapter with these settings, for a Trainer of your own."""

@@ -20,7 +20,7 @@ from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.core.verbs import Mitigation
 from remanence.models.render import LossOn
-from remanence.training.again import settings_of, train_again, trained_on
+from remanence.training.from_base import finetune_from_base, settings_of, training_records
 
 Item = TypeVar("Item")
 
@@ -119,7 +119,7 @@ class Multitask(Mitigation):
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
         settings = settings_of(self)
-        return train_again(target, self.rows(records), "multitask", settings, out=self.out)
+        return finetune_from_base(target, self.rows(records), "multitask", settings, out=self.out)
 
     def rows(self, records: Sequence[Record]) -> list[Record]:
         """One pass of the mixture, without rows of group "heldout".
@@ -127,7 +127,7 @@ class Multitask(Mitigation):
         Raises `RemanenceError` for a row without a task and a task without rows.
         """
         tasks: dict[str, list[Record]] = {}
-        for record in (*trained_on(records), *self.others):
+        for record in (*training_records(records), *self.others):
             if self.column not in record.meta:
                 raise RemanenceError(f"Row {record.id!r} has no {self.column!r} to tell its task: add that column.")
             tasks.setdefault(str(record.meta[self.column]), []).append(record)

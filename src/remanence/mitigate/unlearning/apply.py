@@ -1,7 +1,7 @@
-"""Takes a target and its rows through a method of forgetting, under guard, and hands back a new target.
+"""Applies an unlearning method to a target and its rows, and returns a new target.
 
-Every method after training comes down to a walk: it changes a model along growing strength and lets a `Watch` look at
-it on the way. What to keep of the walk is the guard's business, and the same for all methods.
+Every method after training is an optimization: it changes a model with increasing strength and calls a `StopCallback`
+along the way. Which state is kept is decided by the `Guard`, in the same way for all methods.
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.run import fingerprint
 from remanence.core.target import Opens
-from remanence.training.guard import Guard, recited
-from remanence.training.loss import mean_loss
+from remanence.training.guard import Guard, recited_fraction
 from remanence.training.prepare import prepare
-from remanence.training.rows import Row
-from remanence.training.sequences import is_seq2seq
-from remanence.training.start import changeable
-from remanence.training.trainers import plain_collator
-from remanence.training.unlearn import Watch
+from remanence.training.reference import trainable_state
+from remanence.training.rows import Row, plain_collator
+from remanence.training.sequences import is_seq2seq, mean_loss
+from remanence.training.unlearn import StopCallback
 
-Walk: TypeAlias = Callable[[Any, Any, Sequence[Row], Sequence[Row], Watch], None]
-"""(model, tokenizer, forget, retain, watch): changes the live model along growing strength until `watch` says stop."""
+Optimize: TypeAlias = Callable[[Any, Any, Sequence[Row], Sequence[Row], StopCallback], None]
+"""(model, tokenizer, forget, retain, stop): changes the live model along growing strength until `stop` returns True."""
 
 SHARE = 10
 """Where no rows are held out, one retain row in this many stands in for them."""
@@ -71,21 +69,21 @@ def sides(target: Opens, records: Sequence[Record], needs: Collection[str] = (),
     return Sides(forget, retain, heldout)
 
 
-def default_measure(tokenizer: Any, rows: Sides, tokens: int = 24) -> Callable[[Any], tuple[float, float]]:
-    """What the guard looks at: the share of forget rows with `tokens` tokens recited, and the held-out loss (nats)."""
+def memorization_and_loss(tokenizer: Any, rows: Sides, tokens: int = 24) -> Callable[[Any], tuple[float, float]]:
+    """What the guard measures: fraction of forget rows with `tokens` tokens recited, and the held-out loss (nats)."""
     collate = plain_collator(tokenizer)
 
     def measure(model: Any) -> tuple[float, float]:
         loss = mean_loss(model, rows.heldout, collate, batch_size=16, seq2seq=is_seq2seq(model))
-        return recited(model, rows.forget, tokens), loss
+        return recited_fraction(model, rows.forget, tokens), loss
 
     return measure
 
 
-def forget_with(
+def apply_unlearning(
     target: Opens,
     records: Sequence[Record],
-    walk: Walk,
+    walk: Optimize,
     name: str,
     limit: float = 0.02,
     *,
@@ -106,17 +104,17 @@ def forget_with(
         raise RemanenceError(f"{name} changes weights, and {target.name} has none to change; load a model's folder.")
     rows = sides(target, records, needs, seed)
     model = copy.deepcopy(module).eval()
-    guard = Guard(default_measure(tokenizer, rows, tokens), limit, goal)
+    guard = Guard(memorization_and_loss(tokenizer, rows, tokens), limit, goal)
     walk(model, tokenizer, rows.forget, rows.retain, guard)
     guard.restore(model)
-    return changed_target(target, model, name)
+    return with_changed_model(target, model, name)
 
 
-def changed_target(target: Opens, model: Any, name: str) -> Opens:
+def with_changed_model(target: Opens, model: Any, name: str) -> Opens:
     """The same target with another model in it, named `target+name`."""
     changed: Any = copy.copy(target)
     changed.module, changed.name = model.eval(), f"{target.name}+{name}"
-    changed.fingerprint = fingerprint(target.fingerprint.encode(), name.encode(), weights_bytes(changeable(model)))
+    changed.fingerprint = fingerprint(target.fingerprint.encode(), name.encode(), weights_bytes(trainable_state(model)))
     return changed
 
 

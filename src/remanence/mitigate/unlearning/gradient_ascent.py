@@ -17,11 +17,11 @@ from torch import Tensor
 
 from remanence.core.record import Record
 from remanence.core.target import Opens
-from remanence.mitigate.unlearning.apply import forget_with
+from remanence.mitigate.unlearning.apply import apply_unlearning
 from remanence.mitigate.unlearning.losses import weighted_gradient_ascent
 from remanence.mitigate.unlearning.steps import Steps
+from remanence.training.reference import ReferenceModel
 from remanence.training.sequences import Batch, predictions, token_nll
-from remanence.training.start import Start
 from remanence.training.unlearn import Objective
 
 
@@ -34,12 +34,14 @@ class GradientAscent(Steps):
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The target after the best of its steps; records of the group forget go, heldout (or retain) are watched."""
-        return forget_with(target, records, self.walk, "gradient_ascent", self.limit, needs=self.wants, seed=self.seed)
+        return apply_unlearning(
+            target, records, self.optimize, "gradient_ascent", self.limit, needs=self.wants, seed=self.seed
+        )
 
     def objective(self) -> Objective:
         """Retain rows are not looked at."""
 
-        def loss(model: Any, forget: Batch, retain: Batch | None, start: Start) -> Tensor:
+        def loss(model: Any, forget: Batch, retain: Batch | None, start: ReferenceModel) -> Tensor:
             said = predictions(model, forget)
             return self.gamma * weighted_gradient_ascent(token_nll(*said), said.learned_BT, self.beta)
 

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from remanence.core.record import Record
 from remanence.core.target import Opens
-from remanence.mitigate.unlearning.apply import forget_with
+from remanence.mitigate.unlearning.apply import apply_unlearning
 from remanence.mitigate.unlearning.losses import gradient_ascent
 from remanence.mitigate.unlearning.steps import Steps, retain_loss
+from remanence.training.reference import ReferenceModel
 from remanence.training.sequences import Batch, sequence_nll
-from remanence.training.start import Start
 from remanence.training.unlearn import Objective
 
 
@@ -35,12 +35,14 @@ class KLRetain(Steps):
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The target after the best of its steps; records of the group forget go, those of retain are held on to."""
-        return forget_with(target, records, self.walk, "kl_retain", self.limit, needs=self.wants, seed=self.seed)
+        return apply_unlearning(
+            target, records, self.optimize, "kl_retain", self.limit, needs=self.wants, seed=self.seed
+        )
 
     def objective(self) -> Objective:
         """Three forward passes a step, one of them without gradient."""
 
-        def loss(model: Any, forget: Batch, retain: Batch | None, start: Start) -> Tensor:
+        def loss(model: Any, forget: Batch, retain: Batch | None, start: ReferenceModel) -> Tensor:
             away = gradient_ascent(*sequence_nll(model, forget))
             return self.gamma * away + self.alpha * retain_loss("kl", model, retain, start)
 

@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from remanence.core.errors import RemanenceError
+from remanence.training.reference import ReferenceModel
 from remanence.training.rows import NO_LOSS
 from remanence.training.sequences import Batch, inputs_of, is_seq2seq, unwrapped
-from remanence.training.start import Start
 
 
 def blocks(model: Any) -> tuple[str, nn.ModuleList]:
@@ -41,7 +41,7 @@ def block_pattern(model: Any, which: Iterable[int]) -> str:
     return rf"^{re.escape(blocks(model)[0])}\.({'|'.join(map(str, which))})\."
 
 
-def hidden(model: Any, batch: Batch, layer: int, start: Start | None = None) -> tuple[Tensor, Tensor]:
+def hidden(model: Any, batch: Batch, layer: int, start: ReferenceModel | None = None) -> tuple[Tensor, Tensor]:
     """[B, T, D] the output of a layer, from 0, and [B, T] the positions from which a token that carries loss is
     predicted. `start` = as it was at the start."""
     caught: list[Any] = []

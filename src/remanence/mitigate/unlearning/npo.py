@@ -17,11 +17,11 @@ from torch import Tensor
 
 from remanence.core.record import Record
 from remanence.core.target import Opens
-from remanence.mitigate.unlearning.apply import forget_with
+from remanence.mitigate.unlearning.apply import apply_unlearning
 from remanence.mitigate.unlearning.losses import npo_loss
 from remanence.mitigate.unlearning.steps import Retain, Steps, retain_loss
+from remanence.training.reference import ReferenceModel
 from remanence.training.sequences import Batch, sequence_nll
-from remanence.training.start import Start
 from remanence.training.unlearn import Objective
 
 
@@ -39,12 +39,12 @@ class NPO(Steps):
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The target after the best of its steps; records of the group forget go, those of retain are held on to."""
-        return forget_with(target, records, self.walk, "npo", self.limit, needs=self.wants, seed=self.seed)
+        return apply_unlearning(target, records, self.optimize, "npo", self.limit, needs=self.wants, seed=self.seed)
 
     def objective(self) -> Objective:
         """The start's loss of the forget rows costs one more forward pass, without gradient."""
 
-        def loss(model: Any, forget: Batch, retain: Batch | None, start: Start) -> Tensor:
+        def loss(model: Any, forget: Batch, retain: Batch | None, start: ReferenceModel) -> Tensor:
             ref_B = sequence_nll(model, forget, start).sum_B
             away = npo_loss(sequence_nll(model, forget).sum_B, ref_B, self.beta)
             return self.gamma * away + self.alpha * retain_loss(self.retain, model, retain, start)

@@ -18,15 +18,14 @@ from torch import Tensor
 
 from remanence.core.record import Record
 from remanence.core.target import Opens
-from remanence.mitigate.unlearning.apply import forget_with
+from remanence.mitigate.unlearning.apply import apply_unlearning
 from remanence.mitigate.unlearning.layers import block_pattern, hidden, num_blocks
 from remanence.mitigate.unlearning.losses import embed_diff, rmu_loss
 from remanence.mitigate.unlearning.steps import Steps
-from remanence.training.rows import Row
+from remanence.training.reference import ReferenceModel
+from remanence.training.rows import Row, plain_collator
 from remanence.training.sequences import Batch
-from remanence.training.start import Start
-from remanence.training.trainers import plain_collator
-from remanence.training.unlearn import Objective, Watch, unlearn
+from remanence.training.unlearn import Objective, StopCallback, unlearn
 
 
 def unit_vector(width: int, seed: int) -> Tensor:
@@ -55,7 +54,7 @@ class RMU(Steps):
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The target after the best of its steps; records of the group forget go, those of retain are held on to."""
-        return forget_with(target, records, self.walk, "rmu", self.limit, needs=self.wants, seed=self.seed)
+        return apply_unlearning(target, records, self.optimize, "rmu", self.limit, needs=self.wants, seed=self.seed)
 
     def layer_of(self, model: Any) -> int:
         """The layer whose output is led away, from 0; of an encoder-decoder, one of the decoder's. Never the last of
@@ -77,18 +76,20 @@ class RMU(Steps):
         c = self.c if self.c is not None else self.c_norms * float(states_ND.norm(dim=-1).mean())
         return c * unit_vector(states_ND.shape[-1], self.seed).to(device)
 
-    def walk(self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], watch: Watch) -> None:
+    def optimize(
+        self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], stop: StopCallback
+    ) -> None:
         """As every method, but of the weights only those of the trained layers."""
         self.check(retain)
         layer = self.layer_of(model)
         pattern = block_pattern(model, range(max(0, layer + 1 - self.trained), layer + 1))
         objective = self.leading_to(self.control(model, tokenizer, forget), layer)
-        unlearn(model, tokenizer, forget, retain, objective, self.settings(model), watch=watch, parameters=pattern)
+        unlearn(model, tokenizer, forget, retain, objective, self.settings(model), stop=stop, parameters=pattern)
 
     def leading_to(self, control_D: Tensor, layer: int) -> Objective:
         """The objective for this control vector at this layer."""
 
-        def loss(model: Any, forget: Batch, retain: Batch | None, start: Start) -> Tensor:
+        def loss(model: Any, forget: Batch, retain: Batch | None, start: ReferenceModel) -> Tensor:
             acts_BTD, mask_BT = hidden(model, forget, layer)
             away = self.gamma * rmu_loss(acts_BTD, control_D, mask_BT)
             if retain is None:

@@ -11,10 +11,10 @@ from torch import Tensor
 from remanence.core.errors import RemanenceError
 from remanence.core.verbs import Mitigation
 from remanence.mitigate.unlearning.losses import kl_to_ref, nll
+from remanence.training.reference import ReferenceModel
 from remanence.training.rows import Row
 from remanence.training.sequences import Batch, predictions, sequence_nll
-from remanence.training.start import Start
-from remanence.training.unlearn import Objective, UnlearnSettings, Watch, unlearn
+from remanence.training.unlearn import Objective, StopCallback, UnlearnSettings, unlearn
 
 Retain: TypeAlias = Literal["none", "nll", "kl"]
 """How retain rows are held on to: not at all, by learning them on, by saying what the start model says of them."""
@@ -69,10 +69,12 @@ class Steps(Mitigation):
             warmup_steps=self.warmup_steps,
         )
 
-    def walk(self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], watch: Watch) -> None:
-        """Change the live model step by step; `watch(steps, model)` looks at it on the way and says when to stop."""
+    def optimize(
+        self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], stop: StopCallback
+    ) -> None:
+        """Change the live model step by step; `stop(steps, model)` looks at it on the way and says when to stop."""
         self.check(retain)
-        unlearn(model, tokenizer, forget, retain, self.objective(), self.settings(model), watch=watch)
+        unlearn(model, tokenizer, forget, retain, self.objective(), self.settings(model), stop=stop)
 
     def check(self, retain: Sequence[Row]) -> None:
         """Raises `RemanenceError` when the method needs retain rows and there are none."""
@@ -92,7 +94,7 @@ FASTER = 4.0
 """Factor for adapters."""
 
 
-def retain_loss(way: Retain, model: Any, retain: Batch | None, start: Start) -> Tensor | float:
+def retain_loss(way: Retain, model: Any, retain: Batch | None, start: ReferenceModel) -> Tensor | float:
     """What keeps the retain rows; 0 where there are none or nothing is to keep them."""
     if way == "none" or retain is None:
         return 0.0

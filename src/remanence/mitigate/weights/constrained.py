@@ -20,14 +20,14 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.core.verbs import Mitigation
-from remanence.mitigate.unlearning.apply import forget_with
+from remanence.mitigate.unlearning.apply import apply_unlearning
 from remanence.mitigate.unlearning.losses import gradient_ascent, nll, npo_loss
 from remanence.mitigate.weights.balls import project_l2_, project_linf_, relative_radii
 from remanence.training.prepare import prepare
+from remanence.training.reference import ReferenceModel, preserve_requires_grad, select_trainable, trainable_state
 from remanence.training.rows import Row
 from remanence.training.sequences import Batch, sequence_nll
-from remanence.training.start import Start, changeable, chosen, kept_flags
-from remanence.training.unlearn import UnlearnSettings, Watch, unlearn
+from remanence.training.unlearn import StopCallback, UnlearnSettings, unlearn
 
 
 def modified(records: Sequence[Record]) -> list[Record]:
@@ -90,19 +90,19 @@ class Constrained(Mitigation):
     unit: ClassVar[str] = "steps"
     needs: ClassVar[tuple[str, ...]] = ("retain",)
 
-    def walk(
+    def optimize(
         self,
         model: Any,
         tokenizer: Any,
         forget: Sequence[Row],
         retain: Sequence[Row],
-        watch: Watch,
+        stop: StopCallback,
         instead: Sequence[Row] = (),
     ) -> None:
-        """Train inside the ball until `watch` says stop; towards the rows `instead`, if there are any."""
-        with kept_flags(model):
-            names = list(chosen(model, self.blocks))
-        weights = {name: weight for name, weight in changeable(model).items() if name in names}
+        """Train inside the ball until `stop` returns True; towards the rows `instead`, if there are any."""
+        with preserve_requires_grad(model):
+            names = list(select_trainable(model, self.blocks))
+        weights = {name: weight for name, weight in trainable_state(model).items() if name in names}
         start = {name: weight.detach().clone() for name, weight in weights.items()}
         radii = relative_radii(start, self.delta) if self.relative else self.delta
         settings = UnlearnSettings(
@@ -122,12 +122,14 @@ class Constrained(Mitigation):
             retain if self.alpha else (),
             partial(self.objective, towards=bool(instead)),
             settings,
-            watch=watch,
+            stop=stop,
             after_step=after_step,
             parameters=names,
         )
 
-    def objective(self, model: Any, forget: Batch, retain: Batch | None, start: Start, towards: bool = False) -> Tensor:
+    def objective(
+        self, model: Any, forget: Batch, retain: Batch | None, start: ReferenceModel, towards: bool = False
+    ) -> Tensor:
         """Loss of the modified rows, or what drives away from the rows to forget, plus alpha times the retain loss."""
         here = sequence_nll(model, forget)
         if towards:
@@ -141,6 +143,6 @@ class Constrained(Mitigation):
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The target at the best step within the limit. Records: groups forget, retain, heldout."""
         instead = prepare(modified(records), target.render).rows  # pyright: ignore[reportArgumentType]
-        walk = partial(self.walk, instead=instead)
+        walk = partial(self.optimize, instead=instead)
         needs = self.needs if self.alpha else ()
-        return forget_with(target, records, walk, "constrained", self.limit, needs=needs, seed=self.seed)
+        return apply_unlearning(target, records, walk, "constrained", self.limit, needs=needs, seed=self.seed)

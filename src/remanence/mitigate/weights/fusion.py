@@ -24,17 +24,16 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.core.verbs import Mitigation
-from remanence.mitigate.unlearning.apply import forget_with
+from remanence.mitigate.unlearning.apply import apply_unlearning
 from remanence.mitigate.weights.adapters import pairs, summed
 from remanence.mitigate.weights.merging import fisher_diagonal, fisher_mean, ties_mean
-from remanence.mitigate.weights.peers import opened, snapshot, steps_of, taught_from_base
+from remanence.mitigate.weights.peers import finetuned_from_base, opened, snapshot, steps_of
 from remanence.mitigate.weights.states import State, combine, put
 from remanence.models.load import load_model
-from remanence.training.rows import Row
+from remanence.training.reference import eval_mode, preserve_requires_grad, set_trainable
+from remanence.training.rows import Row, plain_collator
 from remanence.training.sequences import sequence_nll
-from remanence.training.start import evaluating, kept_flags, trainable
-from remanence.training.trainers import plain_collator
-from remanence.training.unlearn import UnlearnSettings, Watch, looked
+from remanence.training.unlearn import StopCallback, UnlearnSettings, should_stop
 
 Method: TypeAlias = Literal["arithmetic", "fisher", "ties"]
 
@@ -136,9 +135,11 @@ class FuseToForget(Mitigation):
 
     cost = "1 training unless peers are given, and 1 evaluation per weight"
 
-    def walk(self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], watch: Watch) -> None:
-        """The live model and its peers averaged, the peers' weight growing, until `watch` says stop."""
-        if looked(watch, 0.0, model):
+    def optimize(
+        self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], stop: StopCallback
+    ) -> None:
+        """The live model and its peers averaged, the peers' weight growing, until `stop` returns True."""
+        if should_stop(stop, 0.0, model):
             return
         own = snapshot(model)
         if self.method != "arithmetic" and pairs(own):
@@ -153,7 +154,7 @@ class FuseToForget(Mitigation):
                 put(model, summed(states, weights))
             else:
                 put(model, fuse(states, weights, self.method, fishers=fishers, base=base, density=self.density))
-            if looked(watch, alpha, model):
+            if should_stop(stop, alpha, model):
                 return
 
     def _peers(self, model: Any, tokenizer: Any, retain: Sequence[Row]) -> tuple[State | None, list[State]]:
@@ -165,7 +166,7 @@ class FuseToForget(Mitigation):
             raise RemanenceError("Fusion makes a peer of the retain rows, and there are none: give some, or models.")
         steps = steps_of(self.epochs, len(retain), self.batch_size)
         settings = UnlearnSettings(self.learning_rate, steps, self.batch_size, seed=self.seed)
-        base, peer = taught_from_base(model, tokenizer, self.base, retain, settings)
+        base, peer = finetuned_from_base(model, tokenizer, self.base, retain, settings)
         return base, [peer]
 
     def _fisher(self, model: Any, tokenizer: Any, state: State, rows: Sequence[Row]) -> dict[str, Tensor]:
@@ -178,10 +179,10 @@ class FuseToForget(Mitigation):
                 batch = {name: value.to(device) for name, value in collate([row]).items()}
                 yield partial(lambda b: sequence_nll(model, b).sum_B.sum(), batch)
 
-        with kept_flags(model), evaluating(model):
-            return fisher_diagonal(model, losses(), trainable(model))
+        with preserve_requires_grad(model), eval_mode(model):
+            return fisher_diagonal(model, losses(), set_trainable(model))
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The target at the best weight within the limit. Records: groups forget, retain, heldout."""
         needs = () if self.models else ("retain",)
-        return forget_with(target, records, self.walk, "fusion", self.limit, needs=needs, seed=self.seed)
+        return apply_unlearning(target, records, self.optimize, "fusion", self.limit, needs=needs, seed=self.seed)

@@ -20,14 +20,19 @@ from torch import Tensor
 from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.core.verbs import Mitigation
-from remanence.mitigate.unlearning.apply import forget_with
+from remanence.mitigate.unlearning.apply import apply_unlearning
 from remanence.mitigate.unlearning.losses import kl_to_ref
 from remanence.mitigate.weights.masks import Mask, block_matrices, gradients, keep_others_, random_mask, topk_mask
-from remanence.training.rows import Row
+from remanence.training.reference import (
+    ReferenceModel,
+    eval_mode,
+    preserve_requires_grad,
+    set_trainable,
+    trainable_state,
+)
+from remanence.training.rows import Row, plain_collator
 from remanence.training.sequences import Batch, predictions, row_nll, sequence_nll
-from remanence.training.start import Start, changeable, evaluating, kept_flags, trainable
-from remanence.training.trainers import plain_collator
-from remanence.training.unlearn import UnlearnSettings, Watch, unlearn
+from remanence.training.unlearn import StopCallback, UnlearnSettings, unlearn
 
 
 def contrastive_objective(
@@ -79,8 +84,8 @@ def sparse_finetune(
 def row_gradients(model: Any, tokenizer: Any, rows: Sequence[Row], names: Sequence[str], batch_size: int = 8) -> Mask:
     """g = d (sum of -log p over the learned tokens of all rows) / d theta for the named weights of a live model."""
     collate, device = plain_collator(tokenizer), next(model.parameters()).device
-    with kept_flags(model), evaluating(model), torch.enable_grad():
-        weights = trainable(model)
+    with preserve_requires_grad(model), eval_mode(model), torch.enable_grad():
+        weights = set_trainable(model)
         chosen = {name: weights[name] for name in names}
         total = {name: torch.zeros_like(weight) for name, weight in chosen.items()}
         for at in range(0, len(rows), batch_size):
@@ -116,9 +121,11 @@ class Localized(Mitigation):
     unit: ClassVar[str] = "steps"
     needs: ClassVar[tuple[str, ...]] = ("retain",)
 
-    def walk(self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], watch: Watch) -> None:
-        """Optimise the masked weights of the live model, step by step, until `watch` says stop."""
-        weights = changeable(model)
+    def optimize(
+        self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], stop: StopCallback
+    ) -> None:
+        """Optimise the masked weights of the live model, step by step, until `stop` returns True."""
+        weights = trainable_state(model)
         names = block_matrices(model, weights)
         mask = self.mask_of(model, tokenizer, forget, {name: weights[name] for name in names})
         start = {name: weights[name].detach().clone() for name in names}
@@ -137,7 +144,7 @@ class Localized(Mitigation):
             retain,
             self.objective,
             settings,
-            watch=watch,
+            stop=stop,
             after_step=after_step,
             parameters=names,
         )
@@ -153,7 +160,7 @@ class Localized(Mitigation):
             return random_mask(matrices, num, self.seed)
         return topk_mask(row_gradients(model, tokenizer, forget, list(matrices), self.batch_size), num)
 
-    def objective(self, model: Any, forget: Batch, retain: Batch | None, start: Start) -> Tensor:
+    def objective(self, model: Any, forget: Batch, retain: Batch | None, start: ReferenceModel) -> Tensor:
         """The contrastive objective of two batches; without retain rows, gradient ascent alone."""
         nll = row_nll(*predictions(model, forget))
         mean_B = nll.sum_B / nll.tokens_B.clamp(min=1)
@@ -164,4 +171,6 @@ class Localized(Mitigation):
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The target at the best step within the limit. Records: groups forget, retain, heldout."""
-        return forget_with(target, records, self.walk, "localized", self.limit, needs=self.needs, seed=self.seed)
+        return apply_unlearning(
+            target, records, self.optimize, "localized", self.limit, needs=self.needs, seed=self.seed
+        )

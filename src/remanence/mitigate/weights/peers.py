@@ -14,20 +14,20 @@ from remanence.mitigate.unlearning.losses import nll
 from remanence.mitigate.weights.adapters import empty_, scaled_like, scalings
 from remanence.mitigate.weights.states import State, check_ancestor, put
 from remanence.models.load import load_model
+from remanence.training.reference import ReferenceModel, trainable_state
 from remanence.training.rows import Row
 from remanence.training.sequences import Batch, sequence_nll
-from remanence.training.start import Start, changeable
 from remanence.training.unlearn import UnlearnSettings, unlearn
 
 
-def learn(model: Any, forget: Batch, retain: Batch | None, start: Start) -> Tensor:
+def learn(model: Any, forget: Batch, retain: Batch | None, start: ReferenceModel) -> Tensor:
     """The objective of plain training, on the rows in the place of those to forget: mean -log p (nats)."""
     return nll(*sequence_nll(model, forget))
 
 
 def snapshot(model: Any) -> dict[str, Tensor]:
     """A copy of the weights that may change: an adapter's, or all."""
-    return {name: weight.detach().clone() for name, weight in changeable(model).items()}
+    return {name: weight.detach().clone() for name, weight in trainable_state(model).items()}
 
 
 def taught(model: Any, tokenizer: Any, rows: Sequence[Row], settings: UnlearnSettings) -> dict[str, Tensor]:
@@ -40,7 +40,7 @@ def taught(model: Any, tokenizer: Any, rows: Sequence[Row], settings: UnlearnSet
         put(model, before)
 
 
-def taught_from_base(
+def finetuned_from_base(
     model: Any, tokenizer: Any, base: str | Path | None, rows: Sequence[Row], settings: UnlearnSettings
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """(weights of the base model, its weights after training on these rows). The live model is then as it was.
@@ -50,7 +50,7 @@ def taught_from_base(
     if hasattr(model, "peft_config"):
         before = snapshot(model)
         try:
-            empty_(changeable(model), settings.seed)
+            empty_(trainable_state(model), settings.seed)
             return snapshot(model), taught(model, tokenizer, rows, settings)
         finally:
             put(model, before)

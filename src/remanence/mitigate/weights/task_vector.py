@@ -17,12 +17,12 @@ from torch import Tensor
 from remanence.core.record import Record
 from remanence.core.target import Opens
 from remanence.core.verbs import Mitigation
-from remanence.mitigate.unlearning.apply import forget_with
+from remanence.mitigate.unlearning.apply import apply_unlearning
 from remanence.mitigate.weights.adapters import summed
-from remanence.mitigate.weights.peers import snapshot, taught, taught_from_base
+from remanence.mitigate.weights.peers import finetuned_from_base, snapshot, taught
 from remanence.mitigate.weights.states import State, check_shapes, put
 from remanence.training.rows import Row
-from remanence.training.unlearn import UnlearnSettings, Watch, looked
+from remanence.training.unlearn import StopCallback, UnlearnSettings, should_stop
 
 
 class TaskVector:
@@ -102,21 +102,25 @@ class TaskVectorNegation(Mitigation):
 
     cost = "1 training, and 1 evaluation per strength"
 
-    def walk(self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], watch: Watch) -> None:
-        """theta - lambda tau on the live model, for every lambda, until `watch` says stop."""
-        if looked(watch, 0.0, model):
+    def optimize(
+        self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], stop: StopCallback
+    ) -> None:
+        """theta - lambda tau on the live model, for every lambda, until `stop` returns True."""
+        if should_stop(stop, 0.0, model):
             return
         settings = UnlearnSettings(self.learning_rate, self.steps, self.batch_size, seed=self.seed)
         start = snapshot(model)
         if self.origin == "target":
             origin, reinforced = start, taught(model, tokenizer, forget, settings)
         else:
-            origin, reinforced = taught_from_base(model, tokenizer, self.base, forget, settings)
+            origin, reinforced = finetuned_from_base(model, tokenizer, self.base, forget, settings)
         for strength in self.lambdas:
             put(model, summed([start, origin, reinforced], [1.0, strength, -strength]))
-            if looked(watch, strength, model):
+            if should_stop(stop, strength, model):
                 return
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """The target at the best lambda within the limit. Records: groups forget, retain, heldout."""
-        return forget_with(target, records, self.walk, "task_vector", self.limit, needs=self.needs, seed=self.seed)
+        return apply_unlearning(
+            target, records, self.optimize, "task_vector", self.limit, needs=self.needs, seed=self.seed
+        )

@@ -1,4 +1,4 @@
-"""What happens while a Trainer runs: a bar, and after every epoch a checkpoint and a look at the live model."""
+"""Callbacks of a training: a progress bar, and what is done after every epoch; and how a model is saved."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from transformers import TrainerCallback
 from transformers.utils import logging as hf_logging
 
 OnEpoch = Callable[[int, Any], None]
-"""Called with the number of epochs done (from 1) and the live model, which is in eval mode for the time."""
+"""Called with the number of finished epochs (from 1) and the live model in eval mode."""
 
 
-def checkpoint(out: Path, epoch: int) -> Path:
-    """Folder of the model after so many epochs: `OUT/checkpoints/epoch-003`."""
+def checkpoint_folder(out: Path, epoch: int) -> Path:
+    """Folder of the model after this epoch: `OUT/checkpoints/epoch-003`."""
     return out / "checkpoints" / f"epoch-{epoch:03d}"
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Weights (an adapter's alone, where there is one) and tokenizer, as `load_model` opens them.
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write weights (of an adapter only its own) and tokenizer, as `load_model` opens them.
 
-    A folder that is new is there only when it is whole.
+    A new folder appears only when it is complete.
     """
     place = folder if folder.exists() else folder.with_name(f"{folder.name}.part")
     if place != folder:
         shutil.rmtree(place, ignore_errors=True)
     model.save_pretrained(place, **({"save_embedding_layers": False} if hasattr(model, "peft_config") else {}))
     tokenizer.save_pretrained(place)
-    (place / "README.md").unlink(missing_ok=True)  # PEFT's empty model card, which holds the base model's path
+    (place / "README.md").unlink(missing_ok=True)  # PEFT's empty model card, which contains the base model's path
     if place != folder:
         place.rename(folder)
 
 
-class AfterEpoch(TrainerCallback):
-    """Calls a function with every finished epoch; dropout is off meanwhile, and the draws that follow stay the same."""
+class EpochEndCallback(TrainerCallback):
+    """Calls a function after every finished epoch, in eval mode; later random numbers of the training stay the same."""
 
     def __init__(self, call: OnEpoch) -> None:
         self.call = call
@@ -48,7 +48,7 @@ class AfterEpoch(TrainerCallback):
     def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         epoch = round(state.epoch)
         if abs(state.epoch - epoch) > 1e-6:
-            return  # the last, unfinished one
+            return  # the last epoch, which is not finished
         model.eval()
         try:
             with torch.random.fork_rng():
@@ -57,8 +57,8 @@ class AfterEpoch(TrainerCallback):
             model.train()
 
 
-class Bar(TrainerCallback):
-    """A progress bar over the optimizer steps with the latest loss."""
+class ProgressBarCallback(TrainerCallback):
+    """A progress bar over the optimizer steps, with the latest loss."""
 
     def __init__(self) -> None:
         columns = (TextColumn("Fine-tuning"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -81,8 +81,8 @@ class Bar(TrainerCallback):
 
 
 @contextmanager
-def quiet() -> Generator[None]:
-    """Keeps transformers' own bars and notes off the screen while our bar is on it."""
+def silence_transformers() -> Generator[None]:
+    """Hide the progress bars and messages of transformers."""
     level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()

@@ -20,7 +20,7 @@ from remanence.models.huggingface import HuggingFace
 from remanence.models.load import load_model
 from remanence.models.parrot import Parrot
 from remanence.models.render import Renderer
-from remanence.training.again import learned_rows, train_again, trained_on
+from remanence.training.from_base import finetune_from_base, training_records, training_rows
 from remanence.training.settings import FinetuneSettings
 
 RECORDS = [Record(str(i), prompt=f"Day {i}: ", completion=f"the cat sat on log {i}") for i in range(4)]
@@ -39,7 +39,7 @@ def base(request: pytest.FixtureRequest) -> HuggingFace:
 def test_the_base_stays_and_the_loss_falls(base: HuggingFace):
     before = copy.deepcopy(base.module.state_dict())
     logs: list[Any] = []
-    made: Any = train_again(base, RECORDS, "again", SHORT, on_trainer=logs.append)
+    made: Any = finetune_from_base(base, RECORDS, "again", SHORT, on_trainer=logs.append)
     assert (made.name, made.family) == (f"{base.name}+again", base.family) and made.fingerprint != "f00d"
     assert all(torch.equal(v, before[k]) for k, v in base.module.state_dict().items())
     assert not any(p.requires_grad for p in made.module.parameters()) and not made.module.training
@@ -49,11 +49,11 @@ def test_the_base_stays_and_the_loss_falls(base: HuggingFace):
 
 def test_held_out_rows_are_not_trained_on(base: HuggingFace):
     held = Record("x", prompt="Day 9: ", completion="the dog sat", group="heldout")
-    assert trained_on([held, *RECORDS]) == RECORDS
-    made = train_again(base, [held, *RECORDS], "again", SHORT)
-    assert made.fingerprint == train_again(base, RECORDS, "again", SHORT).fingerprint
+    assert training_records([held, *RECORDS]) == RECORDS
+    made = finetune_from_base(base, [held, *RECORDS], "again", SHORT)
+    assert made.fingerprint == finetune_from_base(base, RECORDS, "again", SHORT).fingerprint
     with pytest.raises(RemanenceError, match="raise max_length"):
-        train_again(base, [held], "again", SHORT)
+        finetune_from_base(base, [held], "again", SHORT)
 
 
 @pytest.mark.parametrize("rank", [None, 2])
@@ -61,22 +61,22 @@ def test_what_is_saved_is_what_came_back(base: HuggingFace, rank: int | None, tm
     settings = FinetuneSettings(epochs=1, learning_rate=3e-3, lora_rank=rank)
     base.module.save_pretrained(tmp_path / "base")
     base.tokenizer.save_pretrained(tmp_path / "base")
-    made: Any = train_again(base, RECORDS, "again", settings, out=tmp_path / "out")
+    made: Any = finetune_from_base(base, RECORDS, "again", settings, out=tmp_path / "out")
     opened = load_model(tmp_path / "out", base=tmp_path / "base" if rank else None)
     assert opened.fingerprint == made.fingerprint and hasattr(opened.model, "peft_config") == bool(rank)
     weights = opened.model.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in made.module.state_dict().items())
-    with pytest.raises(RemanenceError, match="out holds something already"):
-        train_again(base, RECORDS, "again", settings, out=tmp_path / "out")
+    with pytest.raises(RemanenceError, match="out is not empty"):
+        finetune_from_base(base, RECORDS, "again", settings, out=tmp_path / "out")
 
 
 def test_rows_are_read_as_training_reads_them(base: HuggingFace):
-    rows = learned_rows(base, [*RECORDS, Record("empty", prompt="Day 8: ", completion="")], SHORT)
+    rows = training_rows(base, [*RECORDS, Record("empty", prompt="Day 8: ", completion="")], SHORT)
     assert len(rows) == 4
     said = base.tokenizer.decode([i for i in rows[1].labels if i != -100], skip_special_tokens=True)
     assert said.strip() == "the cat sat on log 1"
 
 
 def test_what_cannot_be_trained_is_named():
-    with pytest.raises(RemanenceError, match="again trains the base model again, and parrot is none"):
-        train_again(Parrot(), RECORDS, "again", SHORT)  # type: ignore[arg-type]
+    with pytest.raises(RemanenceError, match="again fine-tunes the base model again, and parrot cannot be fine-tuned"):
+        finetune_from_base(Parrot(), RECORDS, "again", SHORT)  # type: ignore[arg-type]
