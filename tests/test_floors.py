@@ -132,7 +132,9 @@ except SystemExit as end:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["audit", "--help"], ["list"], ["list", "--format", "json"]], ids=" ".join
+    "arguments",
+    [["--help"], ["audit", "--help"], ["list"], ["list", "--format", "json"], ["show", "npo"]],
+    ids=" ".join,
 )
 def test_the_command_line_answers_without_loading_anything_heavy(arguments: list[str]):
     assert loaded(RUN.format(arguments)) == set()

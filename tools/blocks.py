@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, cast
 ROOT = Path(__file__).resolve().parents[1]
 PENDING = "(pending: not recorded yet; run `python tools/reference.py --record`)"
 """What a recorded block says as long as the file of recordings is not there."""
-QUICK = {"list"}
+QUICK = {"list", "show"}
 """Verbs that are run without being asked for help."""
 
 _FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -49,6 +49,7 @@ VERBS = (
     "score",
     "compare",
     "list",
+    "show",
     "replicate",
     "canaries",
     "canaries make",

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from remanence.cli import audit, canaries, catalogue, finetune, forget, match, preflight, runs, study
+from remanence.cli import audit, canaries, catalogue, finetune, forget, match, preflight, runs, study, systems
 from remanence.core.errors import RemanenceError
 
 app = typer.Typer(
@@ -28,7 +28,8 @@ COMMANDS = {
     "report": runs.report,
     "score": runs.score,
     "compare": runs.compare,
-    "list": catalogue.list_systems,
+    "list": systems.list_systems,
+    "show": systems.show,
     "replicate": catalogue.replicate,
 }
 """In the order of --help."""

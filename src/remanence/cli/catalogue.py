@@ -1,4 +1,4 @@
-"""`remanence list` and `replicate`: every system, and every paper's claim."""
+"""`remanence replicate`: check a paper's claim by a small experiment."""
 
 from __future__ import annotations
 
@@ -8,33 +8,6 @@ from typing import Annotated
 import typer
 
 from remanence.cli.shared import Format, check_format, numbers
-from remanence.core.errors import RemanenceError
-
-
-def list_systems(
-    needs: Annotated[str | None, typer.Option(help="Only systems that such a target serves, like generates.")] = None,
-    format: Format = "table",
-) -> None:
-    """Every system: what it asks, what its target must be able to do, and its paper."""
-    check_format(format)
-    from dataclasses import asdict
-
-    from remanence.core.catalogue import entries
-
-    found = [e for e in entries() if needs is None or needs.lower() in e.needs.lower()]
-    if not found:
-        raise RemanenceError(f"No system asks for a target that {needs!r}: try generates, scores or opens.")
-    if format == "json":
-        for entry in found:
-            typer.echo(json.dumps(asdict(entry)))
-        return
-    wing = ""
-    for entry in found:
-        if entry.wing != wing:
-            wing = entry.wing
-            typer.echo(f"\n{wing}/  ({entry.verb})")
-        typer.echo(f"  {entry.name:<22} {entry.caption}")
-        typer.echo(f"  {'':<22} needs {entry.needs}; {entry.paper}")
 
 
 def replicate(

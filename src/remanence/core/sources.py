@@ -149,6 +149,8 @@ class Sources:
             found = self._resolve(module, value.id)
             if found is not None and isinstance(found[1], ast.Constant):
                 return ast.unparse(found[1])
+        if isinstance(value, ast.Call) and ast.unparse(value.func) == "option":
+            return self._default(module, value.args[0])
         if isinstance(value, ast.Call) and ast.unparse(value.func) == "field":
             given = {k.arg: k.value for k in value.keywords}
             if "default" in given:

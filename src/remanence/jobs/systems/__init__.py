@@ -1,0 +1,1 @@
+"""Run any system of the catalogue by its name, on the user's own model and rows."""
