@@ -46,7 +46,10 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_the_list_names_what_each_system_needs(remanence: Any) -> None:
     everything, some = remanence("list"), remanence("list", "--needs", "generates")
     assert everything.code == some.code == 0
-    assert "min_k_plus_plus" in everything.out and "needs a target that scores tokens, and the base model" in everything.out
+    assert (
+        "min_k_plus_plus" in everything.out
+        and "needs a target that scores tokens, and the base model" in everything.out
+    )
     assert "prefix" in some.out and "min_k" not in some.out
     lines = [json.loads(line) for line in remanence("list", "--format", "json").out.splitlines()]
     assert {"name", "wing", "caption", "paper", "needs"} <= lines[0].keys() and len(lines) >= 10

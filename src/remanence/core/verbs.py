@@ -45,6 +45,10 @@ class Mitigation:
     """Makes a target that remembers less."""
 
     cost: ClassVar[str] = "1 training"
+    trains_from_base: ClassVar[bool] = False
+    """Whether the target to give is the base model, which is trained on the records anew."""
+    changes_weights: ClassVar[bool] = True
+    """Whether the new target has other weights; False for one that only decodes in another way."""
 
     def __call__(self, target: Any, records: Sequence[Record]) -> Target:
         """Another target of the same abilities, with its own name and fingerprint; the given one is unchanged."""

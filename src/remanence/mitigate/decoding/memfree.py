@@ -129,6 +129,7 @@ class MemFree(Mitigation):
     """Compare words too: decoded, normalised (NFKC, case, spaces) and encoded again. Slower, and top-50 sampling."""
 
     cost = "no training; decoding looks up every candidate token"
+    changes_weights = False
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
         """A target that shares module and tokenizer with the one given, and whose `generate` is guarded.
