@@ -33,7 +33,7 @@ def test_the_score_is_the_mean_over_two_layers_of_two_heads_by_hand():
     assert found.evidence["profile"] == {"self": [[1.0, 0.5], [0.25, 0.25]]}
     assert Attention(statistic="gini").find("r", table, 0).score == pytest.approx(-0.5), "pointed = high = sign turned"
     silent = Attention(statistic="top").find("r", table, 0)
-    assert silent.score is None and silent.reason == "no position sees enough tokens to look wide or narrow"
+    assert silent.score is None and silent.reason == "no position attends to enough tokens for the statistic"
 
 
 @pytest.mark.parametrize("kind", ["llama", "t5"])
@@ -67,11 +67,13 @@ def test_a_flatter_model_scores_higher():
 
 
 def test_what_it_cannot_do_it_says():
-    with pytest.raises(RemanenceError, match="parrot cannot be listened to: Attention needs a Hugging Face model"):
+    with pytest.raises(
+        RemanenceError, match="parrot has no attention layers to record: Attention needs a Hugging Face model"
+    ):
         Attention()(Parrot(), [])  # pyright: ignore
     with pytest.raises(RemanenceError, match="no statistic 'variance': use one of entropy, participation, top, gini"):
         Attention(statistic="variance")  # pyright: ignore
     target, _, records = told("llama")
     short = Rendered(np.array([5, 6], np.int32), np.array([True, True]))
     target.renderer = lambda record: short
-    assert Attention()(target, records)[0].reason == "no position that says something learned sees two tokens"
+    assert Attention()(target, records)[0].reason == "no position that predicts a token with loss attends to two tokens"

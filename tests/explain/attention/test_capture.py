@@ -13,7 +13,7 @@ import torch
 from remanence.core.errors import RemanenceError
 from remanence.core.table import Rendered
 from remanence.explain.attention.capture import attention_pass, attention_table, reduce_layer
-from remanence.explain.attention.listen import eager, innermost, listen
+from remanence.explain.attention.recorder import eager, innermost, record_attention
 from remanence.explain.attention.statistics import STATISTICS
 from remanence.explain.attention.table import ATTENTION, AttentionTable
 from remanence.models.huggingface import HuggingFace
@@ -67,7 +67,7 @@ def test_since_a_token_equals_a_row_of_which_only_the_rest_is_learned(kind: str)
 
 
 @pytest.mark.parametrize("layers", [2, 6])
-def test_a_map_is_gone_before_the_next_layer_speaks(layers: int):
+def test_a_map_is_freed_before_the_next_layer_runs(layers: int):
     """So the memory of the pass does not grow with the number of layers."""
     target, rows = families.target("llama", layers=layers), families.rows("llama", lengths=(20, 20))
     alive: list[weakref.ref[torch.Tensor]] = []
@@ -78,7 +78,7 @@ def test_a_map_is_gone_before_the_next_layer_speaks(layers: int):
         alive.append(weakref.ref(weights))
 
     with eager(target.module):
-        listen(target, rows, ("logprob",), receive)
+        record_attention(target, rows, ("logprob",), receive)
     assert len(alive) == layers and most[0] == 1
 
 
@@ -116,16 +116,16 @@ def test_it_is_put_back_even_if_a_layer_breaks():
         raise MemoryError
 
     with pytest.raises(MemoryError), eager(target.module):
-        listen(target, families.rows("llama", lengths=(9, 5)), ("logprob",), receive)
+        record_attention(target, families.rows("llama", lengths=(9, 5)), ("logprob",), receive)
     assert target.module.config._attn_implementation == "sdpa"  # pyright: ignore
     assert not any(part._forward_hooks for part in target.module.modules())
 
 
-def test_a_model_that_computes_attention_plainly_needs_no_note():
+def test_a_model_with_eager_attention_needs_no_note():
     assert attention_table(families.target("llama", attention="eager"), families.rows("llama")).notes == ()
 
 
-def test_an_adapter_is_listened_to_like_its_model():
+def test_an_adapter_is_recorded_like_its_model():
     from peft import LoraConfig, get_peft_model
 
     target, rows = families.target("llama"), families.rows("llama")
@@ -145,7 +145,7 @@ def test_a_model_without_attention_says_what_to_do():
 
     config = transformers.MambaConfig(vocab_size=families.VOCABULARY, hidden_size=16, num_hidden_layers=1, state_size=4)
     target = HuggingFace(transformers.MambaForCausalLM(config), families.Ids(), None, "mamba", "0")
-    with pytest.raises(RemanenceError, match="hands out no attention weights: load it with attn_implementation"):
+    with pytest.raises(RemanenceError, match="returns no attention weights: load it with attn_implementation"):
         attention_table(target, families.rows("llama"))
 
 
@@ -158,7 +158,7 @@ def test_rows_that_cannot_be_measured_keep_their_place_and_reason():
     assert found.queries["self"].tolist() == [0, int(good.scored.sum()), 0]
     short = Rendered(good.ids[:2], np.ones(2, bool))
     pair = attention_table(families.target("llama"), [good, short])
-    assert pair.reasons == (None, "no position that says something learned sees two tokens")
+    assert pair.reasons == (None, "no position that predicts a token with loss attends to two tokens")
     assert AttentionTable.from_arrow(pair.to_arrow()).reasons == pair.reasons
     none = attention_table(families.target("llama"), ["too long"])
     assert none.values == {} and np.isnan(none.mean()).tolist() == [True]

@@ -48,12 +48,12 @@ def test_of_an_encoder_decoder_the_look_into_the_source_is_shown():
     assert cross.learned.all() and not encoder.learned.any()
 
 
-def test_what_the_model_does_not_have_is_said():
+def test_a_missing_layer_or_head_is_an_error():
     target, row = families.target("llama"), families.rows("llama")[0]
     with pytest.raises(RemanenceError, match="llama has no cross attention: it has self"):
         attention_map(target, row, "cross")
-    with pytest.raises(RemanenceError, match="2 self layers, counted from 0: there is none with number 2"):
+    with pytest.raises(RemanenceError, match="2 self layers, counted from 0; 2 does not exist"):
         attention_map(target, row, layer=2)
-    with pytest.raises(RemanenceError, match="4 heads, counted from 0: there is none with number 9"):
+    with pytest.raises(RemanenceError, match="4 heads, counted from 0; 9 does not exist"):
         attention_map(target, row, head=9)
     assert target.module.config._attn_implementation == "sdpa"  # pyright: ignore

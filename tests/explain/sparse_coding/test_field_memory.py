@@ -10,11 +10,11 @@ import torch
 
 from remanence.corpora.fields import FILLER, SPECIAL, FieldRecords
 from remanence.explain.sparse_coding.field_memory import (
-    answered,
-    from_the_answer,
-    from_the_beginning,
-    from_the_states,
     measure,
+    predict_from_prefix,
+    predict_in_answer,
+    probe_states,
+    solves_task,
 )
 from remanence.training.tiny import tiny_gpt2
 
@@ -50,31 +50,31 @@ class Oracle(torch.nn.Module):
 
 
 def test_a_reciter_says_every_field_and_a_stranger_none():
-    said = from_the_beginning(Oracle(RECORDS, copies=False), TASK, RECORDS)
+    said = predict_from_prefix(Oracle(RECORDS, copies=False), TASK, RECORDS)
     assert said.exposure == pytest.approx(np.full((12, 4), 4.0)) and said.exact.all()  # log2 16, first of 16
-    strange = from_the_beginning(Oracle(RECORDS[:6], copies=False), TASK, RECORDS[6:])
+    strange = predict_from_prefix(Oracle(RECORDS[:6], copies=False), TASK, RECORDS[6:])
     # All values tie: rank 1 + 15 / 2 of 16.
     assert strange.exposure == pytest.approx(np.full((6, 4), 4 - np.log2(8.5))) and not strange.exact.any()
 
 
 def test_a_copier_cannot_answer_what_is_blanked_and_a_reciter_can():
-    copier = from_the_answer(Oracle(RECORDS[:0], copies=True), TASK, RECORDS, NEEDED)
+    copier = predict_in_answer(Oracle(RECORDS[:0], copies=True), TASK, RECORDS, NEEDED)
     assert copier.exposure.shape == (12, 2) and not copier.exact.any()
     assert copier.exposure == pytest.approx(np.full((12, 2), 4 - np.log2(8.5)))
-    reciter = from_the_answer(Oracle(RECORDS, copies=False), TASK, RECORDS, NEEDED)
+    reciter = predict_in_answer(Oracle(RECORDS, copies=False), TASK, RECORDS, NEEDED)
     assert reciter.exact.all() and reciter.exposure == pytest.approx(np.full((12, 2), 4.0))
-    assert from_the_answer(Oracle(RECORDS, copies=False), TASK, RECORDS, []).exposure.shape == (12, 0)
+    assert predict_in_answer(Oracle(RECORDS, copies=False), TASK, RECORDS, []).exposure.shape == (12, 0)
 
 
 def test_who_copies_has_learned_the_task():
-    assert answered(Oracle(RECORDS[:0], copies=True), TASK, UNSEEN, NEEDED).all()
-    assert not answered(Oracle(RECORDS, copies=False), TASK, UNSEEN, NEEDED).any()
+    assert solves_task(Oracle(RECORDS[:0], copies=True), TASK, UNSEEN, NEEDED).all()
+    assert not solves_task(Oracle(RECORDS, copies=False), TASK, UNSEEN, NEEDED).any()
 
 
 def test_a_probe_reads_what_is_written_and_not_what_is_skipped():
     rng = np.random.default_rng(3)
     learn, judge = TASK.draw(600, rng, "public"), TASK.draw(200, rng, "public")
-    read = from_the_states(Oracle(RECORDS[:0], copies=True), TASK, learn, judge, NEEDED)
+    read = probe_states(Oracle(RECORDS[:0], copies=True), TASK, learn, judge, NEEDED)
     assert read.at_writing[:, NEEDED].all()
     assert read.at_writing[:, [1, 3]].mean() < 0.15  # chance is 1 / 16
     # The last token of the input is about to write field 0, and holds no other.
@@ -83,7 +83,7 @@ def test_a_probe_reads_what_is_written_and_not_what_is_skipped():
 
 def test_the_fast_reading_is_the_slow_one():
     model = tiny_gpt2("small", vocab=TASK.vocab, positions=TASK.length, seed=0)
-    said = from_the_beginning(model, TASK, RECORDS)
+    said = predict_from_prefix(model, TASK, RECORDS)
     rows = TASK.rows(RECORDS, [])
     for n in (0, 7):
         for field in range(4):

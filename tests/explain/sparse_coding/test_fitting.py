@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from remanence.explain.sparse_coding.fitting import descended, draw, heldout_errors, reduced_rank
+from remanence.explain.sparse_coding.fitting import draw, gradient_descent, heldout_errors, reduced_rank
 from remanence.explain.sparse_coding.sparse_coding import SparseCoding, linear_holds, needs
 from remanence.explain.sparse_coding.statement import best_map, input_covariance
 
@@ -31,7 +31,7 @@ def test_regression_and_descent_find_the_closed_form(rank: int, noise: float):
     sample = draw(M, LAM, noise, A_S, [0, 2], 50_000, 0.5, rng)
     closed = best_map(M, LAM, noise, A_S, [0, 2], rank)
     assert reduced_rank(sample, rank) == pytest.approx(closed, abs=0.03)
-    assert descended(sample, rank, rng) == pytest.approx(closed, abs=0.03)
+    assert gradient_descent(sample, rank, rng) == pytest.approx(closed, abs=0.03)
 
 
 def test_regression_is_the_least_squares_of_its_rank():

@@ -1,9 +1,9 @@
-"""Attention: does the model look widely over the row while it says it, or at a few tokens?
+"""Attention: does the model attend to many tokens of a row, or concentrate on a few?
 
 Paper: Zeng et al. 2024, "Exploring Memorization in Fine-tuned Language Models", arXiv 2310.06714
 
-That study holds that flat attention goes with high memorization. The score follows its prediction, flatter = higher; it
-is a prediction and no finding: whether it holds within a task is what `stats/within.py` is for.
+The paper reports flat attention for highly memorized tasks. The score follows that prediction: flatter attention =
+higher score. It is a prediction, not a result; `stats/within.py` tests whether it holds within a task.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from remanence.models.huggingface import HuggingFace
 
 @dataclass(frozen=True)
 class Attention(Measure):
-    """How evenly the model spreads its look over the tokens it may see, as a prediction of memorization."""
+    """Evenness of the attention weights over the visible tokens, as a predictor of memorization."""
 
     statistic: Literal["entropy", "participation", "top", "gini"] = "entropy"
-    """Of one query position; entropy over its maximum is what was fixed before any result was seen."""
+    """Statistic of one query position; entropy divided by its maximum was chosen before any result was known."""
     where: Literal["all", "last cross"] = "all"
-    """Mean over all heads and layers; or the paper's own choice, the cross-attention of the last decoder block."""
+    """Mean over all heads and layers; or, as in the paper, the cross-attention of the last decoder block."""
     queries: Literal["supervised", "all"] = "supervised"
-    """Positions that look: those that predict a token that carries loss, or all of the row."""
+    """Query positions: those that predict a token with loss, or all positions of the row."""
 
     name = "attention"
 
@@ -44,18 +44,20 @@ class Attention(Measure):
             raise RemanenceError(f"Attention has no statistic {self.statistic!r}: use one of {', '.join(STATISTICS)}.")
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Findings:
-        """One pass; the score is the statistic, sign turned where a higher one means more pointed.
+        """One forward pass; the score is the statistic, negated where a higher value means more concentrated attention.
 
-        Evidence: the mean by kind, the `profile` of every layer and head by kind, the positions it is over. Raises
-        `RemanenceError` for a target that is no Hugging Face model or hands out no attention weights.
+        Evidence: the mean by kind, the `profile` of every layer and head by kind, the number of query positions. Raises
+        `RemanenceError` for a target that is not a Hugging Face model or returns no attention weights.
         """
         if not isinstance(target, HuggingFace):
-            raise RemanenceError(f"{target.name} cannot be listened to: Attention needs a Hugging Face model.")
+            raise RemanenceError(
+                f"{target.name} has no attention layers to record: Attention needs a Hugging Face model."
+            )
         table = attention_table(target, [_rendered(target, record) for record in records], queries=self.queries)
         return [self.find(record.id, table, i) for i, record in enumerate(records)]
 
     def find(self, record_id: str, table: AttentionTable, row: int) -> Finding:
-        """What the table says of one row."""
+        """The finding of one row of the table."""
         reason = table.reasons[row]
         if reason is None and self.where == "last cross" and "cross" not in table.values:
             reason = "the model has no cross-attention"
@@ -63,10 +65,10 @@ class Attention(Measure):
             return Finding(record_id, self.name, None, reason=reason)
         which = list(STATISTICS).index(self.statistic)
         profile = {kind: values[row, ..., which].astype(np.float64) for kind, values in table.values.items()}
-        every = np.concatenate([part.ravel() for part in profile.values()])
-        chosen = profile["cross"][-1] if self.where == "last cross" else every
+        all_heads = np.concatenate([part.ravel() for part in profile.values()])
+        chosen = profile["cross"][-1] if self.where == "last cross" else all_heads
         if np.isnan(chosen).all():
-            return Finding(record_id, self.name, None, reason="no position sees enough tokens to look wide or narrow")
+            return Finding(record_id, self.name, None, reason="no position attends to enough tokens for the statistic")
         evidence = {
             "statistic": self.statistic,
             "mean": {kind: _rounded(np.nanmean(v)) for kind, v in profile.items() if not np.isnan(v).all()},
@@ -80,10 +82,10 @@ class Attention(Measure):
 def _rendered(target: HuggingFace, record: Record) -> Rendered | str:
     try:
         return target.render(record)
-    except NotMeasured as why:
-        return why.reason
+    except NotMeasured as error:
+        return error.reason
 
 
 def _rounded(value: np.floating[Any]) -> float | None:
-    """Four digits, for reading; None where there was nothing to measure."""
+    """Four decimals; None if there was nothing to measure."""
     return None if np.isnan(value) else round(float(value), 4)

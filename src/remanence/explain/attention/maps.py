@@ -1,6 +1,6 @@
-"""Where the model looks while it says one row: the attention map of one layer, one head or their mean, with its tokens.
+"""Attention maps of single rows: the weights of one layer, one head or their mean, with the tokens.
 
-Maps are drawn for chosen rows only; for all rows there is `capture.py`, which keeps none.
+Maps are for chosen rows; `capture.py` measures all rows and keeps no maps.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from torch import Tensor
 
 from remanence.core.errors import RemanenceError
 from remanence.core.table import FloatsT, IntsT, Rendered
-from remanence.explain.attention.listen import Kind, Layer, eager, listen
+from remanence.explain.attention.recorder import Kind, Layer, eager, record_attention
 from remanence.models.huggingface import HuggingFace
 
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """The look of one row under one layer and head, or a mean of them."""
+    """The attention map of one row for one layer and head, or a mean of them."""
 
     weights: FloatsT
-    """[Q, K] how much query position q looks at token k, as the model computed it; NaN where it may not look."""
+    """[Q, K] attention weight of query position q on token k, as the model computed it; NaN if k is not visible."""
     says: tuple[str, ...]
-    """[Q] what each position is about to say; of an encoder, the token that stands there. Training text."""
+    """[Q] the token that each position predicts; for an encoder the token at the position. Training text."""
     sees: tuple[str, ...]
-    """[K] the tokens looked at. Training text."""
+    """[K] the tokens attended to. Training text."""
     learned: NDArray[np.bool_]
-    """[Q] True where the token that is said carries loss."""
+    """[Q] True if the predicted token has loss."""
     kind: Kind
     layer: int | None
     """None = mean over all layers of the kind."""
@@ -42,9 +42,9 @@ class AttentionMap:
 def attention_map(
     target: HuggingFace, row: Rendered, kind: Kind | None = None, layer: int | None = None, head: int | None = None
 ) -> AttentionMap:
-    """The map of one row: of `kind` (None = self for a decoder-only model, cross for an encoder-decoder).
+    """The map of one row, of `kind` (None = self for a decoder-only model, cross for an encoder-decoder).
 
-    Layer and head count from 0, or from the end when negative. Raises `RemanenceError` for a layer or head that is not.
+    Layer and head count from 0, or from the end if negative. Raises `RemanenceError` for one that does not exist.
     """
     return attention_maps(target, row, [(kind, layer, head)])[0]
 
@@ -52,45 +52,47 @@ def attention_map(
 def attention_maps(
     target: HuggingFace, row: Rendered, wanted: Sequence[tuple[Kind | None, int | None, int | None]]
 ) -> list[AttentionMap]:
-    """Several maps (kind, layer, head) of one row from one pass; of the other heads nothing is held."""
-    usual: Kind = "self" if row.source is None else "cross"
-    asked: list[tuple[Kind, int | None, int | None]] = [(kind or usual, layer, head) for kind, layer, head in wanted]
-    held: dict[tuple[Kind, int | None], list[FloatsT]] = {}
+    """Several maps (kind, layer, head) of one row from one pass; other heads are not kept."""
+    default: Kind = "self" if row.source is None else "cross"
+    requests: list[tuple[Kind, int | None, int | None]] = [
+        (kind or default, layer, head) for kind, layer, head in wanted
+    ]
+    kept: dict[tuple[Kind, int | None], list[FloatsT]] = {}
     heads: dict[Kind, int] = {}
 
-    def receive(at: Layer, weights: Tensor, visible: Tensor) -> None:
+    def on_layer(layer: Layer, weights: Tensor, visible: Tensor) -> None:
         seen = visible[0].expand(weights.shape[1:])
         maps: FloatsT = weights[0].float().masked_fill(~seen, torch.nan).cpu().numpy()
-        heads[at.kind] = len(maps)
-        for head in {head for kind, _, head in asked if kind == at.kind}:
-            if at.depth == 0:  # a row of a few tokens is read twice: its first reading is a trial of the model
-                held[at.kind, head] = []
-            held[at.kind, head].append(maps.mean(0) if head is None else _at(maps, head, "heads"))
+        heads[layer.kind] = len(maps)
+        for head in {head for kind, _, head in requests if kind == layer.kind}:
+            if layer.depth == 0:  # a short row is processed twice, and its first pass is only a trial of the model
+                kept[layer.kind, head] = []
+            kept[layer.kind, head].append(maps.mean(0) if head is None else _at(maps, head, "heads"))
 
     with eager(target.module):
-        listen(target, [row], ("logprob",), receive)
-    found: list[AttentionMap] = []
-    for kind, layer, head in asked:
+        record_attention(target, [row], ("logprob",), on_layer)
+    result: list[AttentionMap] = []
+    for kind, layer, head in requests:
         if kind not in heads:
             raise RemanenceError(f"{target.name} has no {kind} attention: it has {', '.join(heads)}.")
-        layers = np.stack(held[kind, head])
+        layers = np.stack(kept[kind, head])
         if head is not None:
             head %= heads[kind]
         weights = layers.mean(0) if layer is None else _at(layers, layer, f"{kind} layers")
-        found.append(_named(target, row, kind, None if layer is None else layer % len(layers), head, weights))
-    return found
+        result.append(_with_tokens(target, row, kind, None if layer is None else layer % len(layers), head, weights))
+    return result
 
 
 def _at(maps: FloatsT, place: int, what: str) -> FloatsT:
     if not -len(maps) <= place < len(maps):
-        raise RemanenceError(f"The model has {len(maps)} {what}, counted from 0: there is none with number {place}.")
+        raise RemanenceError(f"The model has {len(maps)} {what}, counted from 0; {place} does not exist.")
     return maps[place]
 
 
-def _named(
+def _with_tokens(
     target: HuggingFace, row: Rendered, kind: Kind, layer: int | None, head: int | None, weights: FloatsT
 ) -> AttentionMap:
-    """The map with its tokens. A decoder-only model's position q says token q + 1, so its last position is left out."""
+    """The map with its tokens. Position q of a decoder-only model predicts token q + 1, so the last one is left out."""
     ids, source = row.ids, row.source if row.source is not None else row.ids
     if kind == "self":
         weights, says, sees, learned = weights[:-1, :-1], ids[1:], ids[:-1], row.supervised[1:]
@@ -106,6 +108,6 @@ def _named(
 
 
 def _tokens(target: HuggingFace, ids: IntsT) -> tuple[str, ...]:
-    """The text of each token by itself; a part of a character is a replacement mark."""
+    """The text of each token by itself; an incomplete character becomes a replacement character."""
     tokenizer: Any = target.tokenizer
     return tuple(str(tokenizer.decode([int(i)], clean_up_tokenization_spaces=False)) for i in ids)

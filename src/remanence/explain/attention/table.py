@@ -1,4 +1,4 @@
-"""What is kept of the attention on a set of rows: four numbers for every row, layer and head, in memory and on disk."""
+"""AttentionTable: the four attention statistics of every row, layer and head, in memory and as a Parquet table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from remanence.explain.attention.listen import KINDS, Kind
+from remanence.explain.attention.recorder import KINDS, Kind
 from remanence.explain.attention.statistics import STATISTICS
 
 ATTENTION = pa.schema(
@@ -19,12 +19,12 @@ ATTENTION = pa.schema(
         "kind": pa.string(),  # self (decoder-only); encoder, decoder, cross (encoder-decoder)
         "layer": pa.int32(),  # among the layers of its kind, from 0
         "head": pa.int32(),
-        "queries": pa.int32(),  # positions that the figures are the mean of
+        "queries": pa.int32(),  # number of query positions averaged
         "entropy": pa.float32(),  # H / log n over the n visible tokens; 1 = flat
         "participation": pa.float32(),  # 1 / (n sum a^2); 1 = flat
-        "top": pa.float32(),  # share of the 5 most attended tokens; null where no position sees more than 5
+        "top": pa.float32(),  # weight of the 5 most attended tokens; null if no position sees more than 5
         "gini": pa.float32(),  # times n / (n - 1); 0 = flat
-        "reason": pa.string(),  # why the row was not measured; then its one line holds nothing else
+        "reason": pa.string(),  # why the row was not measured; its only line then has no other values
     }
 )
 """One line per row, kind, layer and head."""
@@ -32,18 +32,18 @@ ATTENTION = pa.schema(
 
 @dataclass(frozen=True)
 class AttentionTable:
-    """What `attention_table` found; NaN where there was nothing to measure."""
+    """The result of `attention_table`; NaN where there was nothing to measure."""
 
     values: Mapping[Kind, NDArray[np.float32]]
-    """[rows, layers, heads, 4] by kind, the last axis as in `STATISTICS`; heads that a layer has not are NaN."""
+    """[rows, layers, heads, 4] by kind, the last axis as in `STATISTICS`; heads that a layer does not have are NaN."""
     queries: Mapping[Kind, NDArray[np.int32]]
-    """[rows] by kind: how many positions the means are over."""
+    """[rows] by kind: number of query positions averaged."""
     reasons: tuple[str | None, ...]
-    """[rows] why a row was not measured; None = it was."""
+    """[rows] why a row was not measured; None = measured."""
     layers: Mapping[Kind, tuple[str, ...]]
-    """The modules' paths, by kind."""
+    """Module paths by kind."""
     notes: tuple[str, ...] = ()
-    """What a reader should know of how it was measured."""
+    """Remarks on how it was measured."""
 
     def mean(self, statistic: str = "entropy", kinds: Sequence[Kind] | None = None) -> NDArray[np.float64]:
         """[rows] mean over all heads and layers of the kinds (all when None); NaN for rows not measured."""
@@ -55,28 +55,28 @@ class AttentionTable:
 
     def to_arrow(self) -> pa.Table:
         """One line per row, kind, layer and head, as in `ATTENTION`; rows not measured have one line with a reason."""
-        lost = [i for i, reason in enumerate(self.reasons) if reason is not None]
-        parts = [pa.Table.from_pylist([{"row": i, "reason": self.reasons[i]} for i in lost], schema=ATTENTION)]
+        unmeasured = [i for i, reason in enumerate(self.reasons) if reason is not None]
+        parts = [pa.Table.from_pylist([{"row": i, "reason": self.reasons[i]} for i in unmeasured], schema=ATTENTION)]
         for kind, values in self.values.items():
             kept = np.array([i for i, reason in enumerate(self.reasons) if reason is None], np.int32)
             row, layer, head = np.meshgrid(kept, *(np.arange(n) for n in values.shape[1:3]), indexing="ij")
-            there = ~np.isnan(values[kept]).all(-1).ravel()
+            valid = ~np.isnan(values[kept]).all(-1).ravel()
             columns: dict[str, Any] = {"row": row, "layer": layer, "head": head, "queries": self.queries[kind][row]}
             columns |= {name: values[kept][..., i] for i, name in enumerate(STATISTICS)}
-            found = {
-                name: pa.array(np.ravel(v)[there], ATTENTION.field(name).type, from_pandas=True)
+            arrays = {
+                name: pa.array(np.ravel(v)[valid], ATTENTION.field(name).type, from_pandas=True)
                 for name, v in columns.items()
             }
-            found |= {
-                name: pa.array([value] * int(there.sum()), pa.string())
+            arrays |= {
+                name: pa.array([value] * int(valid.sum()), pa.string())
                 for name, value in (("kind", kind), ("reason", None))
             }
-            parts.append(pa.table({name: found[name] for name in ATTENTION.names}, schema=ATTENTION))
+            parts.append(pa.table({name: arrays[name] for name in ATTENTION.names}, schema=ATTENTION))
         return pa.concat_tables(parts).sort_by([("row", "ascending")])
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> AttentionTable:
-        """The table that `to_arrow` wrote, without the paths of the modules and the notes."""
+        """Read the table that `to_arrow` wrote; module paths and notes are not stored."""
         column: dict[str, Any] = {name: table[name].to_numpy(zero_copy_only=False) for name in ATTENTION.names}
         num_rows = int(column["row"].max()) + 1 if table.num_rows else 0
         reasons: list[str | None] = ["not in the table"] * num_rows
@@ -97,7 +97,7 @@ class AttentionTable:
 
 
 def _nanmean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[rows] mean of what is there; NaN where nothing is, without a warning."""
-    there = ~np.isnan(values)
+    """[rows] mean of the values that are not NaN; NaN for a row without any, without a warning."""
+    valid = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
-        return np.where(there, values, 0).sum(1) / there.sum(1)
+        return np.where(valid, values, 0).sum(1) / valid.sum(1)

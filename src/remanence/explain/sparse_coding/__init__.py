@@ -1,1 +1,1 @@
-"""The sparse-coding argument: a linear statement as code, and what is needed to test it on a model."""
+"""Sparse coding: the linear statement of the paper as code, and the measurements that test it on a model."""

@@ -1,6 +1,6 @@
-"""Linear maps fitted to samples: by reduced-rank regression, and by gradient descent as a network of two layers.
+"""Linear maps fitted to samples: by reduced-rank regression, and by gradient descent as a two-layer network.
 
-The statement in `statement.py` is about the population; this is the simulation that checks it.
+`statement.py` is about the population; this simulation checks it.
 
 Shapes: n samples, d inputs, p outputs, r rank.
 """
@@ -18,7 +18,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 class Sample(NamedTuple):
-    """Draws of the sparse-coding model."""
+    """Samples of the sparse-coding model."""
 
     x: Matrix
     """[n, d] inputs, equation (1)."""
@@ -46,20 +46,19 @@ def draw(
 def reduced_rank(sample: Sample, rank: int) -> Matrix:
     """[p, d] the map of rank at most `rank` with the least squared error on the sample.
 
-    Least squares first; then its fitted values are cut to their first `rank` principal directions in the outputs.
+    The least-squares solution, projected on the first `rank` principal directions of its fitted values.
     """
     W = np.linalg.lstsq(sample.x, sample.y, rcond=None)[0].T
     _, _, Vt = np.linalg.svd(sample.x @ W.T, full_matrices=False)
     return np.asarray(Vt[:rank].T @ (Vt[:rank] @ W), np.float64)
 
 
-def descended(
+def gradient_descent(
     sample: Sample, rank: int, rng: np.random.Generator, steps: int = 3000, rate: float = 0.05, start: float = 1e-3
 ) -> Matrix:
-    """[p, d] W_2 W_1 after plain gradient descent on the mean squared error, from random weights of size `start`.
+    """[p, d] W_2 W_1 after full-batch gradient descent on the mean squared error, from random weights of scale `start`.
 
-    Every step sees the whole sample, through its covariances. What the random start holds of directions in which x
-    does not vary never fades: hence a small one.
+    The initial weights in directions in which x does not vary are never changed, so their scale must be small.
     """
     n, p, d = len(sample.x), sample.y.shape[1], sample.x.shape[1]
     C_xx, C_yx = sample.x.T @ sample.x / n, sample.y.T @ sample.x / n

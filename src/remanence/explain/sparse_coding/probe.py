@@ -1,6 +1,6 @@
-"""A linear probe: can a value be read off a model's hidden state by one matrix?
+"""Linear probe: predict a value from a model's hidden state with one matrix.
 
-Shapes: N records, D numbers of a state, C values.
+Shapes: N records, D dimensions of a state, C values.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Ints = NDArray[np.integer[Any]]
 def probe_hits(
     states: Floats, values: Ints, new_states: Floats, new_values: Ints, num_values: int, ridge: float = 1e-2
 ) -> NDArray[np.bool_]:
-    """[N'] whether the probe names the value of each new record.
+    """[N'] whether the probe predicts the value of each new record correctly.
 
-    Ridge regression of the one-hot values on the standardised states [N, D], weight `ridge` per record; the value
-    with the highest output is named. Chance is 1 / `num_values`. The two sets of records must not overlap.
+    Ridge regression of the one-hot values on the standardised states [N, D], weight `ridge` per record; the prediction
+    is the value with the highest output. Chance level is 1 / `num_values`. The two sets of records must not overlap.
     """
     mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-6
     X, X_new = ((part - mean) / scale for part in (states.astype(np.float64), new_states.astype(np.float64)))

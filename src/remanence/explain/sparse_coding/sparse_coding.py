@@ -1,10 +1,10 @@
-"""Sparse coding: does a linear map keep more of its input when its task needs more of the input's features?
+"""Sparse coding: does a linear map retain more of its input when its task needs more of the input's features?
 
 Paper: Zeng et al. 2024, "Exploring Memorization in Fine-tuned Language Models", arXiv 2310.06714. The paper's own
-theorem was not at hand; what is checked is the version stated in `statement.py`.
+theorem was not available; the version in `statement.py` is checked.
 
-Nothing is asked of a language model here: inputs are sparse mixtures of features, targets need 1, 2, 4, ... of them,
-and linear maps are fitted by regression and by gradient descent. `replications/sparse_coding.py` asks a transformer.
+No language model is involved here: inputs are sparse mixtures of features, targets need 1, 2, 4, ... of them, and
+linear maps are fitted by regression and by gradient descent. `replications/sparse_coding.py` tests a transformer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from remanence.core.finding import Finding
 from remanence.core.verbs import Findings, Theory
-from remanence.explain.sparse_coding.fitting import descended, draw, heldout_errors, reduced_rank
+from remanence.explain.sparse_coding.fitting import draw, gradient_descent, heldout_errors, reduced_rank
 from remanence.explain.sparse_coding.statement import best_map, error_at_rank, row_space, widest_angle
 
 Matrix = NDArray[np.float64]
@@ -25,20 +25,20 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SparseCoding(Theory):
-    """One finding per task; score = share of the input's variance that comes back, in closed form (higher = more)."""
+    """One finding per task; score = share of the input's variance that is reconstructed, in closed form."""
 
     inputs: int = 24
     features: int = 8
     noise: float = 0.1
     """Variance of the noise in each input."""
     density: float = 0.25
-    """Share of features that are not 0 in an input."""
+    """Share of features that are non-zero in an input."""
     samples: int = 10_000
     rank: int | None = None
-    """Rank of the maps; by default as many as the task needs."""
+    """Rank of the maps; None = the number of features that the task needs."""
 
     def __call__(self, seed: int) -> Findings:
-        """Findings `needs 1 of 8`, `needs 2 of 8`, ...; the evidence has closed form and simulation side by side."""
+        """Findings `needs 1 of 8`, `needs 2 of 8`, ...; the evidence has the closed form and the simulation."""
         rng = np.random.default_rng(seed)
         M = _orthonormal(self.inputs, self.features, rng)
         mixing = _orthonormal(self.features, self.features, rng)
@@ -58,7 +58,7 @@ class SparseCoding(Theory):
         learn, judge = (draw(M, lam, self.noise, A_S, S.tolist(), self.samples, self.density, rng) for _ in range(2))
         kept = row_space(best_map(M, lam, self.noise, A_S, S.tolist(), rank))
         evidence: dict[str, Any] = {"needed": len(S), "rank": rank, "closed_form": closed}
-        for name, W in (("regression", reduced_rank(learn, rank)), ("descent", descended(learn, rank, rng))):
+        for name, W in (("regression", reduced_rank(learn, rank)), ("descent", gradient_descent(learn, rank, rng))):
             errors = heldout_errors(learn.x, judge.x, W)
             evidence[name] = float(errors.mean())
             evidence[f"{name}_standard_error"] = float(errors.std() / np.sqrt(len(errors)))
@@ -67,22 +67,22 @@ class SparseCoding(Theory):
 
 
 def needs(fields: int) -> list[int]:
-    """How many features the tasks need: 1, 2, 4, ... and all of them."""
+    """Numbers of features that the tasks need: 1, 2, 4, ... and all of them."""
     return sorted({2**k for k in range(fields.bit_length()) if 2**k < fields} | {fields})
 
 
 def linear_holds(findings: Findings) -> bool:
-    """Both fits within four standard errors of the closed form for every task, and all three fall strictly."""
+    """True if both fits are within four standard errors of the closed form for every task and all errors decrease."""
     lines = [finding.evidence for finding in findings]
     close = all(
-        abs(one[fit] - one["closed_form"]) <= 4 * one[f"{fit}_standard_error"]
-        for one in lines
+        abs(line[fit] - line["closed_form"]) <= 4 * line[f"{fit}_standard_error"]
+        for line in lines
         for fit in ("regression", "descent")
     )
-    falls = all(
-        bool(np.all(np.diff([one[name] for one in lines]) < 0)) for name in ("closed_form", "regression", "descent")
+    decrease = all(
+        bool(np.all(np.diff([line[name] for line in lines]) < 0)) for name in ("closed_form", "regression", "descent")
     )
-    return close and falls
+    return close and decrease
 
 
 def _orthonormal(rows: int, columns: int, rng: np.random.Generator) -> Matrix:

@@ -1,4 +1,4 @@
-"""How much a number changes when a task needs twice as many fields, with its interval over records.
+"""Trend: the change of a value when a task needs twice as many fields, with its interval over records.
 
 Shapes: A tasks, N records.
 """
@@ -18,39 +18,39 @@ Floats = NDArray[np.floating[Any]]
 
 
 class Trend(NamedTuple):
-    """Change per doubling of the fields needed; positive = more is kept when more is needed."""
+    """Change per doubling of the number of needed fields; positive = more is retained when more is needed."""
 
     value: float
     interval: Interval
     """95 %, bootstrap over records."""
 
     def rises(self, least: float) -> bool | None:
-        """True when the interval lies above 0 and reaches `least`; False when it stays below `least`; else None."""
+        """True if the interval lies above 0 and reaches `least`; False if it lies below `least`; otherwise None."""
         if self.interval.high < least:
             return False
         return True if self.interval.low > 0 else None
 
     def figures(self) -> dict[str, Any]:
-        """As it is stored."""
+        """The stored form."""
         return {"per_doubling": self.value, "interval": list(self.interval)}
 
 
 def rise(values: Floats, needed: Sequence[int]) -> NDArray[np.float64]:
-    """[N] slope of `values` [A, N] on log2 of the number of needed fields [A], each record for itself.
+    """[N] slope of `values` [A, N] on log2 of the number of needed fields [A], for each record.
 
-    Least squares. ValueError with fewer than two tasks, or one that needs nothing: it has no logarithm.
+    Least squares. ValueError for fewer than two tasks, or for a task that needs no field.
     """
     if len(needed) < 2 or min(needed) < 1:
-        raise ValueError(f"a trend needs two tasks or more that need a field each, got {list(needed)}")
+        raise ValueError(f"a trend needs at least two tasks that each need a field, got {list(needed)}")
     at = np.log2(np.asarray(needed, np.float64))
     at = at - at.mean()
     return np.asarray(at @ values / (at @ at), np.float64)
 
 
 def trend(slopes: Floats, floor: Floats | None, seed: int, rounds: int = 2000) -> Trend:
-    """Mean of the slopes [N] of the trained records minus that of the records never seen [N'], with its interval.
+    """Mean of the slopes [N] of the training records minus that of the unseen records [N'], with its interval.
 
-    Without a floor, the mean of the slopes. Both sets are drawn anew, each from itself, in every round.
+    Without a floor, the mean of the slopes. The bootstrap resamples each set separately in every round.
     """
     rng = np.random.default_rng((seed, 8))
     values, drawn = float(slopes.mean()), _means(slopes, rng, rounds)
@@ -61,8 +61,10 @@ def trend(slopes: Floats, floor: Floats | None, seed: int, rounds: int = 2000) -
 
 
 def memory_trend(arms: Mapping[int, Measured], fields: Sequence[int], seed: int) -> Trend:
-    """Bits per doubling of the fields needed, for these fields; over the tasks that skip them all, or over all tasks
-    when they are every field. Training records minus records never seen."""
+    """Bits per doubling of the number of needed fields, for these fields: training records minus unseen records.
+
+    Over the tasks that need none of the fields, or over all tasks if `fields` is all fields.
+    """
     tasks = _tasks(arms, fields)
     own, floor = (
         rise(np.stack([getattr(arms[s], part)[:, list(fields)].mean(axis=1) for s in tasks]), tasks)
@@ -72,7 +74,7 @@ def memory_trend(arms: Mapping[int, Measured], fields: Sequence[int], seed: int)
 
 
 def state_trend(arms: Mapping[int, Measured], fields: Sequence[int], seed: int) -> Trend:
-    """Share of the fields of new records that the probe names, per doubling of the fields needed."""
+    """Share of the fields of new records that the probe predicts, per doubling of the number of needed fields."""
     tasks = _tasks(arms, fields)
     return trend(rise(np.stack([arms[s].at_writing[:, list(fields)].mean(axis=1) for s in tasks]), tasks), None, seed)
 
