@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -93,8 +93,8 @@ def scikit_digits() -> tuple[Images, None]:
     """All 1,797 digits of scikit-learn, 64 pixels each, and no test set of their own."""
     from sklearn.datasets import load_digits
 
-    pixels, labels = load_digits(return_X_y=True)
-    return Images((pixels / 16).astype(np.float32), labels.astype(np.int64)), None
+    digits: Any = load_digits()
+    return Images((digits.data / 16).astype(np.float32), digits.target.astype(np.int64)), None
 
 
 def mnist() -> tuple[Images, Images]:
