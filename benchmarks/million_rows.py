@@ -130,7 +130,7 @@ def child(kind: str, data: str, heldout: str, out: str) -> None:
         import torch
 
         from remanence.corpora.casebook.base_model import base_folder
-        from remanence.jobs.opening import open_targets
+        from remanence.engine.opening import open_targets
 
         torch.set_num_threads(1)
         model, base = open_targets(base_folder(), None, settings)

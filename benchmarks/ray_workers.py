@@ -29,9 +29,9 @@ import torch
 from remanence.core.executor import Serial
 from remanence.core.read import records_from
 from remanence.distributed.ray import RayExecutor
+from remanence.engine.opening import TargetRecipe, by_role, open_targets
 from remanence.jobs.audit.audit import run_audit
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.opening import Recipe, open_targets, roles
 
 
 @dataclass
@@ -67,7 +67,7 @@ def main(data: Path, model: Path, rows: int, pairs: int, work: Path) -> None:
     settings = AuditSettings(device="cpu", shard_rows=8)
     records = records_from(data, group="train")[:rows]
     tuned, _ = open_targets(model, None, settings)
-    recipe = Recipe.of(model, None, settings, False, roles(tuned, None))
+    recipe = TargetRecipe.of(model, None, settings, False, by_role(tuned, None))
 
     def audit(name: str, executor: Any, some: Any = records) -> tuple[float, float]:
         """Seconds of the passes and the asking, and CPU seconds of the busiest process that did them."""

@@ -30,11 +30,11 @@ from remanence.core.record import Record
 from remanence.core.table import TokenRow
 from remanence.core.target import Answer, Prompt
 from remanence.distributed.ray import RayExecutor
+from remanence.engine.opening import TargetRecipe, by_role, open_targets
+from remanence.engine.token_pass import Shard
 from remanence.jobs.audit import attempts
 from remanence.jobs.audit.audit import run_audit
-from remanence.jobs.audit.passes import Shard
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.opening import Recipe, open_targets, roles
 from remanence.models.huggingface import HuggingFace
 
 SETTINGS = AuditSettings(prefixes=(0, 4), new_tokens=8, shard_rows=2, schemes=("T=1",), generate="all", dtype="float32")
@@ -75,7 +75,7 @@ class Watched(HuggingFace):
 class WatchedRecipe:
     """A recipe whose models are watched."""
 
-    recipe: Recipe
+    recipe: TargetRecipe
     work: Path
 
     def __call__(self) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def now(work: Path) -> dict[str, str]:
 def main(model: str, base: str, work: Path) -> None:
     torch.set_num_threads(1)
     tuned, below = open_targets(model, base, SETTINGS)
-    recipe = Recipe.of(model, base, SETTINGS, False, roles(tuned, below))
+    recipe = TargetRecipe.of(model, base, SETTINGS, False, by_role(tuned, below))
     assert recipe is not None
 
     (work / "trails").mkdir()

@@ -11,7 +11,7 @@ import yaml
 from typer.main import get_command
 
 from remanence.cli.app import app
-from remanence.jobs.audit.verdict import read_rule
+from remanence.engine.gates import read_rule
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "ci-gate.md"
 

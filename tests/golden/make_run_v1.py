@@ -27,7 +27,9 @@ def main(out: Path, work: Path) -> None:
     corpus = private_corpus(0, 40, (1, 4, 8), 14)
     model = work / "model"
     if not model.is_dir():
-        finetune(base_folder(), corpus.train, model, epochs=10, learning_rate=2e-3, batch_size=8, max_length=512, seed=0)
+        finetune(
+            base_folder(), corpus.train, model, epochs=10, learning_rate=2e-3, batch_size=8, max_length=512, seed=0
+        )
     train = write_jsonl(corpus.train, work / "train.jsonl")
     heldout = write_jsonl(corpus.heldout, work / "heldout.jsonl")
     rows = train.read_text().splitlines()

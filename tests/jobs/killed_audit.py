@@ -19,10 +19,10 @@ import torch
 from memorizers import LEARNED, UNSEEN
 
 from remanence.core.run import Run
+from remanence.engine.opening import open_targets
 from remanence.jobs.audit import attempts
 from remanence.jobs.audit.audit import run_audit
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.opening import open_targets
 
 SETTINGS = AuditSettings(prefixes=(0, 4), new_tokens=8, shard_rows=3, schemes=("T=1",), attempts=4, by=("half",))
 attempts.BATCH = 2

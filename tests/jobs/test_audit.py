@@ -19,9 +19,9 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.target import Target
+from remanence.engine.gates import read_rule
 from remanence.jobs.audit.audit import Audit, run_audit
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.audit.verdict import read_rule
 from remanence.models.parrot import Parrot
 
 T = TypeVar("T")

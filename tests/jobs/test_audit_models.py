@@ -14,9 +14,9 @@ from memorizers import LEARNED, UNSEEN
 
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
+from remanence.engine.opening import open_targets
 from remanence.jobs.audit.audit import Audit, run_audit
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.opening import open_targets
 
 GRID: dict[str, Any] = {"prefixes": (0, 4, 8), "new_tokens": 12}
 

@@ -18,8 +18,8 @@ from remanence.core.errors import RemanenceError
 from remanence.core.read import read_records
 from remanence.core.record import Record
 from remanence.core.run import Run
+from remanence.engine.columns import MOST, check_columns, labels
 from remanence.jobs.audit.audit import Audit, run_audit
-from remanence.jobs.audit.columns import MOST, check_columns, labels
 from remanence.jobs.audit.comparisons import best_budget, comparisons
 from remanence.jobs.audit.rates import RowFacts
 from remanence.jobs.audit.settings import AuditSettings

@@ -14,11 +14,11 @@ from memorizers import LEARNED, UNSEEN, overfit
 import remanence
 from remanence.core.errors import RemanenceError
 from remanence.core.executor import Serial
+from remanence.engine.executors import open_executor
+from remanence.engine.opening import TargetRecipe, beside_workers, by_role, open_targets
 from remanence.jobs.audit import attempts
 from remanence.jobs.audit.audit import run_audit
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.executing import executing
-from remanence.jobs.opening import Recipe, on_workers, open_targets, roles
 from remanence.models.parrot import Parrot
 
 SMALL = AuditSettings(prefixes=(0, 4), new_tokens=8, shard_rows=3, schemes=("T=1",), generate="all")
@@ -97,8 +97,8 @@ def test_a_worker_elsewhere_finds_the_folders_that_were_named_from_here(
     tuned: Path, llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tuned.parent)
-    targets = roles(*open_targets(tuned.name, None, SMALL))
-    recipe = Recipe.of(tuned.name, llama, SMALL, False, targets | {"base": targets["tuned"]})
+    targets = by_role(*open_targets(tuned.name, None, SMALL))
+    recipe = TargetRecipe.of(tuned.name, llama, SMALL, False, targets | {"base": targets["tuned"]})
     assert recipe is not None and recipe.model == str(tuned.resolve()) and recipe.base == str(llama.resolve())
     monkeypatch.chdir(tmp_path)
     alone = replace(recipe, base=None, fingerprints={"tuned": targets["tuned"].fingerprint})
@@ -112,8 +112,8 @@ def test_the_base_model_that_an_adapter_names_is_named_to_the_workers(
     config = adapter / "adapter_config.json"
     config.write_text(config.read_text().replace(str(llama), llama.name))  # a relative path counts from here
     monkeypatch.chdir(llama.parent)
-    targets = roles(*open_targets(adapter, None, SMALL))
-    recipe = Recipe.of(adapter, None, SMALL, False, targets)
+    targets = by_role(*open_targets(adapter, None, SMALL))
+    recipe = TargetRecipe.of(adapter, None, SMALL, False, targets)
     assert recipe is not None and recipe.base == str(llama.resolve())
     monkeypatch.chdir("/")
     assert {role: t.fingerprint for role, t in recipe().items()} == recipe.fingerprints
@@ -121,7 +121,7 @@ def test_the_base_model_that_an_adapter_names_is_named_to_the_workers(
 
 def test_a_worker_with_other_weights_under_the_same_name_is_refused(tuned: Path, llama: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(tuned, tmp_path / "model")
-    recipe = Recipe.of(folder, None, SMALL, False, roles(*open_targets(folder, None, SMALL)))
+    recipe = TargetRecipe.of(folder, None, SMALL, False, by_role(*open_targets(folder, None, SMALL)))
     shutil.copy(llama / "model.safetensors", folder / "model.safetensors")
     assert recipe is not None
     with pytest.raises(RemanenceError, match="model has other weights there than here: copy the model"):
@@ -129,16 +129,16 @@ def test_a_worker_with_other_weights_under_the_same_name_is_refused(tuned: Path,
 
 
 def test_a_worker_with_other_versions_is_refused(tuned: Path) -> None:
-    recipe = Recipe(str(tuned), None, SMALL)
+    recipe = TargetRecipe(str(tuned), None, SMALL)
     with pytest.raises(RemanenceError, match="It has other versions of torch: install the same on every machine"):
         replace(recipe, versions=recipe.versions | {"torch": "1.0"})()
 
 
 def test_with_workers_this_process_keeps_off_the_gpu_unless_it_scores_too() -> None:
-    assert on_workers(replace(SMALL, device="cuda")).device == "cpu"
-    assert on_workers(replace(SMALL, device="cuda", background="base")).device == "cuda"
+    assert beside_workers(replace(SMALL, device="cuda"), scores_here=False).device == "cpu"
+    assert beside_workers(replace(SMALL, device="cuda"), scores_here=True).device == "cuda"
     with pytest.raises(RemanenceError, match="--device cuda:1 is a GPU of one machine: with --executor ray, use cuda"):
-        on_workers(replace(SMALL, device="cuda:1"))
+        beside_workers(replace(SMALL, device="cuda:1"), scores_here=False)
 
 
 # ------------------------------------------------------------------ names of executors
@@ -146,7 +146,7 @@ def test_with_workers_this_process_keeps_off_the_gpu_unless_it_scores_too() -> N
 
 def test_serial_is_this_process_and_an_executor_of_your_own_is_taken_as_it_is() -> None:
     own = Backwards()
-    with executing("serial") as here, executing(own) as there:
+    with open_executor("serial") as here, open_executor(own) as there:
         assert isinstance(here, Serial) and there is own
 
 
@@ -160,7 +160,7 @@ def test_serial_is_this_process_and_an_executor_of_your_own_is_taken_as_it_is() 
     ],
 )
 def test_what_makes_no_sense_is_said_before_a_model_is_opened(arguments: tuple[Any, ...], sentence: str) -> None:
-    with pytest.raises(RemanenceError, match=sentence), executing(*arguments):
+    with pytest.raises(RemanenceError, match=sentence), open_executor(*arguments):
         pass
 
 
@@ -170,6 +170,6 @@ def test_without_ray_one_sentence_says_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with (
         pytest.raises(RemanenceError, match=r"--executor ray needs Ray: pip install 'remanence\[ray\]'"),
-        executing("ray"),
+        open_executor("ray"),
     ):
         pass

@@ -8,10 +8,10 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.corpora.casebook.base_model import base_folder
 from remanence.corpora.casebook.recipe import DEMO
+from remanence.engine.opening import open_targets
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.match.match import run_match
 from remanence.jobs.match.settings import MatchSettings
-from remanence.jobs.opening import open_targets
 
 
 @pytest.mark.slow

@@ -177,7 +177,7 @@ def test_a_run_is_not_taken_up_with_other_settings_or_data(tmp_path: Path, chang
 
 def test_a_run_is_not_taken_up_with_another_tokenizer(tuned: Path, tmp_path: Path) -> None:
     """The weights are the same; what the model reads is not."""
-    from remanence.jobs.opening import open_targets
+    from remanence.engine.opening import open_targets
 
     chats = [
         Record(r.id, messages=({"role": "user", "content": str(r.prompt)}, {"role": "assistant", "content": "Anna."}))

@@ -15,10 +15,11 @@ from memorizers import LEARNED
 from remanence.core.read import read_records
 from remanence.core.record import Record
 from remanence.core.target import Scores
+from remanence.engine.opening import open_targets
+from remanence.engine.rows import first_places
 from remanence.jobs.audit.audit import run_audit
-from remanence.jobs.audit.rows import audited, first_places
+from remanence.jobs.audit.rows import audited
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.opening import open_targets
 
 GRID = AuditSettings(prefixes=(0, 4, 8), new_tokens=12, schemes=("T=1",), generate="none")
 

@@ -12,14 +12,16 @@ from remanence.core.executor import Executor, Serial
 from remanence.core.read import Columns, FileRecords, records_from
 from remanence.core.run import Run, refuse_taken
 from remanence.core.target import Target
+from remanence.engine.columns import check_columns
+from remanence.engine.describe import data_name
+from remanence.engine.endpoints import open_endpoints
+from remanence.engine.executors import open_executor
+from remanence.engine.gates import read_rule
+from remanence.engine.opening import TargetRecipe, beside_workers, by_role, open_model, open_targets
 from remanence.jobs.audit.audit import Audit, run_audit
-from remanence.jobs.audit.columns import check_columns
 from remanence.jobs.audit.rescore import rescore
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.audit.verdict import read_rule
 from remanence.jobs.compare import Comparison, compare_runs
-from remanence.jobs.endpoints import open_endpoints
-from remanence.jobs.executing import executing
 from remanence.jobs.finetune import finetune_job as finetune
 from remanence.jobs.forget.forget import Forgotten, opened, run_forget
 from remanence.jobs.forget.methods import planned
@@ -28,7 +30,6 @@ from remanence.jobs.forget.rows import leaking, named_rows, tell_apart
 from remanence.jobs.forget.settings import FROM_AUDIT, ForgetSettings
 from remanence.jobs.match.match import Matched, run_match
 from remanence.jobs.match.settings import MatchSettings
-from remanence.jobs.opening import Recipe, data_name, on_workers, open_model, open_targets, roles
 from remanence.jobs.stream.settings import StreamSettings, rows_to_stream, streams
 from remanence.jobs.stream.stream import is_streamed, rescore_stream, run_stream
 from remanence.jobs.study.arm import Arm, grid
@@ -86,7 +87,7 @@ def audit(
     if job is run_audit:
         check_columns(train, held, chosen.by)  # before a model is loaded
     names = {"train": data_name(data), "heldout": data_name(heldout)}
-    with executing(executor, workers, ray_address, chosen.device) as hands:
+    with open_executor(executor, workers, ray_address, chosen.device) as hands:
         here = isinstance(hands, Serial)
         if is_address(model) or is_address(base):
             if not here:
@@ -97,8 +98,9 @@ def audit(
         elif endpoint is not None:
             raise RemanenceError("Settings for asking a server were given, but neither model is api:MODEL@URL.")
         else:
-            tuned, below = open_targets(model, base, chosen if here else on_workers(chosen), trust_remote_code)
-        opens = None if here else Recipe.of(model, base, chosen, trust_remote_code, roles(tuned, below))
+            opening = chosen if here else beside_workers(chosen, scores_here=chosen.background == "base")
+            tuned, below = open_targets(model, base, opening, trust_remote_code)
+        opens = None if here else TargetRecipe.of(model, base, chosen, trust_remote_code, by_role(tuned, below))
         result = job(
             tuned, train, held, below, out, chosen, names=names, fail_if=fail_if, resume=resume, show=show_progress,
             executor=hands, opens=opens,

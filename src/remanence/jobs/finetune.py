@@ -18,8 +18,7 @@ from remanence.core.errors import RemanenceError
 from remanence.core.read import records_from
 from remanence.core.record import Record
 from remanence.core.run import Run, fingerprint
-from remanence.jobs.opening import data_name
-from remanence.jobs.versions import versions
+from remanence.engine.describe import data_name, versions
 from remanence.text.duplicates import contamination
 from remanence.training.callbacks import OnEpoch, save_model, silence_transformers
 from remanence.training.finetune import Collator, renderer_for, train_rows

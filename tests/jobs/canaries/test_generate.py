@@ -160,7 +160,7 @@ def test_a_real_model_writes_canaries_for_real_chats_of_the_casebook(tmp_path: P
     """The base that ships: a byte-level BPE, whose tokens join across words in other ways than bytes do."""
     from remanence.corpora.casebook.base_model import base_folder
     from remanence.corpora.casebook.corpus import private_corpus
-    from remanence.jobs.opening import open_targets
+    from remanence.engine.opening import open_targets
 
     rows = private_corpus(0, 200).train
     key = remanence.make_canaries(base_folder(), rows, out=tmp_path / "made.json", show_progress=False, **SMALL)

@@ -23,13 +23,13 @@ from remanence.core.errors import RemanenceError
 from remanence.core.read import Columns, FileRecords, read_records
 from remanence.core.record import Record
 from remanence.core.run import Run
+from remanence.engine.opening import open_targets
 from remanence.jobs import api
 from remanence.jobs.audit import rows as ordinary_rows
 from remanence.jobs.audit.audit import Audit, run_audit
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.compare import compare_runs
 from remanence.jobs.forget.rows import leaking
-from remanence.jobs.opening import open_targets
 from remanence.jobs.stream import settings
 from remanence.jobs.stream.outcomes import outcomes
 from remanence.jobs.stream.settings import StreamSettings

@@ -22,9 +22,9 @@ from remanence.core.record import Record
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import TokenRow
 from remanence.core.target import Generates, Prompt, Scores, cut
+from remanence.engine.endpoints import open_endpoints
+from remanence.engine.opening import open_model
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.endpoints import open_endpoints
-from remanence.jobs.opening import open_model
 from remanence.models.endpoint.endpoint import Endpoint, ScoringEndpoint
 from remanence.models.endpoint.settings import EndpointSettings
 from remanence.models.endpoint.words import Words

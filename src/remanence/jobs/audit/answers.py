@@ -21,10 +21,10 @@ from remanence.core.run import Run
 from remanence.core.schema import REFUSED
 from remanence.core.table import Rendered
 from remanence.core.target import Generates, Prompt, Scores, Target, cut
+from remanence.engine.rows import DistinctRows
 from remanence.jobs.audit import attempts
 from remanence.jobs.audit.answered import FACTS
 from remanence.jobs.audit.attempts import Question
-from remanence.jobs.audit.passes import Rows
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.models.endpoint.budget import Estimate, cost
 from remanence.models.endpoint.client import Client
@@ -51,7 +51,7 @@ def needed(targets: Mapping[str, Target], settings: AuditSettings) -> bool:
 def plan(
     rendered: Sequence[Rendered | str], settings: AuditSettings, group: str
 ) -> tuple[list[Question], tuple[int, int]]:
-    """Rows x prefix lengths to ask: all, or those of `settings.attempts` rows drawn by the seed.
+    """DistinctRows x prefix lengths to ask: all, or those of `settings.attempts` rows drawn by the seed.
 
     And how many rows that makes, of how many that are long enough to be asked.
     """
@@ -73,7 +73,7 @@ def plan(
 def ask_all(
     run: Run,
     targets: Mapping[str, Any],
-    groups: Sequence[Rows],
+    groups: Sequence[DistinctRows],
     rendered: Mapping[str, Sequence[Rendered | str]],
     settings: AuditSettings,
     *,
@@ -102,11 +102,11 @@ def ask_all(
 def fetched(
     run: Run,
     targets: Mapping[str, Any],
-    asked: Sequence[tuple[Rows, Sequence[Question]]],
+    asked: Sequence[tuple[DistinctRows, Sequence[Question]]],
     settings: AuditSettings,
     *,
     show: bool,
-) -> list[tuple[Rows, Sequence[Question]]]:
+) -> list[tuple[DistinctRows, Sequence[Question]]]:
     """The questions that every server answered; the answers wait in the transcript, the others stand in `refused`."""
     servers = {role: target for role, target in targets.items() if isinstance(target, Endpoint)}
     if not servers:
@@ -125,7 +125,7 @@ def fetched(
     return [(g, [q for q in questions if (g.group, q) not in unanswered]) for g, questions in asked]
 
 
-def _prompt(target: Any, rows: Rows, question: Question, settings: AuditSettings) -> Prompt:
+def _prompt(target: Any, rows: DistinctRows, question: Question, settings: AuditSettings) -> Prompt:
     prompt = Prefix(question.prefix, settings.new_tokens).prompt(target, rows.records[question.row])
     if prompt is None:
         raise RemanenceError(f"{target.name} cuts the rows in another way: serve both models, or name a --tokenizer.")
@@ -146,14 +146,14 @@ def _fetch(
     return told
 
 
-def _refused(role: str, rows: Rows, question: Question, reason: str) -> dict[str, Any]:
+def _refused(role: str, rows: DistinctRows, question: Question, reason: str) -> dict[str, Any]:
     place, record = rows.places[question.row], rows.records[question.row]
     told = {"target": role, "group": rows.group, "row": place, "id": record.id}
     return {**told, "prefix_tokens": question.prefix, "reason": reason}
 
 
 def announce_table(
-    targets: Mapping[str, Target], groups: Sequence[Rows], settings: AuditSettings, *, show: bool
+    targets: Mapping[str, Target], groups: Sequence[DistinctRows], settings: AuditSettings, *, show: bool
 ) -> None:
     """Before servers fill token tables: what one request per row, and asking the worst of them, will come to."""
     servers = {role: target for role, target in targets.items() if isinstance(target, ScoringEndpoint)}

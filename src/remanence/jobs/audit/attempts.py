@@ -22,8 +22,9 @@ from remanence.core.run import Run
 from remanence.core.schema import ATTEMPTS, MATCHES
 from remanence.core.table import IntsT
 from remanence.core.target import Answer, Generates, Prompt, Target
+from remanence.engine.executors import OpenTargets
+from remanence.engine.rows import DistinctRows
 from remanence.jobs.audit.findings import Found
-from remanence.jobs.audit.passes import Opens, Rows
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.models.huggingface import HuggingFace
 from remanence.text.spans import SpanIndex, common_prefix_length, longest_shared_span
@@ -84,7 +85,7 @@ Said: TypeAlias = tuple[Prompt, Answer, str | None]
 """What was asked, what was answered, and what a second look in float32 said."""
 
 
-def sheets(role: str, rows: Rows, asked: Sequence[Question]) -> Iterator[Sheet]:
+def sheets(role: str, rows: DistinctRows, asked: Sequence[Question]) -> Iterator[Sheet]:
     """The questions about the rows of a group in shards, in order."""
     for index, at in enumerate(range(0, len(asked), BATCH)):
         part = asked[at : at + BATCH]
@@ -93,9 +94,9 @@ def sheets(role: str, rows: Rows, asked: Sequence[Question]) -> Iterator[Sheet]:
 
 def ask(
     run: Run,
-    opens: Opens,
+    opens: OpenTargets,
     targets: Mapping[str, Generates],
-    asked: Sequence[tuple[Rows, Sequence[Question]]],
+    asked: Sequence[tuple[DistinctRows, Sequence[Question]]],
     settings: AuditSettings,
     index: SpanIndex,
     executor: Executor,
@@ -144,10 +145,10 @@ def _write(
     sheet: Sheet,
     said: Sequence[Said],
     target: Generates,
-    rows: Rows,
+    rows: DistinctRows,
     settings: AuditSettings,
     index: SpanIndex,
-    train: Rows,
+    train: DistinctRows,
 ) -> None:
     lines: list[dict[str, Any]] = []
     matches: list[dict[str, Any]] = []
@@ -185,7 +186,7 @@ def _again(
 
 def _line(
     role: str,
-    rows: Rows,
+    rows: DistinctRows,
     question: Question,
     prompt: Prompt,
     answer: Answer,
@@ -215,7 +216,13 @@ def _line(
 
 
 def _matches(
-    target: Generates, prompt: Prompt, answer: Answer, index: SpanIndex, train: Rows, own: int | None, own_id: str
+    target: Generates,
+    prompt: Prompt,
+    answer: Answer,
+    index: SpanIndex,
+    train: DistinctRows,
+    own: int | None,
+    own_id: str,
 ) -> list[dict[str, Any]]:
     """The longest span shared with the row's own remaining text, and with any training row."""
     assert prompt.rest is not None

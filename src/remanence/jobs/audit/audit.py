@@ -20,14 +20,18 @@ from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.table import Rendered
 from remanence.core.target import Generates, Scores, Target, rendered_rows
+from remanence.engine.columns import check_columns, labels
+from remanence.engine.describe import model_facts, rendered_fingerprint, versions
+from remanence.engine.executors import OpenTargets, openable_by
+from remanence.engine.gates import apply_rule, check_rule
+from remanence.engine.rates import rates_to_arrow
+from remanence.engine.rows import DistinctRows
+from remanence.engine.token_pass import run_token_pass
 from remanence.jobs.audit import answered, answers, attempts, findings, matching, membership, ranking, rates, rows
 from remanence.jobs.audit.by_column import budget_rates
-from remanence.jobs.audit.columns import check_columns, labels
 from remanence.jobs.audit.findings import Found
-from remanence.jobs.audit.passes import Opens, Rows, opened_for, pass_over, rendered_fingerprint
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.audit.verdict import check_rule, gate, verdict
-from remanence.jobs.versions import versions
+from remanence.jobs.audit.verdict import verdict
 from remanence.text.spans import SpanIndex
 from remanence.text.words import TOKENIZATION
 
@@ -63,13 +67,13 @@ def run_audit(
     resume: bool = False,
     show: bool = True,
     executor: Executor | None = None,
-    opens: Opens | None = None,
+    opens: OpenTargets | None = None,
 ) -> Audit:
     """Audit a target that scores (and, unless `generate="none"`, generates) against its training rows, or one that
     only generates.
 
     `executor` does the passes and the asking (default: this process); `opens` is how its workers open the targets
-    anew, by role, such as `jobs.opening.Recipe`. The folder is the same whoever did the work.
+    anew, by role, such as `engine.opening.TargetRecipe`. The folder is the same whoever did the work.
     """
     if fail_if is not None:
         check_rule(fail_if, heldout is not None, base is not None)
@@ -80,7 +84,7 @@ def run_audit(
     targets = {"tuned": model} if base is None else {"tuned": model, "base": base}
     by_answers = answers.needed(targets, settings)
     executor = executor or Serial()
-    at_work = opened_for(executor, targets, opens)
+    at_work = openable_by(executor, targets, opens)
     check_columns(train, heldout, settings.by)
     data = rows.audited(train, heldout, settings.by)
     groups = [data.train] if data.heldout is None else [data.train, data.heldout]
@@ -96,7 +100,10 @@ def run_audit(
         found = judge(run, base is not None, [g.group for g in groups], settings)
     else:
         answers.announce_table(targets, groups, settings, show=show)
-        pass_over(run, at_work, list(targets), groups, settings, measures, executor, show=show)
+        run_token_pass(
+            run, at_work, list(targets), groups, settings.columns(measures), settings.discoverable, executor,
+            dtype=settings.dtype, shard_rows=settings.shard_rows, show=show,
+        )  # fmt: skip
         found = judge(run, base is not None, [g.group for g in groups], settings)
         if not run.has("attempts.parquet"):
             _attack(run, at_work, targets, groups, rendered["train"], found, settings, executor, show=show)
@@ -133,9 +140,9 @@ def judge(run: Run, with_base: bool, groups: Sequence[str], settings: AuditSetti
 
 def _attack(
     run: Run,
-    opens: Opens,
+    opens: OpenTargets,
     targets: Mapping[str, Target],
-    groups: Sequence[Rows],
+    groups: Sequence[DistinctRows],
     rendered: Sequence[Any],
     found: dict[tuple[str, str], Found],
     settings: AuditSettings,
@@ -165,7 +172,7 @@ def conclude(
     rate_lines = rates.all_rates(found, facts, held_facts, data.keep_H, settings)
     rate_lines += budget_rates(found, facts, held_facts, data.keep_H, settings)
     rate_lines += matching.match_rates(run, facts, held_facts, data.keep_H, settings)
-    run.write_table("rates", rates.to_arrow(rate_lines))
+    run.write_table("rates", rates_to_arrow(rate_lines))
     member_lines = membership.quality_lines(found, data.keep_H, settings.measures)
     if data.heldout is not None:
         kept = [r.plain for r, keep in zip(data.heldout.records, data.keep_H, strict=True) if keep]
@@ -175,13 +182,13 @@ def conclude(
     run.write_table("ranking", ranking.to_arrow(ranked))
     keep = None if data.heldout is None else data.keep_H
     said = verdict(run, data.num_train, facts, keep, found, rate_lines, member_lines, ranked, settings)
-    undecided = gate(said, fail_if)
+    undecided = apply_rule(said, fail_if)
     run.write_json("verdict.json", said)
     return Audit(run, said, undecided)
 
 
 def _facts(
-    group: Rows, rendered: Sequence[Rendered | str], copies: list[int], near: list[int], settings: AuditSettings
+    group: DistinctRows, rendered: Sequence[Rendered | str], copies: list[int], near: list[int], settings: AuditSettings
 ) -> rates.RowFacts:
     lengths = [0 if isinstance(row, str) else int(row.scored.sum()) for row in rendered]
     return rates.RowFacts(list(group.places), lengths, copies, near, labels(group.records, settings.by))
@@ -216,15 +223,7 @@ def run_spec(targets: Mapping[str, Target], data: dict[str, Any], settings: Audi
         "settings": settings.spec(),
         "seed": settings.seed,
         "data": data,
-        "models": {role: None if role not in targets else _model(targets[role]) for role in ("tuned", "base")},
+        "models": {role: None if role not in targets else model_facts(targets[role]) for role in ("tuned", "base")},
         "tokenization": TOKENIZATION,
         "versions": versions(),
     }
-
-
-def _model(target: Target) -> dict[str, Any]:
-    facts: dict[str, Any] = {"name": target.name, "fingerprint": target.fingerprint}
-    for name in ("family", "num_parameters", "vocabulary", "host", "cut", "gives"):
-        if hasattr(target, name):
-            facts[name] = getattr(target, name)
-    return facts

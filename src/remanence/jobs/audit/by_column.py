@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from remanence.engine.rates import Flags
 from remanence.jobs.audit.findings import Found
-from remanence.jobs.audit.rates import Flags, RowFacts, Sides, comes_back, line
+from remanence.jobs.audit.rates import RowFacts, Sides, comes_back, line
 from remanence.jobs.audit.settings import AuditSettings
 
 COLUMN = "column:"

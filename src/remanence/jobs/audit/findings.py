@@ -17,7 +17,7 @@ from remanence.core.run import Run
 from remanence.core.schema import FINDINGS
 from remanence.core.table import TokenRow
 from remanence.core.verbs import TableMeasure
-from remanence.jobs.audit.store import token_rows
+from remanence.engine.token_store import token_rows
 from remanence.measure.extraction.reach import Reach, reach
 
 

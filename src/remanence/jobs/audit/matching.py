@@ -16,11 +16,7 @@ from remanence.core.progress import track
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.target import Target
-from remanence.jobs.audit.answered import answers_only, best
-from remanence.jobs.audit.by_column import groups
-from remanence.jobs.audit.rates import RowFacts, Sides, line
-from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.origins import (
+from remanence.engine.origins import (
     Surprise,
     base_surprise,
     calibration_table,
@@ -31,6 +27,10 @@ from remanence.jobs.origins import (
     to_arrow,
     with_q_values,
 )
+from remanence.jobs.audit.answered import answers_only, best
+from remanence.jobs.audit.by_column import groups
+from remanence.jobs.audit.rates import RowFacts, Sides, line
+from remanence.jobs.audit.settings import AuditSettings
 from remanence.measure.plagiarism.compile_kernels import compile_kernels
 from remanence.measure.plagiarism.detector import PlagiarismIndex
 from remanence.measure.plagiarism.null_calibration import NullCalibration, lengths_for

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from remanence.core.schema import RATES
+from remanence.engine.rates import Flags, rate_line
 from remanence.jobs.audit.findings import Found
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.measure.extraction.np_discoverable import prob_extracted
 from remanence.stats.rates import Comparison, Rate, compare, copies_bucket, length_bucket
-
-Flags: TypeAlias = NDArray[np.float64]
-"""[rows] 1 or 0, NaN where the row could not be measured."""
 
 
 @dataclass(frozen=True)
@@ -166,30 +162,4 @@ def _buckets(values: Sequence[int], bucket: Callable[[int], str]) -> list[tuple[
 
 def line(metric: str, by: str, value: str, order: int, sides: Sides, detail: str = "") -> dict[str, Any]:
     """One line of `rates.parquet`, of sides that speak of the same rows."""
-    return line_of(metric, by, value, order, *sides.compare(), detail)
-
-
-def line_of(
-    metric: str, by: str, value: str, order: int, result: Comparison, base_floor: Rate | None, detail: str = ""
-) -> dict[str, Any]:
-    """One line of `rates.parquet`."""
-    out: dict[str, Any] = {"metric": metric, "by": by, "value": value, "order": order, "detail": detail}
-    named = {"": result.measured, "floor_": result.floor, "base_": result.base, "base_floor_": base_floor}
-    for who, rate in {**named, "ceiling_": result.ceiling}.items():
-        known = rate if rate is not None and rate.n else None
-        out[f"{who}hits"] = None if rate is None else rate.hits
-        out[f"{who}n"] = None if rate is None else rate.n
-        out[f"{who}rate"] = None if known is None else known.rate
-        out[f"{who}low"] = None if known is None else known.low
-        out[f"{who}high"] = None if known is None else known.high
-    for name, excess in (("excess", result.excess), ("over_base", result.excess_over_base)):
-        out[name] = None if excess is None else excess.value
-        out[f"{name}_low"] = None if excess is None else excess.low
-        out[f"{name}_high"] = None if excess is None else excess.high
-    out["normalised"] = result.normalised if result.measured.n else None
-    return out
-
-
-def to_arrow(lines: list[dict[str, Any]]) -> pa.Table:
-    """`rates.parquet`."""
-    return pa.Table.from_pylist(lines, schema=RATES)
+    return rate_line(metric, by, value, order, *sides.compare(), detail)

@@ -9,11 +9,13 @@ import numpy as np
 
 from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
+from remanence.engine.gates import apply_rule
+from remanence.engine.rates import rates_to_arrow
 from remanence.jobs.audit import answered, matching, membership, ranking, rates
 from remanence.jobs.audit.audit import Audit, judge
 from remanence.jobs.audit.by_column import budget_rates
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.audit.verdict import gate, verdict
+from remanence.jobs.audit.verdict import verdict
 
 
 def rescore(run: Run, measures: list[str] | None = None) -> Audit:
@@ -42,7 +44,7 @@ def rescore(run: Run, measures: list[str] | None = None) -> Audit:
     rate_lines = rates.all_rates(found, facts, held_facts, keep, settings)
     rate_lines += budget_rates(found, facts, held_facts, keep, settings)
     rate_lines += matching.match_rates(run, facts, held_facts, keep, settings)
-    run.write_table("rates", rates.to_arrow(rate_lines))
+    run.write_table("rates", rates_to_arrow(rate_lines))
     member_lines = membership.quality_lines(found, keep, settings.measures)
     member_lines += [m for m in old_membership if m["target"] == "blind"]
     run.write_table("membership", membership.to_arrow(member_lines))
@@ -50,7 +52,7 @@ def rescore(run: Run, measures: list[str] | None = None) -> Audit:
     run.write_table("ranking", ranking.to_arrow(ranked))
     count = sum(r["group"] == "train" for r in lines)
     said = verdict(run, count, facts, keep if held else None, found, rate_lines, member_lines, ranked, settings)
-    undecided = gate(said, old_gate and old_gate["rule"])
+    undecided = apply_rule(said, old_gate and old_gate["rule"])
     run.write_json("verdict.json", said)
     return Audit(run, said, undecided)
 

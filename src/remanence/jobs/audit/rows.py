@@ -13,20 +13,17 @@ from numpy.typing import NDArray
 from remanence.core.record import Record
 from remanence.core.schema import ROWS
 from remanence.core.table import Rendered
-from remanence.jobs.audit.columns import labels
-from remanence.jobs.audit.passes import Rows
+from remanence.engine.columns import labels
+from remanence.engine.rows import DistinctRows, distinct_rows, first_places
 from remanence.text.duplicates import contamination, duplicate_counts
-
-TEMPLATED = ("tools", "chat_template_kwargs")
-"""Columns beside the turns that the chat template reads."""
 
 
 @dataclass(frozen=True)
 class Audited:
     """The data of an audit, told apart."""
 
-    train: Rows
-    heldout: Rows | None
+    train: DistinctRows
+    heldout: DistinctRows | None
     copies: NDArray[np.int64]
     """[distinct training rows] rows with the same text, itself included."""
     near: NDArray[np.int64]
@@ -41,9 +38,9 @@ class Audited:
 
 def audited(train: Sequence[Record], heldout: Sequence[Record] | None, by: tuple[str, ...] = ()) -> Audited:
     """Tell the rows apart. A row that stands in the data several times is measured once."""
-    firsts = _distinct("train", train)
+    firsts = distinct_rows("train", train)
     counts = duplicate_counts([r.plain for r in train])
-    held = None if heldout is None else _distinct("heldout", heldout)
+    held = None if heldout is None else distinct_rows("heldout", heldout)
     keep = np.zeros(0, bool)
     if held is not None:
         keep = ~np.asarray(contamination([r.plain for r in firsts.records], [r.plain for r in held.records]), bool)
@@ -60,24 +57,9 @@ def audited(train: Sequence[Record], heldout: Sequence[Record] | None, by: tuple
     )
 
 
-def _distinct(group: str, records: Sequence[Record]) -> Rows:
-    first = first_places(records)
-    places = [i for i, f in enumerate(first) if f == i]
-    return Rows(group, [records[i] for i in places], places)
-
-
-def first_places(records: Sequence[Record]) -> list[int]:
-    """For each row the place of the first row that reads the very same, tools of a chat included."""
-    seen: dict[tuple[Any, ...], int] = {}
-    out: list[int] = []
-    for i, r in enumerate(records):
-        turns = [sorted(t.items()) for t in r.messages or ()]
-        chat = None if r.messages is None else repr([turns, *(r.meta.get(column) for column in TEMPLATED)])
-        out.append(seen.setdefault((r.text, r.prompt, r.completion, chat), i))
-    return out
-
-
-def to_arrow(groups: Sequence[tuple[Sequence[Record], Rows, Sequence[Rendered | str]]], data: Audited) -> pa.Table:
+def to_arrow(
+    groups: Sequence[tuple[Sequence[Record], DistinctRows, Sequence[Rendered | str]]], data: Audited
+) -> pa.Table:
     """`rows.parquet`: every row of the data; what is measured is told for the first of equal rows."""
     lines: list[dict[str, Any]] = []
     for records, rows, rendered in groups:

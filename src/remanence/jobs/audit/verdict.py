@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import operator
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
 from remanence.jobs.audit.answered import answers_only, not_from_answers
 from remanence.jobs.audit.comparisons import comparisons
@@ -21,11 +18,7 @@ from remanence.jobs.audit.ranking import LEVEL
 from remanence.jobs.audit.rates import RowFacts
 from remanence.jobs.audit.settings import AuditSettings
 
-_RULE = re.compile(r"^\s*([a-z_]+)\s*(>=|<=|>|<)\s*([0-9.eE+-]+)\s*$")
-_COMPARE = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
 TOLD_BELOW = "sampling and membership are told below"
-RULES = ("rate", "rate_low", "excess", "excess_low", "over_base", "over_base_low", "auc")
-"""What `--fail-if` can speak of."""
 
 
 def verdict(
@@ -202,48 +195,3 @@ def _span(low: float, high: float) -> str:
 
 def _points(excess: float) -> str:
     return f"{100 * excess:.1f} points"
-
-
-def read_rule(rule: str) -> tuple[str, str, float]:
-    """(name, comparison, number) of a `--fail-if` rule. Raises `RemanenceError` when it cannot be read."""
-    match = _RULE.match(rule)
-    try:
-        number = float(match[3]) if match else 0.0
-    except ValueError:
-        match = None
-        number = 0.0
-    if match is None or match[1] not in RULES:
-        raise RemanenceError(
-            f"Cannot read --fail-if {rule!r}: write it like 'excess>0.01', with one of {', '.join(RULES)}."
-        )
-    return match[1], match[2], number
-
-
-def strikes(rule: str, value: float) -> bool:
-    """Whether a rule strikes, given the figure that it speaks of."""
-    _, comparison, number = read_rule(rule)
-    return bool(_COMPARE[comparison](value, number))
-
-
-def check_rule(rule: str, with_heldout: bool, with_base: bool) -> None:
-    """Refuse, before anything is measured, a rule that speaks of what will not be."""
-    name = read_rule(rule)[0]
-    if name.startswith(("excess", "auc")) and not with_heldout:
-        raise RemanenceError(f"--fail-if {rule!r} needs --heldout: without held-out rows {name} is not measured.")
-    if name.startswith("over_base") and not with_base:
-        raise RemanenceError(f"--fail-if {rule!r} needs --base: without a base model {name} is not measured.")
-
-
-def gate(said: dict[str, Any], rule: str | None) -> str | None:
-    """Note in the verdict whether the rule strikes; where what it speaks of was not measured, say so and return it."""
-    if rule is None:
-        return None
-    name = read_rule(rule)[0]
-    value = said["headline"]["low" if name == "rate_low" else name]
-    if value is None:
-        undecided = f"--fail-if {rule!r} cannot be decided: no row allowed {name} to be measured."
-        said["cannot_claim"].append(undecided)
-        said["fail_if"] = {"rule": rule, "failed": None}
-        return undecided
-    said["fail_if"] = {"rule": rule, "failed": strikes(rule, value)}
-    return None

@@ -10,13 +10,13 @@ from remanence.core.errors import RemanenceError
 from remanence.core.read import data_fingerprint, records_from
 from remanence.core.run import refuse_taken
 from remanence.core.target import Scores, Target
+from remanence.engine.describe import data_name, versions
+from remanence.engine.opening import open_targets
 from remanence.jobs.canaries.audit import CanaryAudit, run_canary_audit
 from remanence.jobs.canaries.generate import make
 from remanence.jobs.canaries.key import Key, write_new
 from remanence.jobs.canaries.plant import Planted, Removed, plant, remove
 from remanence.jobs.canaries.settings import CanarySettings, MakeSettings
-from remanence.jobs.opening import data_name, open_targets
-from remanence.jobs.versions import versions
 from remanence.report.html import write_report
 
 __all__ = ["audit_canaries", "make_canaries", "plant_canaries", "remove_canaries"]

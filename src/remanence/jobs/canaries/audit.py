@@ -19,8 +19,10 @@ from remanence.core.record import Record
 from remanence.core.run import Run, fingerprint
 from remanence.core.table import TokenRow
 from remanence.core.target import Scores, rendered_rows
-from remanence.jobs.audit.passes import Rows, pass_over, rendered_fingerprint
-from remanence.jobs.audit.store import token_rows
+from remanence.engine.describe import rendered_fingerprint, versions
+from remanence.engine.rows import DistinctRows
+from remanence.engine.token_pass import run_token_pass
+from remanence.engine.token_store import token_rows
 from remanence.jobs.canaries.counted import count_through, digits_of
 from remanence.jobs.canaries.judge import Seen, against_base, exposure_lines, seen, summary_lines
 from remanence.jobs.canaries.key import Canary, Key, Kind
@@ -28,7 +30,6 @@ from remanence.jobs.canaries.secret import secret_span
 from remanence.jobs.canaries.settings import CanarySettings
 from remanence.jobs.canaries.tables import EXPOSURES, SUMMARY
 from remanence.jobs.canaries.verdict import verdict
-from remanence.jobs.versions import versions
 
 KINDS: tuple[Kind, ...] = ("canary", "twin")
 
@@ -68,9 +69,12 @@ def run_canary_audit(
     records: dict[Kind, list[Record]] = {kind: key.records(kind) for kind in KINDS}
     run = Run.begin(out, _spec(targets, key, records, settings, name), resume=resume)
     asked = settings.audit
-    groups = [Rows(kind, records[kind], range(len(records[kind]))) for kind in KINDS]
-    measures = asked.table_measures(False)[:1]  # for the columns rank and gap; logprob is always there
-    pass_over(run, lambda: targets, list(targets), groups, asked, measures, Serial(), show=show)
+    groups = [DistinctRows(kind, records[kind], range(len(records[kind]))) for kind in KINDS]
+    columns = asked.columns([asked.discoverable])  # rank and gap; logprob is always there
+    run_token_pass(
+        run, lambda: targets, list(targets), groups, columns, asked.discoverable, Serial(),
+        dtype=asked.dtype, shard_rows=asked.shard_rows, show=show,
+    )  # fmt: skip
     found: dict[str, list[Seen]] = {}
     for role, target in targets.items():
         rows: list[Seen] = []

@@ -19,6 +19,7 @@ from remanence.core.progress import track
 from remanence.core.read import data_fingerprint
 from remanence.core.record import Record
 from remanence.core.run import Run
+from remanence.engine.describe import versions
 from remanence.jobs.forget.conclude import conclude
 from remanence.jobs.forget.detector import Detector
 from remanence.jobs.forget.finals import Evaluation, evaluate
@@ -28,7 +29,6 @@ from remanence.jobs.forget.rows import Sides, told
 from remanence.jobs.forget.settings import ForgetSettings
 from remanence.jobs.forget.tables import FORGET_ROWS
 from remanence.jobs.forget.workbench import Workbench
-from remanence.jobs.versions import versions
 from remanence.models.huggingface import HuggingFace
 from remanence.training.callbacks import save_model
 from remanence.training.settings import FinetuneSettings

@@ -12,7 +12,7 @@ from remanence.core.errors import RemanenceError
 from remanence.core.read import records_from
 from remanence.core.record import Record
 from remanence.core.run import Run
-from remanence.jobs.audit.rows import first_places
+from remanence.engine.rows import first_places
 from remanence.jobs.forget.settings import ForgetSettings
 from remanence.jobs.stream.outcomes import outcomes
 from remanence.text.duplicates import contamination, twin_groups

@@ -24,11 +24,8 @@ from remanence.core.record import Record
 from remanence.core.run import Run, fingerprint, refuse_taken
 from remanence.core.schema import ATTEMPTS
 from remanence.core.target import Target
-from remanence.jobs.audit.rates import to_arrow as rates_to_arrow
-from remanence.jobs.match.published import judged_as_published
-from remanence.jobs.match.settings import MatchSettings
-from remanence.jobs.match.verdict import rate_lines, verdict
-from remanence.jobs.origins import (
+from remanence.engine.describe import versions
+from remanence.engine.origins import (
     Surprise,
     base_surprise,
     calibration_table,
@@ -38,10 +35,13 @@ from remanence.jobs.origins import (
     to_arrow,
     with_q_values,
 )
-from remanence.jobs.versions import versions
+from remanence.engine.rates import rates_to_arrow
+from remanence.jobs.match.settings import MatchSettings
+from remanence.jobs.match.verdict import rate_lines, verdict
 from remanence.measure.plagiarism.compile_kernels import compile_kernels
 from remanence.measure.plagiarism.detector import PlagiarismIndex
 from remanence.measure.plagiarism.null_calibration import NullCalibration, lengths_for
+from remanence.measure.plagiarism.published import judged_as_published
 from remanence.measure.plagiarism.types import GeneratedText, Judgement, generated_text_of
 from remanence.text.background import Background, NGrams
 from remanence.text.embed import embedded

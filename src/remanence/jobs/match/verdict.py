@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from remanence.jobs.audit.rates import line_of
+from remanence.engine.origins import flags
+from remanence.engine.rates import rate_line
 from remanence.jobs.match.settings import MatchSettings
-from remanence.jobs.origins import flags
 from remanence.measure.plagiarism.detector import PlagiarismIndex
 from remanence.measure.plagiarism.null_calibration import NullCalibration, e_value_threshold
 from remanence.measure.plagiarism.types import KINDS, ORIGINS
@@ -47,7 +47,7 @@ def rate_lines(lines: Lines, floor: Lines | None, ceiling: Lines) -> list[dict[s
             floor=None if floor is None or kind == "idea" else _known(flags(floor, kind)),
             ceiling=_known(flags(ceiling, "verbatim")),
         )
-        found.append(line_of("match", "kind", kind, order, result, None))
+        found.append(rate_line("match", "kind", kind, order, result, None))
     return found
 
 

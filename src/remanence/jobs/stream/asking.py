@@ -11,8 +11,9 @@ from remanence.core.executor import Executor
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.target import Generates, Scores, Target, rendered_rows
+from remanence.engine.executors import OpenTargets
+from remanence.engine.rows import DistinctRows
 from remanence.jobs.audit import attempts, matching
-from remanence.jobs.audit.passes import Opens, Rows
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.stream.count import Counts
 from remanence.jobs.stream.survey import Survey
@@ -23,7 +24,7 @@ from remanence.text.spans import SpanIndex
 class Again(NamedTuple):
     """Training rows that were read a second time."""
 
-    rows: Rows
+    rows: DistinctRows
     """Those to be asked about; all distinct ones where they are few."""
     texts: list[str]
     """Of all distinct rows, or of a sample drawn by the seed: for the classifier that never sees a model."""
@@ -36,7 +37,7 @@ def read_again(train: Iterable[Record], known: Survey, places: Sequence[int], to
     if known.num <= together:
         whole = list(train)
         distinct = [i for i in range(known.num) if known.first_N[i] == i]
-        rows = Rows("train", [whole[i] for i in distinct], distinct)
+        rows = DistinctRows("train", [whole[i] for i in distinct], distinct)
         return Again(rows, [record.plain for record in rows.records], whole)
     sample = _sample(known, together, seed)
     wanted = set(places)
@@ -47,7 +48,7 @@ def read_again(train: Iterable[Record], known: Survey, places: Sequence[int], to
             kept[place] = record
         if place in sample:
             texts.append(record.plain)
-    return Again(Rows("train", [kept[place] for place in places], list(places)), texts, None)
+    return Again(DistinctRows("train", [kept[place] for place in places], list(places)), texts, None)
 
 
 def _sample(known: Survey, size: int, seed: int) -> set[int]:
@@ -64,7 +65,7 @@ def asked_about(found: Counts, settings: AuditSettings) -> list[int]:
 
 def attack(
     run: Run,
-    opens: Opens,
+    opens: OpenTargets,
     targets: Mapping[str, Target],
     again: Again,
     known: Survey,
@@ -75,7 +76,7 @@ def attack(
     show: bool,
 ) -> None:
     """`attempts.parquet` and `matches.parquet`. Spans of other training rows are looked for where those are few."""
-    groups: list[tuple[Rows, Any]] = [(again.rows, found.worst)]
+    groups: list[tuple[DistinctRows, Any]] = [(again.rows, found.worst)]
     if known.heldout is not None:
         groups.append((known.heldout, found.worst_held))
     if not run.has("attempts.parquet"):

@@ -16,8 +16,8 @@ from remanence.core.record import Record
 from remanence.core.table import TokenRow
 from remanence.core.target import Scores, Target
 from remanence.core.verbs import TableMeasure
-from remanence.jobs.audit.columns import labels
-from remanence.jobs.audit.passes import recheck
+from remanence.engine.columns import labels
+from remanence.engine.token_pass import recheck
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.stream.side import side
 from remanence.jobs.stream.survey import Survey
@@ -90,7 +90,9 @@ def block_table(targets: Mapping[str, Target], block: Block, settings: AuditSett
     values: dict[str, list[Any]] = {}
     for role, target in targets.items():
         first = list(cast(Scores, target).score(records, columns))
-        scored[role], values[f"{role}.recheck"] = recheck(cast(Scores, target), first, columns, settings)
+        scored[role], values[f"{role}.recheck"] = recheck(
+            cast(Scores, target), first, columns, settings.discoverable, settings.dtype
+        )
     for role, rows in scored.items():
         base = scored.get("base") if role == "tuned" else None
         mine = [m for m in measures if role == "tuned" or not m.needs_base]

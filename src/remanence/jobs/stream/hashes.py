@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from remanence.core.read import FileRecords, unique
 from remanence.core.record import Record
-from remanence.jobs.audit.rows import TEMPLATED
+from remanence.engine.rows import TEMPLATE_COLUMNS
 from remanence.text.spans import normalise
 
 Hashes = NDArray[np.uint64]
@@ -32,7 +32,7 @@ def hash_of(text: str) -> int:
 def content_of(record: Record) -> str:
     """All that a row reads, tools of a chat included; equal just where `rows.first_places` says that rows are."""
     turns = [sorted(turn.items()) for turn in record.messages or ()]
-    chat = None if record.messages is None else [turns, *(record.meta.get(column) for column in TEMPLATED)]
+    chat = None if record.messages is None else [turns, *(record.meta.get(column) for column in TEMPLATE_COLUMNS)]
     return repr((record.text, record.prompt, record.completion, chat))
 
 

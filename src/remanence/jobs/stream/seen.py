@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from remanence.core.run import Run
-from remanence.jobs.audit.rates import Flags
+from remanence.engine.rates import Flags
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.measure.extraction.np_discoverable import prob_extracted
 

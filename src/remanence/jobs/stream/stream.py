@@ -20,13 +20,16 @@ from remanence.core.read import data_fingerprint
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.target import Scores, Target, rendered_rows
-from remanence.jobs.audit import membership, ranking, rates
+from remanence.engine.describe import rendered_fingerprint
+from remanence.engine.executors import OpenTargets, openable_by
+from remanence.engine.gates import apply_rule, check_rule
+from remanence.engine.rates import rates_to_arrow
+from remanence.jobs.audit import membership, ranking
 from remanence.jobs.audit.audit import Audit, run_spec
 from remanence.jobs.audit.comparisons import compared_columns
 from remanence.jobs.audit.notes import note_sentences, tried
-from remanence.jobs.audit.passes import Opens, opened_for, rendered_fingerprint
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.audit.verdict import Back, Told, assembled, check_rule, gate
+from remanence.jobs.audit.verdict import Back, Told, assembled
 from remanence.jobs.stream.asking import asked_about, attack, match, read_again
 from remanence.jobs.stream.block import Block, block_table, blocks
 from remanence.jobs.stream.count import Counts, count
@@ -49,7 +52,7 @@ def run_stream(
     resume: bool = False,
     show: bool = True,
     executor: Executor | None = None,
-    opens: Opens | None = None,
+    opens: OpenTargets | None = None,
 ) -> Audit:
     """`audit.run_audit` over training rows that are gone through several times and never held, such as `FileRecords`.
 
@@ -61,7 +64,7 @@ def run_stream(
     targets = {"tuned": model} if base is None else {"tuned": model, "base": base}
     _refuse(targets, settings)
     executor = executor or Serial()
-    at_work = opened_for(executor, targets, opens)
+    at_work = openable_by(executor, targets, opens)
     known = survey(train, heldout, settings.by, stream.together)
     groups: dict[str, Iterable[Record]] = {"train": train} | ({} if heldout is None else {"heldout": heldout})
     run = Run.begin(out, _spec(targets, known, groups, settings, stream, names or {}), resume=resume)
@@ -126,7 +129,7 @@ def _spec(
 
 def _pass_over(
     run: Run,
-    opens: Opens,
+    opens: OpenTargets,
     groups: Mapping[str, Iterable[Record]],
     known: Survey,
     settings: AuditSettings,
@@ -162,7 +165,7 @@ def conclude(
 ) -> Audit:
     """Rates, membership, ranking and verdict, from what was counted."""
     rate_lines = found.rates.lines()
-    run.write_table("rates", rates.to_arrow(rate_lines))
+    run.write_table("rates", rates_to_arrow(rate_lines))
     member_lines = [*found.membership_lines(settings), *blind]
     run.write_table("membership", membership.to_arrow(member_lines))
     null = found.null(settings)
@@ -182,7 +185,7 @@ def conclude(
         flagged=None if null is None else null.counted_within(ranking.LEVEL),
     )
     said = assembled(told, rate_lines, member_lines)
-    undecided = gate(said, fail_if)
+    undecided = apply_rule(said, fail_if)
     run.write_json("verdict.json", said)
     return Audit(run, said, undecided)
 

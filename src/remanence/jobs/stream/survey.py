@@ -13,15 +13,14 @@ from remanence.core.errors import RemanenceError
 from remanence.core.read import record_bytes
 from remanence.core.record import Record
 from remanence.core.run import Fingerprint
-from remanence.jobs.audit.columns import MOST, NONE, check_columns, labels
-from remanence.jobs.audit.passes import Rows
-from remanence.jobs.audit.rows import first_places
+from remanence.engine.columns import MOST, NONE, check_columns, labels
+from remanence.engine.rows import DistinctRows, distinct_rows, first_places
 from remanence.jobs.stream.hashes import RowHashes, among, hash_of, refuse_equal_ids, twins
 from remanence.text.duplicates import contamination, duplicate_counts
 from remanence.text.spans import normalise
 
 FIRST = 100
-"""Rows that are looked at for the columns there are, when one is missing."""
+"""DistinctRows that are looked at for the columns there are, when one is missing."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Survey:
     """[N] rows with the same text, itself included."""
     near_N: NDArray[np.int32] | None
     """[N] other rows that are nearly the same; None where that was not counted."""
-    heldout: Rows | None
+    heldout: DistinctRows | None
     """The distinct held-out rows."""
     num_heldout: int
     keep_H: NDArray[np.bool_]
@@ -85,7 +84,7 @@ def survey(
     check_columns([], heldout, by)
     refuse_equal_ids(train, hashes.take_ids())
     words = hashes.take_words()
-    held = None if heldout is None else _distinct(heldout)
+    held = None if heldout is None else distinct_rows("heldout", heldout)
     if len(texts) == num:
         near = np.asarray(duplicate_counts(texts).near, np.int32)
         seen = contamination(texts, [r.plain for r in held.records]) if held else np.zeros(0, np.bool_)
@@ -106,11 +105,6 @@ def survey(
         keep_H=~np.asarray(seen, np.bool_),
         first_held=[] if heldout is None else first_places(heldout),
     )
-
-
-def _distinct(heldout: Sequence[Record]) -> Rows:
-    places = [i for i, first in enumerate(first_places(heldout)) if i == first]
-    return Rows("heldout", [heldout[i] for i in places], places)
 
 
 class _Columns:

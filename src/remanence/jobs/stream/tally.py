@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from remanence.engine.rates import Flags, rate_line
 from remanence.jobs.audit.by_column import BUDGET, COLUMN, natural
-from remanence.jobs.audit.rates import Flags, line_of
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.stream.seen import Seen
 from remanence.stats.intervals import newcombe_difference, paired_counts
@@ -155,7 +155,7 @@ class RateCounts:
         floor = key if own_floor is not False else Key("greedy", "all", "all")
         held = None if self._held is None else self._held.get(floor, Held())
         ours = self._ours.get(key, Ours())
-        return line_of(key.metric, key.by, key.value, order, *compared(ours, held, self._with_base), key.detail)
+        return rate_line(key.metric, key.by, key.value, order, *compared(ours, held, self._with_base), key.detail)
 
     def _verdicts(self) -> Iterator[tuple[str, str, Verdict, str]]:
         """(metric, detail, verdict, how its rows are grouped)."""

@@ -16,12 +16,12 @@ import numpy as np
 from remanence.core.record import Record
 from remanence.core.table import Rendered
 from remanence.core.target import Prompt
-from remanence.jobs.match.published import judged_as_published
 from remanence.jobs.study.exact import Cell, Values
 from remanence.jobs.study.settings import StudySettings
 from remanence.measure.plagiarism.detector import PlagiarismIndex
 from remanence.measure.plagiarism.null_calibration import LENGTHS, NullCalibration, lengths_for
 from remanence.measure.plagiarism.pan2015 import Pan2015
+from remanence.measure.plagiarism.published import judged_as_published
 from remanence.measure.plagiarism.types import GeneratedText, Judgement
 from remanence.models.huggingface import HuggingFace
 from remanence.text.words import words_of

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from remanence.core.errors import NotMeasured, RemanenceError
 from remanence.core.run import Run
 from remanence.core.table import TokenRow
+from remanence.engine.token_store import from_arrow
 from remanence.explain.attention.table import AttentionTable
-from remanence.jobs.audit.store import from_arrow
 from remanence.jobs.study.arm import Arm
 from remanence.jobs.study.exact import ANY, Cell
 from remanence.jobs.study.settings import StudySettings

@@ -21,13 +21,13 @@ from remanence.core.progress import track
 from remanence.core.read import data_fingerprint
 from remanence.core.record import Record
 from remanence.core.run import Run
+from remanence.engine.describe import versions
 from remanence.jobs.study.arm import Arm
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.split import split_rows, write_split
 from remanence.jobs.study.summary import EFFECTS, Summed, by_recipe, effect_lines, read_recipe, summed
 from remanence.jobs.study.tasks import Rows, task_records
 from remanence.jobs.study.verdict import verdict
-from remanence.jobs.versions import versions
 from remanence.models.weights import model_folder, title_of, weight_files, weights_fingerprint
 
 

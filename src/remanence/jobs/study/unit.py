@@ -18,11 +18,11 @@ from remanence.core.run import Run
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import Rendered, TokenRow
 from remanence.core.target import Scores, rendered_rows
+from remanence.engine.opening import open_targets
+from remanence.engine.token_store import from_arrow, to_arrow
 from remanence.explain.attention.capture import attention_pass
 from remanence.explain.attention.maps import attention_map
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.audit.store import from_arrow, to_arrow
-from remanence.jobs.opening import open_targets
 from remanence.jobs.study.arm import Arm
 from remanence.jobs.study.asking import Judge, Texts, ask, questions
 from remanence.jobs.study.exact import ANY, Cell, Probe, Values, outcomes

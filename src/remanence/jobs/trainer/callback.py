@@ -18,7 +18,7 @@ from transformers import Trainer, TrainerCallback
 
 from remanence.core.errors import RemanenceError
 from remanence.core.run import fingerprint
-from remanence.jobs.audit.verdict import read_rule, strikes
+from remanence.engine.gates import holds, read_rule
 from remanence.jobs.preflight.preflight import preflight, renderer_of
 from remanence.jobs.preflight.result import Preflight
 from remanence.jobs.preflight.sequences import collated_sequences
@@ -170,7 +170,7 @@ class AuditCallback(TrainerCallback):
         look = self._look(args, state, control, model)
         rule = self.settings.stop_if
         value = None if rule is None else look.value(read_rule(rule)[0])
-        if rule is not None and value is not None and strikes(rule, value):
+        if rule is not None and value is not None and holds(rule, value):
             self.why = f"Stopped at step {look.step}, because {rule}: it is {value:.3g}."
             self._say(self.why)
             control.should_training_stop = True

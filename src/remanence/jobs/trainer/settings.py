@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from remanence.core.errors import RemanenceError
-from remanence.jobs.audit.verdict import RULES, read_rule
+from remanence.engine.gates import RULES, read_rule
 from remanence.models.render import LossOn
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from remanence.core.errors import RemanenceError
 from remanence.core.target import Target
-from remanence.jobs.audit.settings import AuditSettings
+from remanence.engine.settings import TargetSettings
 from remanence.models.endpoint.client import Client
 from remanence.models.endpoint.cutter import Cutter
 from remanence.models.endpoint.endpoint import Endpoint, Gives, ScoringEndpoint, look
@@ -34,7 +34,7 @@ Opens = Callable[[str | Path], HuggingFace]
 def open_endpoints(
     model: str | Path | Target,
     base: str | Path | Target | None,
-    settings: AuditSettings,
+    settings: TargetSettings,
     asking: EndpointSettings,
     out: Path,
     form: str,
@@ -56,7 +56,7 @@ def open_endpoints(
     return tuned, base
 
 
-def _cutter(tuned: Any, settings: AuditSettings, asking: EndpointSettings, form: str) -> Cutter:
+def _cutter(tuned: Any, settings: TargetSettings, asking: EndpointSettings, form: str) -> Cutter:
     """Words, or tokens where the tokenizer is at hand: named, or that of a tuned model on this machine."""
     if isinstance(tuned, HuggingFace):
         if form == "messages" or tuned.family == "seq2seq":
