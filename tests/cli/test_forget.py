@@ -32,7 +32,7 @@ def test_options_have_the_defaults_of_the_settings() -> None:
         ((), "Say what to forget"),
         (("--ids=r1", "--forget=rows.jsonl"), "Name the rows to forget once"),
         (("--ids=r1", "--method=amnesia"), "There is no method 'amnesia'"),
-        (("--ids=r1", "--limit=0"), "--limit is a share above 0"),
+        (("--ids=r1", "--limit=0"), "--limit must be above 0"),
         (("--ids=r1", "--evaluate=mine"), "--evaluate is FILE.py:FUNCTION"),
         (("--ids=nobody",), "'nobody' is to be forgotten, but the training data have no such id"),
         (("--ids=r1", "--format=xml"), "--format is one of table, json"),

@@ -140,7 +140,7 @@ def test_files_and_options_that_are_not_there(match: Any, tmp_path: Path) -> Non
     refused(match(said=tmp_path / "nowhere.jsonl"), "There is no file", "nowhere.jsonl")
     refused(match(train=tmp_path / "nowhere.jsonl"), "There is no file", "nowhere.jsonl")
     refused(match("--detector=magic"), "--detector is one of calibrated, pan2015")
-    refused(match("--alpha=2"), "--alpha is a false-alarm rate between 0 and 1")
+    refused(match("--alpha=2"), "--alpha must be above 0 and below 1")
     refused(match("--background=heldout", heldout=False), "at least 3 texts")
     assert not (tmp_path / "run").exists()
 

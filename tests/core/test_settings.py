@@ -77,7 +77,7 @@ def test_a_derived_class_has_the_options_of_its_base() -> None:
         ({"share": 1.5}, "share= must be above 0 and at most 1, got 1.5.", "--share must be above 0 and at most 1"),
         ({"share": float("nan")}, "share= must be above 0", "--share must be above 0"),
         ({"loss_on": "x"}, "loss_on= is one of all, completion, got 'x'.", "--loss-on is one of all, completion"),
-        ({"kinds": ("a", "c")}, "kinds= is one of a, b, got 'c'.", "--kinds is one of a, b"),
+        ({"kinds": ("a", "c")}, "kinds= may contain a, b, got 'c'.", "--kinds may contain a, b"),
         ({"splits": (4, -1)}, "splits= must be at least 0, got -1.", "--splits must be at least 0, got -1."),
         ({"splits": ()}, "splits= needs at least one value, for example 0,8.", "--splits needs at least one value"),
         ({"limit": 0}, "limit= must be at least 1, got 0.", "--limit must be at least 1"),

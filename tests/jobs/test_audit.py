@@ -395,16 +395,19 @@ def test_a_rule_that_cannot_be_decided_is_said_so_and_never_passes(tmp_path: Pat
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"max_length": -5}, "--max-length must be at least 1, got -5"),
-        ({"attempts": -1}, "--attempts must be at least 0"),
-        ({"new_tokens": 0}, "--new-tokens must be at least 1"),
-        ({"dtype": "int8"}, "--dtype is one of float32, bfloat16, float16, got 'int8'"),
-        ({"loss_on": "prompt"}, "--loss-on is one of"),
-        ({"prefixes": ()}, "--prefixes needs at least one length"),
-        ({"schemes": ()}, "--scheme needs at least one"),
+        ({"max_length": -5}, "max_length= must be at least 1, got -5"),
+        ({"attempts": -1}, "attempts= must be at least 0"),
+        ({"new_tokens": 0}, "new_tokens= must be at least 1"),
+        ({"dtype": "int8"}, "dtype= is one of float32, bfloat16, float16, got 'int8'"),
+        ({"loss_on": "prompt"}, "loss_on= is one of"),
+        ({"prefixes": ()}, "prefixes= needs at least one value, for example 0,8,16,32"),
+        ({"schemes": ()}, "schemes= needs at least one value"),
         ({"schemes": ("T=hot",)}, "Cannot read sampling scheme 'T=hot'"),
-        ({"measures": ("los",)}, "There is no likelihood measure 'los': choose from loss"),
-        ({"p": 1.0}, "--p is a probability"),
+        (
+            {"measures": ("los",)},
+            "measures= may contain loss, zlib_ratio, min_k, min_k_plus_plus, reference, got 'los'",
+        ),
+        ({"p": 1.0}, "p= must be above 0 and below 1, got 1.0"),
     ],
 )
 def test_settings_out_of_range_are_refused_in_one_sentence(settings: dict[str, Any], sentence: str) -> None:

@@ -194,7 +194,7 @@ def test_the_column_is_checked_before_a_model_is_loaded(tmp_path: Path) -> None:
 def test_budgets_and_columns_named_twice_count_once() -> None:
     chosen = AuditSettings(budgets=(20, 6, 20), by=("a", "b", "a"))
     assert (chosen.budgets, chosen.by) == ((6, 20), ("a", "b"))
-    with pytest.raises(RemanenceError, match="--budgets are numbers of tokens from 1 on, got 0"):
+    with pytest.raises(RemanenceError, match="budgets= must be at least 1, got 0"):
         AuditSettings(budgets=(0, 6))
 
 

@@ -236,10 +236,10 @@ def test_an_empty_own_cell_says_nothing(tmp_path: Path) -> None:
         ({"heldout": HELDOUT[:2], "background": "heldout"}, "at least 3 texts"),
         ({"heldout": None, "background": "heldout"}, "at least 3 texts"),
         ({"background": "base"}, "needs --base"),
-        ({"alpha": 0.0}, "--alpha is a false-alarm rate between 0 and 1"),
-        ({"detector": "magic"}, "--detector is one of calibrated, pan2015"),
-        ({"background": "magic"}, "--background is one of"),
-        ({"decoys": -1}, "--decoys must be at least 0"),
+        ({"alpha": 0.0}, "alpha= must be above 0 and below 1"),
+        ({"detector": "magic"}, "detector= is one of calibrated, pan2015"),
+        ({"background": "magic"}, "background= is one of"),
+        ({"decoys": -1}, "decoys= must be at least 0"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_one_sentence_and_begins_no_run(

@@ -185,7 +185,7 @@ def test_what_trl_cannot_do_is_told(bases: dict[str, Path], tmp_path: Path) -> N
     settings = replace(SETTINGS, trainer="trl")
     with pytest.raises(RemanenceError, match="is an encoder-decoder, and TRL trains none"):
         trained(bases["t5"], tmp_path, settings)
-    with pytest.raises(RemanenceError, match="--packing bfd is TRL's: add --trainer trl"):
+    with pytest.raises(RemanenceError, match="packing='bfd' is TRL's: add trainer='trl'"):
         replace(SETTINGS, packing="bfd")
     loaded = open_for_training(bases["gpt2"])
     with pytest.raises(RemanenceError, match="TRL makes its batches itself"):
@@ -195,14 +195,14 @@ def test_what_trl_cannot_do_is_told(bases: dict[str, Path], tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"epochs": 0}, "--epochs must be above 0"),
-        ({"learning_rate": -1.0}, "--learning-rate must be above 0"),
-        ({"batch_size": 0}, "--batch-size must be at least 1"),
-        ({"heldout_share": 1.0}, "--heldout-share is a share"),
-        ({"loss_on": "prompt"}, "--loss-on is one of auto, all, completion, assistant"),
-        ({"lora_alpha": 4}, "name its --lora-rank"),
-        ({"trainer": "trl", "packing": "bfd", "max_length": None}, "--packing needs --max-length"),
-        ({"trainer": "trl", "packing": "bfd", "group_by_length": True}, "nothing to group"),
+        ({"epochs": 0}, "epochs= must be above 0"),
+        ({"learning_rate": -1.0}, "learning_rate= must be above 0"),
+        ({"batch_size": 0}, "batch_size= must be at least 1"),
+        ({"heldout_share": 1.0}, "heldout_share= must be at least 0 and below 1"),
+        ({"loss_on": "prompt"}, "loss_on= is one of auto, all, completion, assistant"),
+        ({"lora_alpha": 4}, "lora_alpha= needs lora_rank="),
+        ({"trainer": "trl", "packing": "bfd", "max_length": None}, "packing= needs max_length="),
+        ({"trainer": "trl", "packing": "bfd", "group_by_length": True}, "has no effect on packed rows"),
     ],
 )
 def test_settings_that_make_no_sense(wrong: dict[str, Any], words: str) -> None:

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from remanence.cli import audit, canaries, catalogue, finetune, forget, match, preflight, runs, study, systems
+from remanence.cli.shared import in_command_line
 from remanence.core.errors import RemanenceError
 
 app = typer.Typer(
@@ -34,7 +35,7 @@ COMMANDS = {
 }
 """In the order of --help."""
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name)(in_command_line(command))
 app.add_typer(canaries.app, name="canaries")
 
 STOPPED = 130

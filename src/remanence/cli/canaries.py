@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from remanence.cli.shared import Format, check_format, columns, names, numbers, say
+from remanence.cli.shared import Format, check_format, columns, in_command_line, names, numbers, say
 
 app = typer.Typer(
     help="Plant made-up rows with a secret among yours, and measure how well a model remembers them.",
@@ -19,6 +19,7 @@ KeyOption = Annotated[Path, typer.Option(help="The key that `canaries plant` wro
 
 
 @app.command()
+@in_command_line
 def make(
     model: Annotated[str, typer.Option(help="The model before fine-tuning: folder, adapter folder or Hub name.")],
     data: Annotated[Path, typer.Option(help="Training rows, whose shape the canaries get.")],
@@ -39,6 +40,7 @@ def make(
     max_length: Annotated[int | None, typer.Option(help="Tokens after which training will cut a row.")] = None,
     add_eos: Annotated[bool, typer.Option(help="Whether training will end rows with the end-of-text token.")] = True,
     seed: Annotated[int, typer.Option(help="Seed of everything drawn at random.")] = 0,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     batch_tokens: Annotated[int, typer.Option(help="Padded tokens per batch.")] = 4096,
     text_column: Annotated[str | None, typer.Option(help="Column of the text.")] = None,
@@ -70,6 +72,7 @@ def make(
         rows_scored=rows_scored,
         rounds=rounds,
         loss_on=loss_on,
+        dtype=dtype,
         max_length=max_length,
         add_eos=add_eos,
         seed=seed,
@@ -81,6 +84,7 @@ def make(
 
 
 @app.command()
+@in_command_line
 def plant(
     data: Annotated[Path, typer.Option(help="Training rows: JSONL, CSV, TSV (or .gz of these) or Parquet.")],
     canaries: Annotated[Path, typer.Option(help="The file that `canaries make` wrote.")],
@@ -97,6 +101,7 @@ def plant(
 
 
 @app.command()
+@in_command_line
 def audit(
     model: Annotated[str, typer.Option(help="The model trained on the planted data.")],
     key: KeyOption,
@@ -141,6 +146,7 @@ def audit(
 
 
 @app.command()
+@in_command_line
 def remove(
     data: Annotated[Path, typer.Option(help="The data with canaries.")],
     key: KeyOption,

@@ -32,18 +32,15 @@ def preflight(
     check_format(format)
     from remanence.core.errors import RemanenceError
     from remanence.jobs.preflight.dry_run import dry_run
-    from remanence.training.settings import CHOICES
 
-    if loss_on not in CHOICES["loss_on"]:
-        raise RemanenceError(f"--loss-on is one of {', '.join(CHOICES['loss_on'])}, got {loss_on!r}.")
     if secrets is not None and not secrets.is_file():
         raise RemanenceError(f"There is no file {secrets}: check the path to the secrets.")
     lines = [] if secrets is None else secrets.read_text(encoding="utf-8").splitlines()
     found = dry_run(
         model,
         data,
-        max_length=max_length or None,
-        loss_on=loss_on,  # pyright: ignore[reportArgumentType]
+        max_length=max_length,
+        loss_on=loss_on,
         packing=packing,
         secrets=[line for line in lines if line.strip()],
         columns=columns(text_column, prompt_column, completion_column, messages_column, id_column),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from remanence.core.errors import RemanenceError
+from remanence.core.settings import command_line
 
 FAILED = 3
 """Exit code when the --fail-if rule strikes."""
@@ -19,6 +22,17 @@ Summary = Annotated[
 ]
 JUnit = Annotated[Path | None, typer.Option("--junit", help="Write the verdict as JUnit XML to this file.")]
 Format = Annotated[str, typer.Option("--format", help="What goes to stdout: table, for people, or json, for pipes.")]
+
+
+def in_command_line(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with messages that name options as the command line does."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        with command_line():
+            command(*args, **options)
+
+    return run
 
 
 def columns(

@@ -215,7 +215,8 @@ def check_settings(settings: Any) -> None:
 
 def _check(one: Option, value: Any) -> None:
     if one.choices and value not in one.choices:
-        raise RemanenceError(f"{one.spelled()} is one of {', '.join(map(str, one.choices))}, got {value!r}.")
+        words = "may contain" if get_origin(one.type) is tuple else "is one of"
+        raise RemanenceError(f"{one.spelled()} {words} {', '.join(map(str, one.choices))}, got {value!r}.")
     bounds = (one.least, one.above, one.most, one.below)
     if any(bound is not None for bound in bounds):
         if isinstance(value, bool) or not isinstance(value, Real):

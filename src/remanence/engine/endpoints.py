@@ -12,7 +12,6 @@ from typing import Any
 
 from remanence.core.errors import RemanenceError
 from remanence.core.target import Target
-from remanence.engine.settings import TargetSettings
 from remanence.models.endpoint.client import Client
 from remanence.models.endpoint.cutter import Cutter
 from remanence.models.endpoint.endpoint import Endpoint, Gives, ScoringEndpoint, look
@@ -24,6 +23,7 @@ from remanence.models.endpoint.words import Words
 from remanence.models.huggingface import HuggingFace
 from remanence.models.load import load_tokenizer
 from remanence.models.render import Renderer
+from remanence.models.settings import TargetSettings
 from remanence.models.vocabulary import same_vocabulary
 from remanence.models.weights import model_folder, title_of
 

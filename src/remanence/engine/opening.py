@@ -11,10 +11,10 @@ import torch
 from remanence.core.errors import RemanenceError
 from remanence.core.target import Target
 from remanence.engine.describe import versions
-from remanence.engine.settings import TargetSettings
 from remanence.models.huggingface import HuggingFace
 from remanence.models.load import Loaded, load_base, load_model, load_tokenizer
 from remanence.models.render import Renderer
+from remanence.models.settings import TargetSettings
 from remanence.models.vocabulary import require_same_vocabulary, same_vocabulary
 from remanence.models.weights import base_folder, model_folder, read_config, title_of, weight_files, weights_fingerprint
 

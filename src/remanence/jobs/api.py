@@ -30,7 +30,8 @@ from remanence.jobs.forget.rows import leaking, named_rows, tell_apart
 from remanence.jobs.forget.settings import FROM_AUDIT, ForgetSettings
 from remanence.jobs.match.match import Matched, run_match
 from remanence.jobs.match.settings import MatchSettings
-from remanence.jobs.stream.settings import StreamSettings, rows_to_stream, streams
+from remanence.jobs.stream.large import rows_to_stream, streams
+from remanence.jobs.stream.settings import StreamSettings
 from remanence.jobs.stream.stream import is_streamed, rescore_stream, run_stream
 from remanence.jobs.study.arm import Arm, grid
 from remanence.jobs.study.settings import StudySettings

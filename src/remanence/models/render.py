@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from jinja2.exceptions import TemplateError
@@ -18,8 +18,7 @@ from jinja2.exceptions import TemplateError
 from remanence.core.errors import NotMeasured, RemanenceError
 from remanence.core.record import Record
 from remanence.core.table import Rendered
-
-LossOn: TypeAlias = Literal["auto", "all", "completion", "assistant"]
+from remanence.models.settings import LossOn
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import nn
 
 from remanence.core.errors import RemanenceError
 from remanence.models.load import Loaded, load_model
-from remanence.models.render import LossOn
+from remanence.models.settings import LossOn
 
 LORA_ALPHA = 2
 """`lora_alpha` in units of the rank, where the caller names a rank only."""

@@ -16,7 +16,8 @@ from torch import Tensor
 from remanence.core.errors import NotMeasured
 from remanence.core.record import Record
 from remanence.core.table import Rendered
-from remanence.models.render import LossOn, Renderer
+from remanence.models.render import Renderer
+from remanence.models.settings import LossOn
 
 NO_LOSS = -100
 """Label of a token that is read but carries no loss."""

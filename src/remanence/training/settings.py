@@ -1,98 +1,81 @@
-"""What can be set about a fine-tuning: each field is an option of the command line and a line of `training.json`."""
+"""Settings of fine-tuning: each field is an option of the command line and an entry of `training.json`."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from remanence.core.errors import RemanenceError
-from remanence.models.render import LossOn
-
-CHOICES = {
-    "trainer": ("hf", "trl"),
-    "packing": ("none", "bfd", "wrapped"),
-    "loss_on": ("auto", "all", "completion", "assistant"),
-    "device": ("auto", "cpu"),
-}
-LEAST: dict[str, int] = {
-    "batch_size": 1, "accumulate": 1, "warmup_steps": 0, "max_length": 1, "lora_rank": 1, "lora_alpha": 1, "seed": 0,
-}  # fmt: skip
+from remanence.core.keywords import to_json
+from remanence.core.settings import check_settings, option, spelled
+from remanence.models.settings import LossOn
 
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """How rows are cut and masked, which of them are kept aside, and how a model learns the others."""
+    """How rows are truncated and masked, which of them are held out, and how the model is trained on the others."""
 
-    epochs: float = 3
-    """Passes over every row, in a new order each."""
-    learning_rate: float = 5e-5
-    """Of AdamW without weight decay, at its highest; it falls linearly to zero. The default is the Trainer's."""
-    batch_size: int = 8
-    """Rows per forward pass (with packing: packs)."""
-    accumulate: int = 1
-    """Forward passes per optimizer step."""
-    warmup_steps: int = 0
-    """Steps over which the rate rises from zero at first."""
-    max_length: int | None = 512
-    """Tokens after which a row is cut (for an encoder-decoder, source and target each); None = the model's context."""
-    loss_on: LossOn = "auto"
-    """Which tokens are learned: inputs too (all), or outputs only (completion, assistant). auto = all of a text or
-    chat, the completion of a pair."""
-    template: str | None = None
-    """A format string that makes prompt and completion anew, like "{prompt}\\n ---------- \\n{completion}"."""
-    heldout_share: float = 0.1
-    """Share of the distinct rows kept aside before training; 0 = none."""
-    split_by: str | None = None
-    """Column whose rows stay on one side of that split, like a patient or a document."""
-    seed: int = 0
-    """Of the split, the order of the rows, dropout and a fresh adapter."""
-    dropout: float | None = None
-    """In the place of every dropout probability of the model's config."""
-    lora_rank: int | None = None
-    """Train a LoRA adapter of this rank on all linear layers, and nothing else; None = all weights."""
-    lora_alpha: int | None = None
-    """Strength of that adapter; None = twice its rank."""
-    trainer: Literal["hf", "trl"] = "hf"
-    """hf = `Trainer` or `Seq2SeqTrainer`, trl = `SFTTrainer`."""
-    packing: Literal["none", "bfd", "wrapped"] = "none"
-    """With trl, several rows in one pack of max_length tokens: bfd keeps rows whole and apart from each other, wrapped
-    joins them end to end, cuts them where a pack is full, and lets a row see the rows before it."""
-    group_by_length: bool = False
-    """Rows of like length into one batch: saves padding, but brings copies together, which dampens memorization."""
-    autocast: bool = False
-    """Compute in bfloat16 over float32 weights: for a GPU."""
-    save_epochs: bool = False
-    """Write the model after every epoch into checkpoints/epoch-001 and so on."""
-    device: Literal["auto", "cpu"] = "auto"
-    """auto = a GPU when there is one."""
+    epochs: float = option(3, group="training", above=0)
+    """Number of passes over the training rows, each in a new order."""
+    learning_rate: float = option(5e-5, group="training", above=0)
+    """Peak learning rate of AdamW (without weight decay); it decreases linearly to zero."""
+    batch_size: int = option(8, group="training", least=1)
+    """Number of rows per forward pass; with packing, number of packs."""
+    accumulate: int = option(1, group="training", least=1)
+    """Number of forward passes per optimizer step (gradient accumulation)."""
+    warmup_steps: int = option(0, group="training", least=0)
+    """Number of steps over which the learning rate increases linearly from zero at first."""
+    max_length: int | None = option(512, group="data", least=1)
+    """Maximum number of tokens per row (for an encoder-decoder, per source and per target); longer rows are truncated.
+    none = the model's context length."""
+    loss_on: LossOn = option("auto", group="data")
+    """Tokens that carry loss: all, so that inputs are training targets too, or outputs only (completion, assistant).
+    auto = all tokens of a text or chat, the completion of a pair."""
+    template: str | None = option(None, group="data")
+    """Format string that rebuilds prompt and completion, such as '{prompt} => {completion}'."""
+    heldout_share: float = option(0.1, group="data", least=0, below=1)
+    """Share of the distinct rows to hold out from training; 0 = none."""
+    split_by: str | None = option(None, group="data", metavar="COLUMN")
+    """Column whose rows are not separated by that split, such as patient or document."""
+    seed: int = option(0, group="training", least=0)
+    """Random seed of the split, the order of the rows, dropout and the initial weights of an adapter."""
+    dropout: float | None = option(None, group="training", least=0, below=1)
+    """Dropout probability, in place of all those in the model's configuration."""
+    lora_rank: int | None = option(None, group="training", least=1)
+    """Rank of a LoRA adapter on all linear layers, trained in place of the model. Default: full fine-tuning."""
+    lora_alpha: int | None = option(None, group="training", least=1)
+    """Scaling factor alpha of that adapter. Default: twice its rank."""
+    trainer: Literal["hf", "trl"] = option("hf", group="training")
+    """Trainer: hf (transformers' `Trainer` or `Seq2SeqTrainer`) or trl (`SFTTrainer`)."""
+    packing: Literal["none", "bfd", "wrapped"] = option("none", group="training")
+    """With --trainer trl, how several rows are put into one sequence of max_length tokens: bfd keeps each row whole and
+    masks it from the others; wrapped concatenates rows, splits them at the end of a sequence, and lets a row attend to
+    the rows before it."""
+    group_by_length: bool = option(False, group="training")
+    """Whether to put rows of similar length into one batch. It saves padding, but it also puts copies of a row into one
+    batch, which reduces memorization."""
+    autocast: bool = option(False, group="machine")
+    """Whether to compute in bfloat16 with float32 weights; for a GPU."""
+    save_epochs: bool = option(False, group="output")
+    """Whether to save the model after every epoch, in checkpoints/epoch-001 and so on."""
+    device: Literal["auto", "cpu"] = option("auto", group="machine")
+    """Device: auto (a GPU if there is one) or cpu."""
 
     def __post_init__(self) -> None:
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise RemanenceError(f"{_option(name)} is one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
-        for name, least in LEAST.items():
-            if getattr(self, name) is not None and getattr(self, name) < least:
-                raise RemanenceError(f"{_option(name)} must be at least {least}, got {getattr(self, name)}.")
-        for name in ("epochs", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise RemanenceError(f"{_option(name)} must be above 0, got {getattr(self, name)}.")
-        if not 0 <= self.heldout_share < 1:
-            raise RemanenceError(f"--heldout-share is a share from 0 to below 1, got {self.heldout_share}.")
-        if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise RemanenceError(f"--dropout is a probability from 0 to below 1, got {self.dropout}.")
+        check_settings(self)
+        if self.epochs == int(self.epochs):
+            object.__setattr__(self, "epochs", int(self.epochs))
         if self.packing != "none" and self.trainer != "trl":
-            raise RemanenceError(f"--packing {self.packing} is TRL's: add --trainer trl.")
+            raise RemanenceError(f"{spelled('packing', self.packing)} is TRL's: add {spelled('trainer', 'trl')}.")
         if self.packing != "none" and self.max_length is None:
-            raise RemanenceError("--packing needs --max-length, the size of a pack in tokens.")
+            raise RemanenceError(f"{spelled('packing')} needs {spelled('max_length')}, the size of a pack in tokens.")
         if self.packing != "none" and self.group_by_length:
-            raise RemanenceError("--group-by-length has nothing to group once rows are packed: drop one of the two.")
+            raise RemanenceError(
+                f"{spelled('group_by_length', True)} has no effect on packed rows: use one of the two."
+            )
         if self.lora_alpha is not None and self.lora_rank is None:
-            raise RemanenceError("--lora-alpha is the strength of an adapter: name its --lora-rank too.")
+            raise RemanenceError(f"{spelled('lora_alpha')} needs {spelled('lora_rank')}, the rank of the adapter.")
 
     def spec(self) -> dict[str, Any]:
         """JSON-ready, for `training.json`."""
-        return asdict(self)
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+        return to_json(self)

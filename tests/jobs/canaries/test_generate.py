@@ -132,7 +132,7 @@ def test_a_band_that_cannot_be_filled_is_told_with_a_remedy() -> None:
         made(rounds=1, twins=900)
     with pytest.raises(RemanenceError, match="at least 8 of them"):
         make(Typist(), typist.rows(5), MakeSettings(**SMALL), show=False)
-    with pytest.raises(RemanenceError, match="--bands are some of low, typical, high"):
+    with pytest.raises(RemanenceError, match="bands= may contain low, typical, high, got 'middle'"):
         MakeSettings(bands=("middle",))
     with pytest.raises(RemanenceError, match="need at least"):
         MakeSettings(canaries=2)

@@ -67,12 +67,12 @@ def test_bad_requests_get_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"limit": 0.0}, "--limit is a share above 0"),
-        ({"goal": 1.5}, "--goal is a share"),
-        ({"steps": 0}, "--steps must be at least 1"),
-        ({"twins": "drop"}, "--twins is one of forget, keep"),
-        ({"methods": ()}, "--method needs a name"),
-        ({"learning_rates": (0.0,)}, "--learning-rates are above 0"),
+        ({"limit": 0.0}, "limit= must be above 0"),
+        ({"goal": 1.5}, "goal= must be above 0 and at most 1"),
+        ({"steps": 0}, "steps= must be at least 1"),
+        ({"twins": "drop"}, "twins= is one of forget, keep"),
+        ({"methods": ()}, "methods= needs at least one value, for example auto"),
+        ({"learning_rates": (0.0,)}, "learning_rates= must be above 0"),
     ],
 )
 def test_settings_out_of_range_get_a_sentence(wrong: dict[str, object], said: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from remanence.core.table import Rendered, TokenRow
+from remanence.jobs.audit.measures import table_measures
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.stream import side as fast
 
@@ -59,7 +60,7 @@ def block(seed: int) -> tuple[list[TokenRow | str], list[TokenRow | str]]:
 @pytest.mark.parametrize("seed", range(6))
 def test_arrays_say_what_the_measures_say_of_each_row(seed: int, sure: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, base = block(seed)
-    measures = SETTINGS.table_measures(with_base=not sure)
+    measures = table_measures(SETTINGS, with_base=not sure)
     by_arrays = fast.side(rows, None if sure else base, measures, SETTINGS, sure=sure)
     monkeypatch.setattr(fast, "_fast", lambda *_: set())
     one_by_one = fast.side(rows, None if sure else base, measures, SETTINGS, sure=sure)
@@ -71,7 +72,7 @@ def test_arrays_say_what_the_measures_say_of_each_row(seed: int, sure: bool, mon
 def test_most_rows_of_a_block_take_the_fast_way() -> None:
     rng = np.random.default_rng(0)
     rows = [token_row(rng, "plain") for _ in range(40)]
-    measures = SETTINGS.table_measures(with_base=False)
+    measures = table_measures(SETTINGS, with_base=False)
     values = {m.name: [None] * 40 for m in measures if m.name != "discoverable"} | {n: [None] * 40 for n in fast.GREEDY}
     done = fast._fast(dict(enumerate(rows)), None, measures, SETTINGS, values, False)
     assert done == set(range(40))

@@ -30,7 +30,7 @@ from remanence.jobs.audit.audit import Audit, run_audit
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.compare import compare_runs
 from remanence.jobs.forget.rows import leaking
-from remanence.jobs.stream import settings
+from remanence.jobs.stream import large
 from remanence.jobs.stream.outcomes import outcomes
 from remanence.jobs.stream.settings import StreamSettings
 from remanence.jobs.stream.stream import rescore_stream, run_stream
@@ -264,11 +264,11 @@ def test_a_large_file_streams_unasked_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path / "rows.jsonl", rows(30, 0, "r"))
-    monkeypatch.setattr(settings, "LARGE", 29)
-    monkeypatch.setattr(settings.is_large, "__defaults__", (29,))
-    assert settings.streams(path, None, show=True) and "has more than 29 rows" in capsys.readouterr().err
-    assert not settings.streams(path, False) and not settings.streams(read_records(path), None)
-    assert not settings.is_large(path, 30) and settings.is_large(path, 29)
+    monkeypatch.setattr(large, "LARGE", 29)
+    monkeypatch.setattr(large.is_large, "__defaults__", (29,))
+    assert large.streams(path, None, show=True) and "has more than 29 rows" in capsys.readouterr().err
+    assert not large.streams(path, False) and not large.streams(read_records(path), None)
+    assert not large.is_large(path, 30) and large.is_large(path, 29)
 
 
 @pytest.mark.parametrize(
@@ -307,10 +307,10 @@ def test_whoever_does_the_work_the_folder_is_the_same(many: tuple[Path, list[Rec
 def test_a_json_list_and_a_server_do_not_stream(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text("[]")
     with pytest.raises(RemanenceError, match="write it as JSON lines"):
-        _ = settings.rows_to_stream(tmp_path / "rows.json", Columns())
+        _ = large.rows_to_stream(tmp_path / "rows.json", Columns())
     with pytest.raises(RemanenceError, match="leave out --stream"):
-        _ = settings.streams("rows.jsonl", True, server=True)
-    assert not settings.streams("rows.jsonl", None, server=True)
+        _ = large.streams("rows.jsonl", True, server=True)
+    assert not large.streams("rows.jsonl", None, server=True)
 
 
 def test_other_measures_than_those_kept_are_refused(many: tuple[Path, list[Record], Audit]) -> None:

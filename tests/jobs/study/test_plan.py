@@ -79,7 +79,7 @@ def test_settings_that_cannot_be_are_refused() -> None:
         StudySettings(rows=10, repeated=((16, 1),), members=1)
     with pytest.raises(RemanenceError, match="only 12 different rows"):
         StudySettings(rows=12, repeated=(), members=13)
-    with pytest.raises(RemanenceError, match="no detector 'pan2016'"):
+    with pytest.raises(RemanenceError, match="detectors= may contain calibrated, pan2015, got 'pan2016'"):
         StudySettings(detectors=("pan2016",))
     assert StudySettings.of_spec(SMALL.spec()) == SMALL
 

@@ -15,6 +15,7 @@ from remanence.core.finding import Finding
 from remanence.core.run import Run
 from remanence.core.verbs import TableMeasure
 from remanence.jobs.audit.findings import Found
+from remanence.jobs.audit.measures import discoverable, table_measures
 from remanence.jobs.audit.settings import AuditSettings
 
 FACTS = "asked.json"
@@ -35,7 +36,7 @@ def answers_only(run: Run) -> bool:
 
 def judge(run: Run, with_base: bool, groups: Sequence[str], settings: AuditSettings) -> dict[tuple[str, str], Found]:
     """Findings of every measure on every side, from `attempts` alone; the ceiling is the rows' own continuations."""
-    measures = settings.table_measures(with_base)
+    measures = table_measures(settings, with_base)
     found = {("tuned", group): find(run, "tuned", group, measures, settings) for group in groups}
     if with_base:
         alone = [m for m in measures if not m.needs_base]
@@ -71,7 +72,7 @@ def _finding(
 ) -> Finding:
     if reason is not None:
         return Finding(record_id, measure, None, reason=reason)
-    if measure != settings.discoverable.name:
+    if measure != discoverable(settings).name:
         return Finding(record_id, measure, None, reason=NEEDS)
     hits = {prefix: num >= settings.new_tokens for prefix, num in told.items()}
     evidence = {"at": hits, "splits": len(hits), "hits": sum(hits.values()), "run": max(told.values())}

@@ -30,6 +30,7 @@ from remanence.engine.token_pass import run_token_pass
 from remanence.jobs.audit import answered, answers, attempts, findings, matching, membership, ranking, rates, rows
 from remanence.jobs.audit.by_column import budget_rates
 from remanence.jobs.audit.findings import Found
+from remanence.jobs.audit.measures import discoverable, table_columns, table_measures
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import verdict
 from remanence.text.spans import SpanIndex
@@ -93,7 +94,7 @@ def run_audit(
     run = Run.begin(out, _spec(targets, full, rendered, settings, names or {}), resume=resume)
     run.write_table("rows", rows.to_arrow([(full[g.group], g, rendered[g.group]) for g in groups], data))
 
-    measures = settings.table_measures(base is not None)
+    measures = table_measures(settings, base is not None)
     if by_answers:
         if not run.has(answered.FACTS):
             answers.ask_all(run, targets, groups, rendered, settings, show=show)
@@ -101,7 +102,7 @@ def run_audit(
     else:
         answers.announce_table(targets, groups, settings, show=show)
         run_token_pass(
-            run, at_work, list(targets), groups, settings.columns(measures), settings.discoverable, executor,
+            run, at_work, list(targets), groups, table_columns(measures), discoverable(settings), executor,
             dtype=settings.dtype, shard_rows=settings.shard_rows, show=show,
         )  # fmt: skip
         found = judge(run, base is not None, [g.group for g in groups], settings)
@@ -125,7 +126,7 @@ def judge(run: Run, with_base: bool, groups: Sequence[str], settings: AuditSetti
         found = answered.judge(run, with_base, groups, settings)
         findings.write(run, found)
         return found
-    measures = settings.table_measures(with_base)
+    measures = table_measures(settings, with_base)
     alone = [m for m in measures if not m.needs_base]
     extraction = [m for m in measures if m.name.startswith(("discoverable", "np_discoverable"))]
     found = dict[tuple[str, str], Found]()

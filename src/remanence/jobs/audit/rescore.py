@@ -14,6 +14,7 @@ from remanence.engine.rates import rates_to_arrow
 from remanence.jobs.audit import answered, matching, membership, ranking, rates
 from remanence.jobs.audit.audit import Audit, judge
 from remanence.jobs.audit.by_column import budget_rates
+from remanence.jobs.audit.measures import table_measures
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.verdict import verdict
 
@@ -68,13 +69,13 @@ def _facts(lines: list[dict[str, Any]]) -> rates.RowFacts:
 
 
 def _check_columns(run: Run, settings: AuditSettings, with_base: bool, asked: list[str] | None) -> None:
-    for measure in settings.table_measures(True):
+    for measure in table_measures(settings, True):
         if measure.needs_base and not with_base and measure.name in (asked or ()):
             raise RemanenceError(
                 f"{measure.name} compares with a base model, and this run has none: audit with --base."
             )
     have = set(next(run.shards("tokens/tuned-train")).column_names)
-    for measure in settings.table_measures(with_base):
+    for measure in table_measures(settings, with_base):
         lacking = [c for c in measure.needs if c not in have]
         if lacking:
             raise RemanenceError(

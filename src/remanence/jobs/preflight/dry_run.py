@@ -13,44 +13,36 @@ from remanence.core.read import records_from
 from remanence.core.record import Record
 from remanence.jobs.preflight.preflight import preflight
 from remanence.jobs.preflight.result import Preflight
+from remanence.jobs.preflight.settings import PreflightSettings
 from remanence.models.load import Loaded, load_model
-from remanence.models.render import LossOn
-
-STRATEGIES = ("none", "bfd", "bfd_split", "wrapped")
 
 
 def dry_run(
     model: str | Path,
     data: Any,
     *,
-    max_length: int | None = 1024,
-    loss_on: LossOn = "auto",
-    packing: str = "none",
     secrets: Sequence[str] = (),
     columns: dict[str, str] | None = None,
     trust_remote_code: bool = False,
+    **settings: Any,
 ) -> Preflight:
-    """Pre-flight check of TRL's `SFTTrainer` on these rows with these settings; nothing is trained or written.
+    """Pre-flight check of TRL's `SFTTrainer` on these rows; nothing is trained and nothing written.
 
-    `model`: folder or Hub name. `max_length` has TRL's default. Raises `RemanenceError` for what TRL cannot train.
+    `model`: folder or Hub name. `secrets`: texts that must be learned whole. `settings`: the fields of
+    `PreflightSettings`. Raises `RemanenceError` for what TRL cannot train.
     """
-    if packing not in STRATEGIES:
-        raise RemanenceError(f"--packing is one of {', '.join(STRATEGIES)}, got {packing!r}.")
-    if packing != "none" and max_length is None:
-        raise RemanenceError("--packing needs --max-length, the size of a pack in tokens.")
+    chosen = PreflightSettings(**settings)
     column_names = {f"{key}_column": value for key, value in (columns or {}).items()}
     records = records_from(data, group="train", **column_names)
     loaded = load_model(model, trust_remote_code=trust_remote_code)
     if loaded.family == "seq2seq":
         raise RemanenceError(f"{loaded.name} is an encoder-decoder model, and TRL trains only decoder-only models.")
     with tempfile.TemporaryDirectory() as folder:
-        trainer = _sft_trainer(loaded, records, Path(folder), max_length, loss_on, packing)
+        trainer = _sft_trainer(loaded, records, Path(folder), chosen)
         return preflight(trainer, records, secrets=secrets)
 
 
-def _sft_trainer(
-    loaded: Loaded, records: Sequence[Record], folder: Path, max_length: int | None, loss_on: LossOn, packing: str
-) -> Any:
+def _sft_trainer(loaded: Loaded, records: Sequence[Record], folder: Path, settings: PreflightSettings) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings of the libraries at import and setup
         import datasets
@@ -59,11 +51,13 @@ def _sft_trainer(
 
         config = SFTConfig(
             output_dir=str(folder),
-            max_length=max_length,
-            packing=packing != "none",
-            packing_strategy=packing if packing != "none" else "bfd",
-            completion_only_loss=None if loss_on in {"auto", "assistant"} else loss_on == "completion",
-            assistant_only_loss=loss_on == "assistant",
+            max_length=settings.max_length,
+            packing=settings.packing != "none",
+            packing_strategy=settings.packing if settings.packing != "none" else "bfd",
+            completion_only_loss=None
+            if settings.loss_on in {"auto", "assistant"}
+            else settings.loss_on == "completion",
+            assistant_only_loss=settings.loss_on == "assistant",
             gradient_checkpointing=False,
             bf16=False,
             use_cpu=True,

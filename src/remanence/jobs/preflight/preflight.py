@@ -25,7 +25,8 @@ from remanence.jobs.preflight.sequences import (
     dataset_items,
     rows_attend_across,
 )
-from remanence.models.render import LossOn, Renderer, render_all
+from remanence.models.render import Renderer, render_all
+from remanence.models.settings import LossOn
 from remanence.training.ranks import sharding
 from remanence.training.reference import preserve_training_state
 from remanence.training.sequences import is_seq2seq

@@ -18,6 +18,7 @@ from remanence.core.target import Scores, Target
 from remanence.core.verbs import TableMeasure
 from remanence.engine.columns import labels
 from remanence.engine.token_pass import recheck
+from remanence.jobs.audit.measures import discoverable, table_columns, table_measures
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.stream.side import side
 from remanence.jobs.stream.survey import Survey
@@ -84,14 +85,14 @@ def block_table(targets: Mapping[str, Target], block: Block, settings: AuditSett
     """The work of one block: score its distinct rows, look again where rounding decides, apply every measure."""
     at = [i for i, line in enumerate(block.lines) if line.same_as is None]
     records = [block.records[i] for i in at]
-    measures = settings.table_measures("base" in targets)
-    columns = settings.columns(measures)
+    measures = table_measures(settings, "base" in targets)
+    columns = table_columns(measures)
     scored: dict[str, list[TokenRow | str]] = {}
     values: dict[str, list[Any]] = {}
     for role, target in targets.items():
         first = list(cast(Scores, target).score(records, columns))
         scored[role], values[f"{role}.recheck"] = recheck(
-            cast(Scores, target), first, columns, settings.discoverable, settings.dtype
+            cast(Scores, target), first, columns, discoverable(settings), settings.dtype
         )
     for role, rows in scored.items():
         base = scored.get("base") if role == "tuned" else None
@@ -121,7 +122,7 @@ def schema(roles: Iterable[str], group: str, settings: AuditSettings) -> pa.Sche
         "num_supervised_truncated": whole,
     }
     roles = list(roles)
-    measures = settings.table_measures("base" in roles)
+    measures = table_measures(settings, "base" in roles)
     for role in [*roles, *(["ceiling"] if group == "train" else [])]:
         mine = _extraction(measures) if role == "ceiling" else measures
         fields |= {f"{role}.{name}": pa.int64() for name in ("cuts", "hits")}

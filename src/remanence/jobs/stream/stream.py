@@ -33,7 +33,8 @@ from remanence.jobs.audit.verdict import Back, Told, assembled
 from remanence.jobs.stream.asking import asked_about, attack, match, read_again
 from remanence.jobs.stream.block import Block, block_table, blocks
 from remanence.jobs.stream.count import Counts, count
-from remanence.jobs.stream.settings import MOST_PREFIXES, StreamSettings
+from remanence.jobs.stream.large import MOST_PREFIXES
+from remanence.jobs.stream.settings import StreamSettings
 from remanence.jobs.stream.survey import Survey, survey
 from remanence.jobs.stream.worst import ranking_lines
 

@@ -1,4 +1,4 @@
-"""How a server is asked: how fast, how often again, with which key, and what it may cost."""
+"""Settings of querying a model on a server, and the address that names one: `api:MODEL@URL`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from remanence.core.errors import RemanenceError
+from remanence.core.settings import check_settings, option, spelled
 
 PREFIX = "api:"
 _ADDRESS = re.compile(r"api:(?P<model>.+)@(?P<url>https?://.+)", re.DOTALL)
@@ -15,47 +16,43 @@ _ADDRESS = re.compile(r"api:(?P<model>.+)@(?P<url>https?://.+)", re.DOTALL)
 
 @dataclass(frozen=True)
 class EndpointSettings:
-    """What can be set about asking a server. Nothing of it changes an answer, so nothing of it is in `run.json`."""
+    """How a model on a server is queried. Nothing here changes an answer, so nothing here is in `run.json`."""
 
-    tokenizer: str | None = None
-    """Folder or Hub name of the model's tokenizer, to count in its tokens; None = count in words."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """The environment variable that holds the key; the key itself is written nowhere."""
-    concurrency: int = 8
-    """Requests under way at the same time."""
-    requests_per_minute: float | None = None
-    """No more requests than this are begun in a minute; None = as fast as answers come."""
-    timeout: float = 120.0
-    """Seconds to wait for one answer."""
-    retries: int = 5
-    """How often a request is sent again after 429, 5xx, a timeout or an unreadable answer."""
-    price_in: float | None = None
-    """Price of a million prompt tokens."""
-    price_out: float | None = None
-    """Price of a million completion tokens."""
-    max_cost: float | None = None
-    """Refuse before a row is sent if the estimate is above this; needs both prices."""
-    max_requests: int | None = None
-    """Refuse before a row is sent if more requests than this are needed."""
-    replay: Path | None = None
-    """A run folder: its answers are taken, and nothing is sent."""
+    tokenizer: str | None = option(None, group="server", metavar="FOLDER")
+    """Tokenizer of the model, as a folder or Hub name, so that lengths are counted in its tokens. Default: lengths are
+    counted in words."""
+    api_key_env: str = option("OPENAI_API_KEY", group="server", metavar="VARIABLE")
+    """Environment variable that holds the API key; the key itself is never written to disk."""
+    concurrency: int = option(8, group="server", least=1)
+    """Number of concurrent requests."""
+    requests_per_minute: float | None = option(None, group="server", above=0)
+    """Maximum number of requests per minute. Default: no limit."""
+    timeout: float = option(120.0, group="server", above=0, metavar="SECONDS")
+    """Timeout of a request, in seconds."""
+    retries: int = option(5, group="server", least=0)
+    """Number of retries after status 429 or 5xx, a timeout, or an unreadable answer."""
+    price_in: float | None = option(None, group="server", least=0)
+    """Price of one million prompt tokens."""
+    price_out: float | None = option(None, group="server", least=0)
+    """Price of one million generated tokens."""
+    max_cost: float | None = option(None, group="server", least=0)
+    """Maximum estimated cost: above it, no request is sent. Needs both prices."""
+    max_requests: int | None = option(None, group="server", least=0)
+    """Maximum number of requests: if more are needed, none is sent."""
+    replay: Path | None = option(None, group="server", metavar="RUN")
+    """Run folder whose stored answers are used; no request is sent."""
 
     def __post_init__(self) -> None:
-        least = {"concurrency": 1, "retries": 0, "max_requests": 0, "price_in": 0, "price_out": 0, "max_cost": 0}
-        for name, lowest in least.items():
-            value = getattr(self, name)
-            if value is not None and value < lowest:
-                raise RemanenceError(f"--{name.replace('_', '-')} must be at least {lowest}, got {value}.")
-        for name in ("timeout", "requests_per_minute"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise RemanenceError(f"--{name.replace('_', '-')} must be above 0, got {value:g}.")
+        check_settings(self)
         if self.max_cost is not None and (self.price_in is None or self.price_out is None):
-            raise RemanenceError("--max-cost needs the prices of a million tokens: add --price-in and --price-out.")
+            raise RemanenceError(
+                f"{spelled('max_cost')} needs the prices of a million tokens: add {spelled('price_in')} and "
+                f"{spelled('price_out')}."
+            )
 
     @property
     def key(self) -> str:
-        """The key, or a word in its place for servers that want none."""
+        """The API key, or a placeholder for servers that need none."""
         return os.environ.get(self.api_key_env) or "none"
 
 
@@ -69,7 +66,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read `api:MODEL@URL`; the URL is what stands before `/completions`."""
+        """Read `api:MODEL@URL`; the URL is the part before `/completions`."""
         found = _ADDRESS.fullmatch(text)
         if found is None:
             raise RemanenceError(
