@@ -23,6 +23,7 @@ from remanence.engine.describe import rendered_fingerprint, versions
 from remanence.engine.rows import DistinctRows
 from remanence.engine.token_pass import run_token_pass
 from remanence.engine.token_store import token_rows
+from remanence.jobs.audit.measures import discoverable, table_columns
 from remanence.jobs.canaries.counted import count_through, digits_of
 from remanence.jobs.canaries.judge import Seen, against_base, exposure_lines, seen, summary_lines
 from remanence.jobs.canaries.key import Canary, Key, Kind
@@ -70,9 +71,9 @@ def run_canary_audit(
     run = Run.begin(out, _spec(targets, key, records, settings, name), resume=resume)
     asked = settings.audit
     groups = [DistinctRows(kind, records[kind], range(len(records[kind]))) for kind in KINDS]
-    columns = asked.columns([asked.discoverable])  # rank and gap; logprob is always there
+    columns = table_columns([discoverable(asked)])  # rank and gap; logprob is always there
     run_token_pass(
-        run, lambda: targets, list(targets), groups, columns, asked.discoverable, Serial(),
+        run, lambda: targets, list(targets), groups, columns, discoverable(asked), Serial(),
         dtype=asked.dtype, shard_rows=asked.shard_rows, show=show,
     )  # fmt: skip
     found: dict[str, list[Seen]] = {}
