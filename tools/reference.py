@@ -4,9 +4,10 @@
     python tools/reference.py --check     write nothing; print what differs or is wrong, and exit with 1
     python tools/reference.py --record    run the tutorial's long commands (minutes; makes demo/ anew), then write
 
-Generated: docs/catalogue.md (headers and fields of the systems), docs/commands.md (the commands' own help), the tables
-in docs/run-folder.md (comments in core/schema.py), and docs/run.schema.json (jobs/run_schema.py). Long outputs are kept
-in docs/demo-output.txt: stdout, and the exit code in brackets when it is not 0.
+Generated: docs/catalogue.md (headers and fields of the systems), docs/replications (tools/replications.py),
+docs/commands.md (the commands' own help), the tables in docs/run-folder.md (comments in core/schema.py), and
+docs/run.schema.json (jobs/run_schema.py). Long outputs are kept in docs/demo-output.txt: stdout, and the exit code in
+brackets when it is not 0.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pathlib import Path
 
 from blocks import PENDING, ROOT, blocks, commands, faults, fresh, run, transcript
 
+import replications
 from remanence.core import schema
 from remanence.core.catalogue import Entry, entries
 from remanence.core.table import COLUMNS
@@ -187,6 +189,7 @@ def pages() -> dict[Path, str]:
     found = {path: path.read_text(encoding="utf-8") for path in manual()}
     found[ROOT / "docs" / "catalogue.md"] = catalogue_page()
     found[ROOT / "docs" / "commands.md"] = commands_page()
+    found |= replications.pages()
     folder = ROOT / "docs" / "run-folder.md"
     if folder in found:
         found[folder] = between(found[folder], "tables", run_tables())

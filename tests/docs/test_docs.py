@@ -102,7 +102,7 @@ def example(tmp_path: Path) -> dict[str, Path]:
 
 
 def test_the_example_system_is_listed_by_itself(example: dict[str, Path], tmp_path: Path) -> None:
-    (entry,) = entries(tmp_path / "src" / "remanence")
+    (entry,) = entries(tmp_path / "src" / "remanence", "log_rank")
     assert (entry.name, entry.verb, entry.cls, entry.needs) == ("log_rank", "Measure", "LogRank", "Scores")
 
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from remanence.cli import audit, canaries, catalogue, finetune, forget, match, preflight, runs, study, systems
+from remanence.cli import audit, canaries, finetune, forget, match, preflight, replicate, runs, study, systems
 from remanence.cli.shared import in_command_line
 from remanence.core.errors import RemanenceError
 
@@ -31,7 +31,7 @@ COMMANDS = {
     "compare": runs.compare,
     "list": systems.list_systems,
     "show": systems.show,
-    "replicate": catalogue.replicate,
+    "replicate": replicate.replicate,
 }
 """In the order of --help."""
 for name, command in COMMANDS.items():

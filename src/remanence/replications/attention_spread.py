@@ -5,46 +5,70 @@ Paper: Zeng et al. 2024, "Exploring Memorization in Fine-tuned Language Models",
 The paper compares tasks: five points, where task, length and data change together. Here rows of one task are compared:
 the mean normalised entropy over all layers and heads against how much more likely fine-tuning made the row's output
 than the base model finds it; then the same with length, base loss and copies held fixed; then what attention adds, out
-of sample, to loss, zlib, gain over base and length in telling which rows come back.
+of sample, to loss, zlib, gain over base and length in predicting which rows are extracted.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from remanence.core.verbs import Experiment, Verdict
-from remanence.replications.disparity.five_tasks import FULL, QUICK, Size, five_tasks
+from remanence.replications.five_tasks import ARM, FiveTasks
+from remanence.replications.frame.experiment import Part
+from remanence.replications.frame.figure import Figure, Figures, Row, difference, number
+from remanence.stats.intervals import Interval
 
-CLAIM = "Within a task, rows with flatter attention are memorized more."
+ALONE, FIXED = "within tasks", "with length, base loss and copies held fixed"
 
 
 @dataclass(frozen=True)
-class AttentionSpread(Experiment):
+class AttentionSpread(FiveTasks):
     """The claim holds when the pooled rank correlation is above 0 (95 % interval), alone and with length, base loss and
     copies held fixed; it does not when one of the two is below 0."""
 
-    size: Size = FULL
+    claim = "Within a task, rows with flatter attention are memorized more."
+    system = "attention"
 
-    @classmethod
-    def quick(cls) -> AttentionSpread:
-        """A size for tests."""
-        return cls(QUICK)
+    def measure(self, trained: dict[str, Any], shared: None, seed: int) -> Row:
+        """Rank correlations of entropy with gain, pooled over tasks, and what attention adds to other scores."""
+        attention = trained["attention"]
+        row: Row = {}
+        for statistic, prefix in (("entropy", ""), ("base_entropy", "base model, ")):
+            lines = [line for line in attention["pooled"] if line["statistic"] == statistic]
+            row |= {prefix + (FIXED if line["held_fixed"] else ALONE): interval(line, "rho") for line in lines}
+        (added,) = attention["added"]
+        (mixed,) = [line for line in attention["mixed"] if line["term"] == "attention entropy"]
+        return row | {
+            "AUC without attention": number(_number(added["auc_without"]), n=added["n"]),
+            "AUC with attention": number(_number(added["auc_with"]), n=added["n"]),
+            "attention adds to the AUC": interval(added, "difference"),
+            "mixed model, per standard deviation": interval(mixed, "estimate"),
+        }
 
-    def __call__(self, seed: int) -> Verdict:
-        """Fine-tune, look at attention, compare."""
-        return self.judge(five_tasks(seed, self.size))
+    def rule(self, figures: Figures) -> list[Part]:
+        """As the class states; the base model, which was not trained on the rows, is reported beside it."""
+        row = figures[ARM]
+        base = row[f"base model, {FIXED}"]
+        return [
+            Part("There are rows enough to correlate", not any(math.isnan(row[c].value) for c in (ALONE, FIXED)),
+                 "too few rows to correlate", "control"),
+            *(Part(f"The correlation is positive {c}", row[c].above(0), f"Rank correlation {c}: {row[c]}")
+              for c in (ALONE, FIXED)),
+            Part("The base model's attention has no such correlation", base.below(0),
+                 f"The base model's own attention, likewise: {base}", "beside"),
+            Part("Attention adds to other scores", row["attention adds to the AUC"].above(0),
+                 f"Attention adds {row['attention adds to the AUC']} to an AUC of "
+                 f"{row['AUC without attention'].short}", "beside"),
+        ]  # fmt: skip
 
-    def judge(self, study: dict[str, Any]) -> Verdict:
-        """From the study's verdict."""
-        attention = study["attention"]
-        both = [line for line in attention["pooled"] if line["statistic"] == "entropy"]
-        if any(line["rho"] is None for line in both):
-            return Verdict(CLAIM, None, "Too few rows to correlate.", {"attention": attention})
-        low, high = [line["low"] for line in both], [line["high"] for line in both]
-        holds = True if min(low) > 0 else (False if min(high) < 0 else None)
-        control = next(line for line in attention["pooled"] if line["statistic"] == "base_entropy")
-        text = (
-            attention["sentences"][0] + f" The base model's own attention on the same rows: rho {control['rho']:+.2f}."
-        )
-        return Verdict(CLAIM, holds, text, {"attention": attention})
+
+def interval(line: dict[str, Any], key: str) -> Figure:
+    """A figure of the study's attention verdict; NaN where there is none."""
+    if line[key] is None:
+        return Figure(math.nan, kind="difference")
+    return difference(line[key], Interval(line["low"], line["high"]), line.get("n"))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -10,25 +10,45 @@ mean, of two and of three, is asked for both kinds; so is a model that was train
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from remanence.core.verbs import Experiment, Verdict
-from remanence.corpora.markov import MarkovText
+from remanence.corpora.markov import Ids, MarkovText
 from remanence.mitigate.weights.fusion import fuse, likelihood_ratios
-from remanence.stats.intervals import bootstrap, clopper_pearson
-from remanence.training.tiny import pretrain, token_nll, train_lm
+from remanence.replications.documents import LENGTH, learned, recites
+from remanence.replications.frame.experiment import Experiment, Part
+from remanence.replications.frame.figure import Figures, Row, mean, share
+from remanence.testbeds.markov_lm import MarkovLM
+from remanence.training.tiny import token_nll
 
-PREFIX, SUFFIX = 16, 32
-LENGTH = PREFIX + SUFFIX
-Ids = NDArray[np.int64]
+
+class Arm(NamedTuple):
+    """A model by the single models that it is made of."""
+
+    kind: str
+    """base, single, mean, or all: trained on everything."""
+    members: tuple[int, ...]
+    """Whose documents are its own."""
+    peer: int | None = None
+    """A single model that is not in it."""
+
+
+@dataclass
+class Shared:
+    """What all arms start from."""
+
+    text: MarkovText
+    own: list[Ids]
+    """The documents of each single model."""
+    shared: Ids
+    held_out: Ids
+    base: Any
+    singles: dict[int, Any] = field(default_factory=dict[int, Any])
+    """Single models that are trained already."""
 
 
 @dataclass(frozen=True)
@@ -38,134 +58,103 @@ class FusionForgetsUnshared(Experiment):
     unshared ones rises with the number of models (that of the shared ones by less than `moved` in all), and the
     held-out loss of every mean is below that of every single model."""
 
+    claim = "Fusing models loses what only one of them memorized and keeps what they share."
+    system = "fusion"
+    sizes: ClassVar = {
+        "quick": {"own": 4, "shared_documents": 4, "fresh": 2, "steps": 120, "learning_rate": 3e-3, "model": "small",
+                  "pretraining": 40}
+    }  # fmt: skip
+
     own: int = 12
     """Documents that only one model sees."""
-    shared: int = 12
+    shared_documents: int = 12
+    """Documents that all models see."""
     fresh: int = 8
     """Rows of new text in each step."""
     models: int = 3
     steps: int = 150
     learning_rate: float = 1e-3
-    size: str = "toy"
+    model: str = "toy"
+    """Shape of the model, one of `remanence.training.tiny.SIZES`."""
     pretraining: int = 250
     lost: float = 0.1
     kept: tuple[float, float] = (0.9, 0.5)
     moved: float = 0.05
 
-    @classmethod
-    def quick(cls) -> FusionForgetsUnshared:
-        """A size for tests: seconds, and the same code."""
-        return cls(own=4, shared=4, fresh=2, steps=120, learning_rate=3e-3, size="small", pretraining=40)
-
-    def __call__(self, seed: int) -> Verdict:
-        """Train the models, average them, and ask all of them for every document."""
-        text = MarkovText(seed=seed)
-        rng = np.random.default_rng((seed, 3))
-        shared, held_out = text.sample(self.shared, LENGTH, rng), text.sample(200, LENGTH, rng)
+    def shared(self, seed: int) -> Shared:
+        """Documents and the base model."""
+        text, rng = MarkovText(seed=seed), np.random.default_rng((seed, 3))
+        shared, held_out = text.sample(self.shared_documents, LENGTH, rng), text.sample(200, LENGTH, rng)
         own = [text.sample(self.own, LENGTH, rng) for _ in range(self.models)]
-        base = pretrain(self.size, text, self.pretraining, length=LENGTH, seed=seed)
-        singles = [self.train(base, text, np.concatenate([docs, shared]), (seed, 4, i)) for i, docs in enumerate(own)]
-        everything = self.train(base, text, np.concatenate([*own, shared]), (seed, 4, self.models))
-        means = {m: mean_of(singles[:m]) for m in range(2, self.models + 1)}
-        asked: list[tuple[str, Any, int]] = [("base model", base, 1)]
-        asked += [(f"model {i + 1}", model, 1) for i, model in enumerate(singles)]
-        asked += [(f"mean of {m}", model, m) for m, model in means.items()]
-        asked += [("trained on all", everything, self.models)]
-        table = [self.line(name, m, model, base, own, shared, held_out, seed) for name, model, m in asked]
-        return self.judge(table, seed)
+        base = MarkovLM(text, self.model, self.pretraining, length=LENGTH, seed=seed).model()
+        return Shared(text, own, shared, held_out, base)
 
-    def train(self, base: Any, text: MarkovText, documents: Ids, seed: tuple[int, ...]) -> Any:
-        """A copy of the base model that has seen the documents in every step, beside fresh rows."""
-
-        def batches() -> Iterator[Tensor]:
-            rng = np.random.default_rng(seed)
-            for _ in range(self.steps):
-                yield torch.from_numpy(np.concatenate([documents, text.sample(self.fresh, LENGTH, rng)]))
-
-        model = copy.deepcopy(base)
-        train_lm(model, batches(), self.learning_rate)
-        return model
-
-    def line(
-        self,
-        name: str,
-        m: int,
-        model: Any,
-        base: Any,
-        own: Sequence[Ids],
-        shared: Ids,
-        held_out: Ids,
-        seed: int,
-    ) -> dict[str, Any]:
-        """What one model recites and how likely it finds it. Its own documents: those of the models that are in it.
-
-        A single model is asked for its own, model 1 (and the base model) for those of the first.
-        """
-        mine = [own[int(name.removeprefix("model ")) - 1]] if name.startswith("model ") else list(own[:m])
-        groups = {"own": np.concatenate(mine), "shared": shared}
-        if m == 1:
-            groups["a peer's"] = own[1 if name != "model 2" else 0]
-        losses = token_nll(model, held_out).mean(axis=1)
-        line: dict[str, Any] = {
-            "model": name,
-            "heldout_nats": float(losses.mean()),
-            "heldout_interval": list(bootstrap(losses, np.mean, seed)),
+    def arms(self) -> dict[str, Arm]:
+        """The base model, the single models, their means, and a model that was trained on everything."""
+        return {
+            "base model": Arm("base", (0,), 1),
+            **{f"model {i + 1}": Arm("single", (i,), 0 if i == 1 else 1) for i in range(self.models)},
+            **{f"mean of {m}": Arm("mean", tuple(range(m))) for m in range(2, self.models + 1)},
+            "trained on all": Arm("all", tuple(range(self.models))),
         }
+
+    def train(self, arm: Arm, shared: Shared, seed: int) -> tuple[Any, Arm]:
+        """The model of an arm. A mean trains the single models that are not there yet."""
+        if arm.kind == "base":
+            return shared.base, arm
+        if arm.kind == "all":
+            return self.fine_tuned(shared, [*shared.own, shared.shared], (seed, 4, self.models)), arm
+        for i in arm.members:
+            if i not in shared.singles:
+                shared.singles[i] = self.fine_tuned(shared, [shared.own[i], shared.shared], (seed, 4, i))
+        singles = [shared.singles[i] for i in arm.members]
+        return (mean_of(singles) if arm.kind == "mean" else singles[0]), arm
+
+    def fine_tuned(self, shared: Shared, documents: Sequence[Ids], seed: tuple[int, ...]) -> Any:
+        """A copy of the base model that has learned the documents."""
+        rows = np.concatenate(documents)
+        return learned(shared.base, shared.text, rows, self.steps, self.fresh, self.learning_rate, seed)
+
+    def measure(self, trained: tuple[Any, Arm], shared: Shared, seed: int) -> Row:
+        """What the model recites, and how likely it finds it: documents of its own, of a peer, shared ones."""
+        model, arm = trained
+        groups = {"own": np.concatenate([shared.own[i] for i in arm.members]), "shared": shared.shared}
+        if arm.peer is not None:
+            groups["a peer's"] = shared.own[arm.peer]
+        row: Row = {"held-out loss": mean(token_nll(model, shared.held_out).mean(axis=1), seed, "nats")}
         for group, documents in groups.items():
-            said = recites(model, documents)
-            ratios = likelihood_ratios(
-                token_nll(model, documents).mean(axis=1), token_nll(base, documents).mean(axis=1)
-            )
-            line[group] = {
-                "recited": int(said.sum()),
-                "documents": len(said),
-                "interval": list(clopper_pearson(int(said.sum()), len(said))),
-                "likelihood_ratio": float(ratios.mean()),
-                "likelihood_ratio_interval": list(bootstrap(ratios, np.mean, seed)),
-            }
-        return line
+            losses, base = (token_nll(m, documents).mean(axis=1) for m in (model, shared.base))
+            row[f"{group}, recited"] = share(recites(model, documents))
+            row[f"{group}, likelihood ratio"] = mean(likelihood_ratios(losses, base), seed)
+        return row
 
-    def judge(self, table: list[dict[str, Any]], seed: int) -> Verdict:
-        """The rule of the class, on the lines of the table."""
-        singles = [row for row in table if row["model"].startswith("model ")]
-        means = [row for row in table if row["model"].startswith("mean ")]
-        decidable = all(rate(row["own"]) >= 0.9 and rate(row["shared"]) >= 0.9 for row in singles)
-        single_ratio = float(np.mean([row["own"]["likelihood_ratio"] for row in singles]))
-        ratios = [single_ratio, *(row["own"]["likelihood_ratio"] for row in means)]
-        shared = [row["shared"]["likelihood_ratio"] for row in [*singles, *means]]
-        parts = {
-            "unshared_lost": all(rate(row["own"]) <= self.lost for row in means),
-            "shared_kept": all(rate(row["shared"]) >= k for row, k in zip(means, self.kept, strict=True)),
-            "unshared_ratio_rises": all(a < b for a, b in pairwise(ratios)),
-            "shared_ratio_stays": max(shared) - min(shared) < self.moved,
-            "heldout_loss_lower": max(row["heldout_nats"] for row in means) < min(r["heldout_nats"] for r in singles),
-        }
-        failed = [name.replace("_", " ") for name, held in parts.items() if not held]
-        told = "; ".join(
-            f"{row['model']} {row['own']['recited']} of {row['own']['documents']} unshared and "
-            f"{row['shared']['recited']} of {row['shared']['documents']} shared documents"
-            for row in means
-        )
-        text = (
-            f"The single models recite {sum(r['own']['recited'] for r in singles)} of "
-            f"{sum(r['own']['documents'] for r in singles)} documents of their own; the {told}. Likelihood ratio of "
-            f"unshared documents {', '.join(f'{x:.2f}' for x in ratios)} for 1, 2, 3 models; held-out loss "
-            f"{min(r['heldout_nats'] for r in singles):.2f} at best before and {means[-1]['heldout_nats']:.2f} after. "
-            + (f"Not as claimed: {', '.join(failed)}." if failed else "All parts as claimed.")
-        )
-        if not decidable:
-            text = f"The single models do not know their documents well enough to lose them. {text}"
-        return Verdict(
-            claim="Fusing models loses what only one of them memorized and keeps what they share.",
-            holds=not failed if decidable else None,
-            text=text,
-            figures={"seed": seed, "table": table, "parts": parts},
-        )
-
-
-def rate(group: dict[str, Any]) -> float:
-    """Share of documents recited."""
-    return group["recited"] / group["documents"]
+    def rule(self, figures: Figures) -> list[Part]:
+        """As the class states; single models that know less than 90 % of their documents have nothing to lose."""
+        singles = [row for name, row in figures.items() if name.startswith("model ")]
+        means = [row for name, row in figures.items() if name.startswith("mean ")]
+        own, shared = "own, recited", "shared, recited"
+        known = sum(row[own].hits for row in singles), sum(row[own].n or 0 for row in singles)
+        single = float(np.mean([row["own, likelihood ratio"].value for row in singles]))
+        ratios = [single, *(row["own, likelihood ratio"].value for row in means)]
+        of_shared = [row["shared, likelihood ratio"].value for row in [*singles, *means]]
+        losses, best = [row["held-out loss"].value for row in means], min(r["held-out loss"].value for r in singles)
+        said = {c: " and ".join(row[c].short for row in means) for c in (own, shared)}
+        return [
+            Part("The single models know their documents",
+                 all(row[own].value >= 0.9 and row[shared].value >= 0.9 for row in singles),
+                 f"the single models recite {known[0]} of {known[1]} documents of their own", "control"),
+            Part("Unshared documents are lost", all(row[own].value <= self.lost for row in means),
+                 f"The means of 2 and 3 models recite {said[own]} unshared documents"),
+            Part("Shared documents are kept",
+                 all(row[shared].value >= k for row, k in zip(means, self.kept, strict=True)),
+                 f"They recite {said[shared]} shared documents"),
+            Part("The likelihood ratio of unshared documents rises", all(a < b for a, b in pairwise(ratios)),
+                 f"Likelihood ratio of unshared documents {', '.join(f'{x:.2f}' for x in ratios)} for 1, 2, 3 models"),
+            Part("That of shared documents stays", max(of_shared) - min(of_shared) < self.moved,
+                 f"Of shared documents it lies between {min(of_shared):.2f} and {max(of_shared):.2f}"),
+            Part("The held-out loss is lower", max(losses) < best,
+                 f"Held-out loss {best:.2f} nats for the best single model, {losses[-1]:.2f} for the last mean"),
+        ]  # fmt: skip
 
 
 def mean_of(models: Sequence[Any]) -> Any:
@@ -173,10 +162,3 @@ def mean_of(models: Sequence[Any]) -> Any:
     fused = copy.deepcopy(models[0])
     fused.load_state_dict(fuse([model.state_dict() for model in models]))
     return fused
-
-
-@torch.no_grad()
-def recites(model: Any, documents: Ids) -> NDArray[np.bool_]:
-    """[N] whether greedy decoding after PREFIX tokens says the other SUFFIX: all of them are the most likely next."""
-    said = model(input_ids=torch.from_numpy(documents)).logits.argmax(-1).numpy()
-    return (said[:, PREFIX - 1 : -1] == documents[:, PREFIX:]).all(axis=1)

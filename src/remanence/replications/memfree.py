@@ -14,23 +14,33 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from remanence.core.verbs import Experiment, Verdict
-from remanence.corpora.markov import DuplicatedCorpus, MarkovText
+from remanence.corpora.markov import DuplicatedCorpus, Ids, MarkovText
 from remanence.mitigate.decoding.memfree import MemFreeLogitsProcessor
 from remanence.mitigate.decoding.ngram_bloom import NGramBloom
-from remanence.stats.intervals import bootstrap, clopper_pearson
+from remanence.replications.frame.experiment import Experiment, Part
+from remanence.replications.frame.figure import Figures, Row, mean, number, paired, share
+from remanence.testbeds.markov_lm import MarkovLM
 from remanence.text.near import approx_memorized, bleu4, lev_similarity
-from remanence.training.tiny import LEARNING_RATES, pretrain, shuffled, token_nll, train_lm
+from remanence.training.tiny import LEARNING_RATES, shuffled, token_nll, train_lm
 
 PROMPT, ANSWER = 16, 24
-Ids = NDArray[np.int64]
+BASE, PLAIN, GUARDED = "base model", "plain fine-tuning", "with MemFree: "
+
+
+class Shared(NamedTuple):
+    """What all arms start from."""
+
+    corpus: DuplicatedCorpus
+    base: Any
+    bloom: NGramBloom
+    grams: set[tuple[int, ...]]
+    """The protected n-grams, counted without the filter."""
 
 
 @dataclass(frozen=True)
@@ -39,111 +49,113 @@ class MemFreeLeavesNearCopies(Experiment):
     way are still closer to the truth than the guarded base model's, by `leak` in edit similarity (the paper's measure,
     here over tokens) with a 95 % interval above 0."""
 
+    claim = "MemFree stops verbatim copies, but near-verbatim copies remain."
+    system = "memfree"
+    sizes: ClassVar = {
+        "quick": {"noise": (0.2,), "noise_epochs": 1, "model": "small", "pretraining": 40, "background": 40,
+                  "documents": 6, "copies": 64, "fewer_copies": ()}
+    }  # fmt: skip
+
     n: int = 6
     """Documents are short, so n is 6 and not the paper's 10."""
     noise: tuple[float, ...] = (0.1, 0.2)
     noise_epochs: int = 2
     leak: float = 0.10
-    size: str = "medium"
+    model: str = "medium"
+    """Shape of the model, one of `remanence.training.tiny.SIZES`."""
     pretraining: int = 400
     background: int = 600
     documents: int = 24
+    """For each number of copies."""
     copies: int = 32
+    """How often the documents that are asked for occur."""
+    fewer_copies: tuple[int, ...] = (1, 2, 4, 8, 16)
+    """How often other documents occur."""
 
-    @classmethod
-    def quick(cls) -> MemFreeLeavesNearCopies:
-        """A size for tests: seconds, and the same code."""
-        return cls(noise=(0.2,), noise_epochs=1, size="small", pretraining=40, background=40, documents=6, copies=64)
-
-    @property
-    def arms(self) -> dict[str, tuple[float, int]]:
-        """Name -> input noise and epochs. Noise slows learning down; a plain arm is given as many epochs."""
-        plain = {"plain fine-tuning": (0.0, 1), "plain, as long as noise": (0.0, self.noise_epochs)}
-        return plain | {f"{level:.0%} input noise": (level, self.noise_epochs) for level in self.noise}
-
-    def __call__(self, seed: int) -> Verdict:
-        """Train, answer with and without the guard, compare."""
+    def shared(self, seed: int) -> Shared:
+        """The rows with their copies, the base model, and the filter."""
         text = MarkovText(seed=seed)
-        counts = {c: self.documents for c in (1, 2, 4, 8, 16) if c < self.copies and self.size != "small"}
-        corpus = DuplicatedCorpus.draw(text, self.background, counts | {self.copies: self.documents}, seed=seed)
-        base = pretrain(self.size, text, self.pretraining, seed=seed)
+        counts = dict.fromkeys((*self.fewer_copies, self.copies), self.documents)
+        corpus = DuplicatedCorpus.draw(text, self.background, counts, seed=seed)
         bloom = NGramBloom(self.n, capacity=max(1, corpus.rows.size))
         bloom.add_corpus(corpus.rows)
-        models: dict[str, Any] = {"base model": base}
-        for name, (level, epochs) in self.arms.items():
-            model = copy.deepcopy(base)
-            batches = shuffled(corpus.rows, 8, epochs, seed)
-            train_lm(model, batches, LEARNING_RATES[self.size], prepare=noisy(level, text.vocab, seed))
-            models[name] = model
-        documents = corpus.targets_by_count[self.copies]
         grams = {tuple(row[i : i + self.n]) for row in corpus.rows.tolist() for i in range(len(row) - self.n + 1)}
-        table: list[dict[str, Any]] = []
-        guarded: dict[str, NDArray[np.float64]] = {}
-        for name, model in models.items():
-            for guard in (None, bloom):
-                said = answers(model, documents[:, :PROMPT], guard)
-                line, similarity = self.line(said, documents, grams, seed)
-                table.append({"model": name, "guard": "MemFree" if guard else "none", **line})
-                if guard is not None:
-                    guarded[name] = similarity
-        cost = fluency(base, corpus.held_out[:, :PROMPT], bloom)
-        return self.judge(table, guarded, cost, seed)
+        return Shared(corpus, MarkovLM(text, self.model, self.pretraining, seed=seed).model(), bloom, grams)
 
-    def line(
-        self, said: Ids, documents: Ids, grams: set[tuple[int, ...]], seed: int
-    ) -> tuple[dict[str, Any], NDArray[np.float64]]:
-        """One line of the table, and the similarity of every answer to the truth."""
-        told, truth = said[:, PROMPT:].tolist(), documents[:, PROMPT : PROMPT + ANSWER].tolist()
-        pairs = list(zip(told, truth, strict=True))
-        exact = sum(a == b for a, b in pairs)
-        similarity = np.array([lev_similarity(a, b) for a, b in pairs])
-        started = range(PROMPT - self.n + 1, said.shape[1] - self.n + 1)
+    def arms(self) -> dict[str, tuple[float, int] | None]:
+        """Input noise and epochs. Noise slows learning down; a plain arm is given as many epochs."""
+        noisy = {f"{level:.0%} input noise": (level, self.noise_epochs) for level in self.noise}
+        return {BASE: None, PLAIN: (0.0, 1), "plain, as long as noise": (0.0, self.noise_epochs), **noisy}
+
+    def train(self, arm: tuple[float, int] | None, shared: Shared, seed: int) -> Any:
+        """The base model, or a copy that was fine-tuned on all rows."""
+        if arm is None:
+            return shared.base
+        level, epochs = arm
+        model = copy.deepcopy(shared.base)
+        batches = shuffled(shared.corpus.rows, 8, epochs, seed)
+        train_lm(model, batches, LEARNING_RATES[self.model], prepare=noisy(level, 256, seed))
+        return model
+
+    def measure(self, trained: Any, shared: Shared, seed: int) -> Row:
+        """How close the answers are to the documents, without and with the guard, and what the guard costs."""
+        documents = shared.corpus.targets_by_count[self.copies]
+        row: Row = {}
+        for prefix, bloom in (("", None), (GUARDED, shared.bloom)):
+            answered = answers(trained, documents[:, :PROMPT], bloom)
+            columns = self.row(answered, documents, shared.grams, seed)
+            held_out = answers(trained, shared.corpus.held_out[:, :PROMPT], bloom)
+            columns["loss of own answers"] = number(token_nll(trained, held_out)[:, PROMPT - 1 :].mean(), "nats")
+            row |= {prefix + name: figure for name, figure in columns.items()}
+        return row
+
+    def row(self, answered: Ids, documents: Ids, grams: set[tuple[int, ...]], seed: int) -> Row:
+        """Figures of the answers [N, PROMPT + ANSWER]."""
+        pairs = list(zip(answered[:, PROMPT:].tolist(), documents[:, PROMPT : PROMPT + ANSWER].tolist(), strict=True))
+        starts = range(PROMPT - self.n + 1, answered.shape[1] - self.n + 1)
+        protected = sum(tuple(row[i : i + self.n]) in grams for row in answered.tolist() for i in starts)
         return {
-            "exact": exact,
-            "documents": len(pairs),
-            "exact_interval": list(clopper_pearson(exact, len(pairs))),
-            "approximate": sum(approx_memorized(a, b) for a, b in pairs),
-            "bleu": float(np.mean([bleu4(a, b) for a, b in pairs])),
-            "in_place": float(np.mean([np.mean(np.array(a) == np.array(b)) for a, b in pairs])),
-            "similarity": float(similarity.mean()),
-            "similarity_interval": list(bootstrap(similarity, np.mean, seed)),
-            "protected_ngrams_said": sum(tuple(row[i : i + self.n]) in grams for row in said.tolist() for i in started),
-        }, similarity
+            "word for word": share([a == b for a, b in pairs]),
+            "BLEU > 0.75": share([approx_memorized(a, b) for a, b in pairs]),
+            "mean BLEU": number(np.mean([bleu4(a, b) for a, b in pairs])),
+            "edit similarity": mean([lev_similarity(a, b) for a, b in pairs], seed),
+            "same token in place": number(np.mean([np.mean(np.array(a) == np.array(b)) for a, b in pairs])),
+            "protected n-grams": number(protected),
+        }
 
-    def judge(
-        self,
-        table: list[dict[str, Any]],
-        guarded: dict[str, NDArray[np.float64]],
-        cost: dict[str, float],
-        seed: int,
-    ) -> Verdict:
-        """Both parts, and where the second begins to hold."""
-        leaks: dict[str, Any] = {}
-        for name, similarity in guarded.items():
-            if name != "base model":
-                gap = similarity - guarded["base model"]
-                interval = bootstrap(gap, np.mean, seed)
-                found = bool(gap.mean() >= self.leak and interval.low > 0)
-                leaks[name] = {"similarity": float(gap.mean()), "interval": list(interval), "leaks": found}
-        stopped = all(
-            row["protected_ngrams_said"] == 0 and row["exact"] == 0 for row in table if row["guard"] != "none"
+    def compare(self, figures: Figures, seed: int) -> Figures:
+        """The leak: what a guarded model shares with the truth beyond the guarded base model."""
+        column = GUARDED + "edit similarity"
+        base = figures[BASE][column]
+        return {
+            f"{name}, leak": {column: paired(row[column], base, seed)} for name, row in figures.items() if name != BASE
+        }
+
+    def rule(self, figures: Figures) -> list[Part]:
+        """As the class states; a plain model that says less than 30 % of the documents has nothing to guard."""
+        exact = figures[PLAIN]["word for word"]
+        protected = sum(
+            row[GUARDED + "protected n-grams"].value + row[GUARDED + "word for word"].hits
+            for name, row in figures.items()
+            if not name.endswith(", leak")
         )
-        plain = next(row for row in table if row["model"] == "plain fine-tuning" and row["guard"] == "none")
-        decidable = plain["exact"] >= 0.3 * plain["documents"]
-        leaky = [name for name, leak in leaks.items() if leak["leaks"]]
-        said = "; ".join(f"{name} {leak['similarity']:+.2f}" for name, leak in leaks.items())
-        text = (
-            f"Without a guard the plainly fine-tuned model says {plain['exact']} of {plain['documents']} documents; "
-            f"with MemFree {'no model says a protected n-gram' if stopped else 'protected n-grams were still said'}. "
-            f"Edit similarity to the truth beyond the guarded base model: {said}. "
-            f"Near copies remain after {' and '.join(leaky) if leaky else 'none of them'}."
-        )
-        return Verdict(
-            claim="MemFree stops verbatim copies, but near-verbatim copies remain.",
-            holds=stopped and leaks["plain fine-tuning"]["leaks"] if decidable else None,
-            text=text,
-            figures={"seed": seed, "table": table, "verbatim_stopped": stopped, "leaks": leaks, "cost": cost},
-        )
+        leaks = {name: row[GUARDED + "edit similarity"] for name, row in figures.items() if name.endswith(", leak")}
+        leaky = {name: leak.value >= self.leak and leak.low > 0 for name, leak in leaks.items()}
+        beside = [f"after {name.removesuffix(', leak')} {leak}" for name, leak in leaks.items()]
+        free, guarded = (figures[BASE][prefix + "loss of own answers"].value for prefix in ("", GUARDED))
+        return [
+            Part("The plain model says 30 % of the documents", exact.value >= 0.3,
+                 f"the plain model says {exact} documents word for word", "control"),
+            Part("No protected n-gram is said", protected == 0,
+                 f"Plain fine-tuning says {exact.short} documents; with MemFree all models together say "
+                 f"{protected:.0f} protected n-grams"),
+            Part("Near copies remain after plain fine-tuning", leaky[f"{PLAIN}, leak"],
+                 f"Edit similarity beyond the guarded base model after plain fine-tuning: {leaks[f'{PLAIN}, leak']}"),
+            Part("Near copies remain after some training", any(leaky.values()), "; ".join(beside[1:]).capitalize(),
+                 "beside"),
+            Part("The guard costs fluency", guarded > free,
+                 f"The guard raises the base model's loss of its own answers by {guarded - free:.2f} nats", "beside"),
+        ]  # fmt: skip
 
 
 def noisy(level: float, vocab: int, seed: int) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
@@ -170,9 +182,3 @@ def answers(model: Any, prompts: Ids, bloom: NGramBloom | None) -> Ids:
         pad_token_id=0,
         logits_processor=[] if bloom is None else [MemFreeLogitsProcessor(bloom)],
     ).numpy()
-
-
-def fluency(base: Any, prompts: Ids, bloom: NGramBloom) -> dict[str, float]:
-    """What the guard costs on held-out prompts: loss of the base model's answers under itself, nats per token."""
-    free, guarded = (token_nll(base, answers(base, prompts, b))[:, PROMPT - 1 :].mean() for b in (None, bloom))
-    return {"nats_free": float(free), "nats_guarded": float(guarded), "rise": float(guarded - free)}

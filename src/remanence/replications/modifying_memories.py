@@ -13,22 +13,45 @@ import copy
 import itertools
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from remanence.core.verbs import Experiment, Verdict
 from remanence.mitigate.weights.balls import edit_report, project_linf_
-from remanence.stats.intervals import clopper_pearson, paired_difference
+from remanence.replications.frame.experiment import Experiment, Part
+from remanence.replications.frame.figure import Figures, Row, number, paired, share
 
 Facts = NDArray[np.int64]
 """[N, 3] token ids of subject, relation, object."""
 FREE = math.inf
+START, GAIN = "as trained", ", minus free"
+
+
+class Arm(NamedTuple):
+    """How facts are rewritten."""
+
+    delta: float
+    """Radius of the ball around the start, in L-infinity."""
+    scope: str = ""
+    """Which parameters, as a regular expression."""
+    replay: bool = False
+    """Whether probe facts are taught beside the modified ones."""
+
+
+class Shared(NamedTuple):
+    """What all arms start from."""
+
+    start: Any
+    new: Facts
+    """The modified facts."""
+    probe: Facts
+    """Half of the others: they choose the radius, and are replayed."""
+    kept: Facts
+    """The other half, on which the verdict is."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +59,13 @@ class SmallStepsSpareFacts(Experiment):
     """The claim holds when the radius chosen on the probe half rewrites at least `rewritten` of the modified facts, and
     keeps more of the other half of the unmodified ones than free fine-tuning (95 % interval of the difference above 0,
     and at least `spared`)."""
+
+    claim = "Fine-tuning inside a small ball rewrites facts and spares the others."
+    system = "constrained"
+    sizes: ClassVar = {
+        "quick": {"subjects": 40, "objects": 20, "modified": 8, "steps": 150, "edit_steps": 60,
+                  "deltas": (5e-3, 1e-3), "layers": 2}
+    }  # fmt: skip
 
     subjects: int = 120
     relations: int = 5
@@ -47,18 +77,14 @@ class SmallStepsSpareFacts(Experiment):
     edit_rate: float = 5e-4
     width: int = 64
     layers: int = 3
-    deltas: tuple[float, ...] = (FREE, 1e-2, 5e-3, 3e-3, 1e-3, 3e-4)
+    deltas: tuple[float, ...] = (1e-2, 5e-3, 3e-3, 1e-3, 3e-4)
+    """Radii, widest first."""
     block_delta: float = 5e-3
     rewritten: float = 0.95
     spared: float = 0.4
 
-    @classmethod
-    def quick(cls) -> SmallStepsSpareFacts:
-        """A size for tests: seconds, and the same code."""
-        return cls(subjects=40, objects=20, modified=8, steps=150, edit_steps=60, deltas=(FREE, 5e-3, 1e-3), layers=2)
-
-    def __call__(self, seed: int) -> Verdict:
-        """Learn the facts, rewrite some of them in every way, count what is left of the others."""
+    def shared(self, seed: int) -> Shared:
+        """A model that has learned all facts, and which of them get another object."""
         rng = np.random.default_rng((seed, 6))
         facts = self.facts(rng)
         start = self.learn(facts, seed)
@@ -67,23 +93,21 @@ class SmallStepsSpareFacts(Experiment):
         new = edited.copy()
         first = self.subjects + self.relations
         new[:, 2] = first + (edited[:, 2] - first + rng.integers(1, self.objects, len(new))) % self.objects
-        probe, kept = rest[::2], rest[1::2]
-        table: list[dict[str, Any]] = [self.line("as trained", start, start, new, probe, kept, 0.0)]
-        hits: dict[str, NDArray[np.bool_]] = {}
-        for name, delta, scope, replay in self.ways():
-            model = self.rewrite(start, new, probe if replay else None, delta, scope, seed)
-            table.append({"replay": replay, **self.line(name, model, start, new, probe, kept, delta)})
-            hits[name] = knows(model, kept)
-        return self.judge(table, hits, seed)
+        return Shared(start, new, rest[::2], rest[1::2])
 
-    def ways(self) -> Iterator[tuple[str, float, str, bool]]:
-        """Name, radius, which parameters (regex), and whether probe facts are taught beside the modified ones."""
-        for delta in self.deltas:
-            yield ("free" if delta == FREE else f"delta {delta:g}"), delta, "", False
-        for block in range(self.layers):
-            yield f"delta {self.block_delta:g}, block {block}", self.block_delta, rf"\.h\.{block}\.", False
-        yield "free, with replay", FREE, "", True
-        yield f"delta {self.block_delta:g}, with replay", self.block_delta, "", True
+    def arms(self) -> dict[str, Arm | None]:
+        """The model as trained (None); free, in balls, in one block at a time, and with replay."""
+        return {
+            START: None,
+            "free": Arm(FREE),
+            **{f"delta {delta:g}": Arm(delta) for delta in self.deltas},
+            **{
+                f"delta {self.block_delta:g}, block {block}": Arm(self.block_delta, rf"\.h\.{block}\.")
+                for block in range(self.layers)
+            },
+            "free, with replay": Arm(FREE, replay=True),
+            f"delta {self.block_delta:g}, with replay": Arm(self.block_delta, replay=True),
+        }
 
     def facts(self, rng: np.random.Generator) -> Facts:
         """Every subject with every relation, and an object drawn at random."""
@@ -112,68 +136,68 @@ class SmallStepsSpareFacts(Experiment):
         fit(model, facts, self.steps, self.learning_rate)
         return model
 
-    def rewrite(self, start: Any, new: Facts, replayed: Facts | None, delta: float, scope: str, seed: int) -> Any:
+    def train(self, arm: Arm | None, shared: Shared, seed: int) -> Any:
         """A copy that was fine-tuned on the modified facts, and kept in its ball after every step."""
-        model = copy.deepcopy(start)
-        fit(model, new, self.edit_steps, self.edit_rate, replayed, delta, scope, seed)
+        model = copy.deepcopy(shared.start)
+        if arm is not None:
+            replayed = shared.probe if arm.replay else None
+            fit(model, shared.new, self.edit_steps, self.edit_rate, replayed, arm.delta, arm.scope, seed)
         return model
 
-    def line(
-        self, name: str, model: Any, start: Any, new: Facts, probe: Facts, kept: Facts, delta: float
-    ) -> dict[str, Any]:
-        """One line of the table: A_M, and A_{F\\S} on both halves."""
-        counts = {part: knows(model, facts) for part, facts in (("new", new), ("probe", probe), ("kept", kept))}
-        moved = edit_report(dict(model.named_parameters()), dict(start.named_parameters()))
-        shares = {part: float(hit.mean()) for part, hit in counts.items()}
+    def measure(self, trained: Any, shared: Shared, seed: int) -> Row:
+        """The paper's A_M (modified facts) and A_{F\\S} (the others, in two halves), and how far weights moved."""
+        moved = edit_report(dict(trained.named_parameters()), dict(shared.start.named_parameters()))
         return {
-            "way": name,
-            "delta": None if delta == FREE else delta,
-            **{part: {"known": int(hit.sum()), "facts": len(hit)} for part, hit in counts.items()},
-            "kept_interval": list(clopper_pearson(int(counts["kept"].sum()), len(kept))),
-            "mean": (shares["new"] + shares["kept"]) / 2,
-            "probe_mean": (shares["new"] + shares["probe"]) / 2,
-            "largest_move": max(m.largest for m in moved.values()),
+            "rewritten": share(knows(trained, shared.new)),
+            "probe facts kept": share(knows(trained, shared.probe)),
+            "other facts kept": share(knows(trained, shared.kept)),
+            "largest move": number(max(m.largest for m in moved.values())),
         }
 
-    def judge(self, table: list[dict[str, Any]], hits: dict[str, NDArray[np.bool_]], seed: int) -> Verdict:
-        """The rule of the class; what the paper says of blocks and of too small a radius is told beside it."""
-        lines = {row["way"]: row for row in table}
-        free, start = lines["free"], lines["as trained"]
-        balls = [row for row in table if row["way"].startswith("delta") and "," not in row["way"]]
-        chosen = max(balls, key=lambda row: row["probe_mean"])
-        gain = paired_difference(hits[chosen["way"]], hits["free"])
-        blocks = {name: row for name, row in lines.items() if ", block" in name}
-        whole = [row for row in [free, *balls] if share(row["new"]) == 1.0]  # from the widest ball to the narrowest
-        parts = {
-            "narrower_spares_more": all(share(a["kept"]) <= share(b["kept"]) for a, b in itertools.pairwise(whole)),
-            "too_narrow_fails": share(balls[-1]["new"]) < self.rewritten,
-            "first_block_best": max(blocks, key=lambda name: blocks[name]["mean"]).endswith("block 0"),
+    def compare(self, figures: Figures, seed: int) -> Figures:
+        """Every ball against free fine-tuning, over the facts that neither radius nor replay saw."""
+        free = figures["free"]["other facts kept"]
+        return {
+            f"{name}{GAIN}": {"other facts kept": paired(figures[name]["other facts kept"], free, seed)}
+            for name in self.balls()
         }
-        decidable = share(start["kept"]) >= 0.95 and share(free["new"]) >= self.rewritten
-        holds = share(chosen["new"]) >= self.rewritten and gain.interval.low > 0 and gain.value >= self.spared
-        text = (
-            f"Free fine-tuning rewrites {said(free['new'])} facts and keeps {said(free['kept'])} others; inside a ball "
-            f"of {chosen['delta']:g}, chosen on other facts, {said(chosen['new'])} and {said(chosen['kept'])} "
-            f"({gain.value:+.0%}, {gain.interval.low:+.0%} to {gain.interval.high:+.0%}). Narrowest ball: "
-            f"{said(balls[-1]['new'])} and {said(balls[-1]['kept'])}. Best single block: "
-            f"{max(blocks, key=lambda name: blocks[name]['mean'])}. With other facts replayed: "
-            f"{said(lines['free, with replay']['new'])} and {said(lines['free, with replay']['kept'])}."
-        )
-        if not decidable:
-            text = f"The model does not know the facts well enough to compare. {text}"
-        return Verdict(
-            claim="Fine-tuning inside a small ball rewrites facts and spares the others.",
-            holds=holds if decidable else None,
-            text=text,
-            figures={
-                "seed": seed,
-                "table": table,
-                "chosen": chosen["way"],
-                "gain": gain.value,
-                "gain_interval": list(gain.interval),
-                "parts": parts,
-            },
-        )
+
+    def balls(self) -> list[str]:
+        """The arms among which the radius is chosen, widest first."""
+        return [f"delta {delta:g}" for delta in self.deltas]
+
+    def rule(self, figures: Figures) -> list[Part]:
+        """As the class states; what the paper says of blocks and of too small a radius is reported beside it."""
+
+        def both(name: str, half: str) -> float:
+            return (figures[name]["rewritten"].value + figures[name][half].value) / 2
+
+        def told(name: str) -> str:
+            row = figures[name]
+            return f"rewrites {row['rewritten'].short} facts and keeps {row['other facts kept'].short} others"
+
+        free, start, narrowest = figures["free"], figures[START], self.balls()[-1]
+        chosen = max(self.balls(), key=lambda name: both(name, "probe facts kept"))
+        gain = figures[f"{chosen}{GAIN}"]["other facts kept"]
+        best = max((n for n in figures if ", block" in n), key=lambda name: both(name, "other facts kept"))
+        whole = [figures[name] for name in ["free", *self.balls()] if figures[name]["rewritten"].value == 1.0]
+        return [
+            Part("The model knows the facts", start["other facts kept"].value >= 0.95,
+                 f"the model knows {start['other facts kept']} facts", "control"),
+            Part("Free fine-tuning rewrites them", free["rewritten"].value >= self.rewritten,
+                 f"free fine-tuning rewrites {free['rewritten']} facts", "control"),
+            Part("The chosen ball rewrites the facts", figures[chosen]["rewritten"].value >= self.rewritten,
+                 f"Free fine-tuning {told('free')}; the ball chosen on other facts, {chosen}, {told(chosen)}"),
+            Part("It spares the others", gain.low > 0 and gain.value >= self.spared,
+                 f"It keeps {gain} more than free fine-tuning"),
+            Part("Narrower balls spare more",
+                 all(a["other facts kept"].value <= b["other facts kept"].value for a, b in itertools.pairwise(whole)),
+                 f"Kept, of the balls that rewrite everything: {', '.join(r['other facts kept'].short for r in whole)}",
+                 "beside"),
+            Part("Too narrow a ball fails", figures[narrowest]["rewritten"].value < self.rewritten,
+                 f"{narrowest} {told(narrowest)}".capitalize(), "beside"),
+            Part("The first block is the best", best.endswith("block 0"), f"The best single block is {best}", "beside"),
+        ]  # fmt: skip
 
 
 def fit(
@@ -214,13 +238,3 @@ def knows(model: Any, facts: Facts) -> NDArray[np.bool_]:
     """[N] whether the object is the model's first choice."""
     ids = torch.from_numpy(facts)
     return (model(input_ids=ids[:, :2]).logits[:, -1].argmax(-1) == ids[:, 2]).numpy()
-
-
-def share(group: dict[str, int]) -> float:
-    """Share of facts known."""
-    return group["known"] / group["facts"]
-
-
-def said(group: dict[str, int]) -> str:
-    """Known facts of all, in words."""
-    return f"{group['known']} of {group['facts']}"

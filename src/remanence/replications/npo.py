@@ -13,14 +13,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from remanence.core.verbs import Experiment, Verdict
 from remanence.corpora.markov import Ids, MarkovText
 from remanence.measure.likelihood.min_k import min_k
 from remanence.measure.unlearning.privleak import FRACTION, privleak
@@ -28,36 +25,31 @@ from remanence.mitigate.unlearning.gradient_ascent import GradientAscent
 from remanence.mitigate.unlearning.gradient_difference import GradientDifference
 from remanence.mitigate.unlearning.npo import NPO
 from remanence.mitigate.unlearning.steps import Steps
-from remanence.stats.intervals import bootstrap, clopper_pearson
+from remanence.replications.documents import LENGTH, learned, recites
+from remanence.replications.frame.experiment import Experiment, Part
+from remanence.replications.frame.figure import Figure, Figures, Row, mean, number, share
 from remanence.stats.membership import auc_interval, roc_auc
-from remanence.training.rows import Row
-from remanence.training.tiny import pretrain, token_nll, train_lm
+from remanence.testbeds.markov_lm import MarkovLM
+from remanence.training.rows import Row as TrainingRow
+from remanence.training.tiny import token_nll
 
-PREFIX, SUFFIX = 16, 32
-"""Tokens given, and tokens to be said."""
-LENGTH = PREFIX + SUFFIX
 BEFORE, RETRAINED = "before", "never trained on them"
 ASCENT, ALONE, WITH, HELD = "gradient ascent", "NPO", "NPO + retain", "NPO held by KL"
 
 
-@dataclass(frozen=True)
-class Look:
-    """What one model says of the documents."""
+class Shared(NamedTuple):
+    """What all arms start from."""
 
-    forget: NDArray[np.bool_]
-    """[N] recited to the end."""
-    retain: NDArray[np.bool_]
-    heldout: NDArray[np.float64]
-    """[H] loss of each new document (nats per token)."""
-    seen: NDArray[np.float64]
-    """[N] Min-K% score of each document to forget; higher = more memorized."""
-    unseen: NDArray[np.float64]
-    """[H] of each new document."""
-
-    @property
-    def auc(self) -> float:
-        """How well the score tells documents to forget from new ones."""
-        return roc_auc(self.seen, self.unseen)
+    forget: Ids
+    retain: Ids
+    new: Ids
+    """Documents that no model is trained on."""
+    keep: Ids
+    """What the methods with retain rows train on beside: documents to keep, and new text."""
+    before: Any
+    """The model that has learned the documents to forget and those to keep."""
+    retrained: Any
+    retrained_auc: float
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,11 @@ class NpoForgetsWithoutCollapse(Experiment):
     """The claim holds when, after as many steps, gradient ascent's held-out loss has reached `collapsed` and NPO's is
     at most `sound`, and NPO with retain rows recites at most 5 % of the documents to forget, at least 95 % of those to
     keep, and is at most `tolerance` above the retrained model's held-out loss. Whether membership still shows after it
-    (privleak of -80 or below) is measured beside it and told."""
+    (privleak of -80 or below) is reported beside it."""
+
+    claim = "NPO forgets without the collapse of gradient ascent."
+    system = "npo"
+    sizes: ClassVar = {"quick": {"documents": 8, "learned": 200, "fresh": 4, "pretraining": 60, "heldout": 40}}
 
     documents: int = 16
     """To forget, and as many to keep."""
@@ -76,7 +72,8 @@ class NpoForgetsWithoutCollapse(Experiment):
     """Of unlearning, each over all documents."""
     learning_rate: float = 5e-4
     beta: float = 0.1
-    size: str = "toy"
+    model: str = "toy"
+    """Shape of the model, one of `remanence.training.tiny.SIZES`."""
     pretraining: int = 400
     """Steps on new text beforehand."""
     heldout: int = 100
@@ -85,22 +82,32 @@ class NpoForgetsWithoutCollapse(Experiment):
     sound: float = 5.0
     tolerance: float = 0.2
 
-    @classmethod
-    def quick(cls) -> NpoForgetsWithoutCollapse:
-        """A size for tests: seconds, and the same code."""
-        return cls(documents=8, learned=200, fresh=4, pretraining=60, heldout=40)
+    def shared(self, seed: int) -> Shared:
+        """The documents, and the two models that are compared with."""
+        text, rng = MarkovText(reserved=2, seed=seed), np.random.default_rng((seed, 3))
+        forget, retain = text.sample(self.documents, LENGTH, rng), text.sample(self.documents, LENGTH, rng)
+        new, background = text.sample(self.heldout, LENGTH, rng), text.sample(20 * self.documents, LENGTH, rng)
+        keep = np.concatenate([np.repeat(retain, 20, axis=0), background])
+        base = MarkovLM(text, self.model, self.pretraining, batch=16, length=LENGTH, seed=seed).model()
+        before, retrained = (
+            learned(base, text, rows, self.learned, self.fresh, 1e-3, (seed, 4)).requires_grad_(False)
+            for rows in (np.concatenate([forget, retain]), retain)
+        )
+        auc = roc_auc(membership(retrained, forget), membership(retrained, new))
+        return Shared(forget, retain, new, keep, before, retrained, auc)
 
-    def methods(self, seed: int) -> dict[str, Steps]:
-        """Every arm takes the same steps; weights of the losses as in the papers, but for the last arm."""
+    def arms(self) -> Mapping[str, Steps | str]:
+        """The two models, and every method with the same steps; weights as in the papers, but for the last arm."""
         same: dict[str, Any] = {
             "steps": self.steps,
             "learning_rate": self.learning_rate,
             "batch_size": self.documents,
             "check_every": self.steps,
-            "seed": seed,
         }
         paper: dict[str, Any] = {**same, "alpha": 1.0}
         return {
+            BEFORE: BEFORE,
+            RETRAINED: RETRAINED,
             ASCENT: GradientAscent(**paper),
             "gradient difference": GradientDifference(**paper),
             ALONE: NPO(beta=self.beta, retain="none", **paper),
@@ -108,108 +115,77 @@ class NpoForgetsWithoutCollapse(Experiment):
             HELD: NPO(beta=self.beta, alpha=30.0, **same),
         }
 
-    def __call__(self, seed: int) -> Verdict:
-        """Train the two models, unlearn the first in every way, and compare."""
-        text = MarkovText(reserved=2, seed=seed)
-        rng = np.random.default_rng((seed, 3))
-        forget, retain = text.sample(self.documents, LENGTH, rng), text.sample(self.documents, LENGTH, rng)
-        new, background = text.sample(self.heldout, LENGTH, rng), text.sample(20 * self.documents, LENGTH, rng)
-        keep = np.concatenate([np.repeat(retain, 20, axis=0), background])
-        base = pretrain(self.size, text, self.pretraining, batch=16, length=LENGTH, seed=seed)
-        before = self.learn(base, text, np.concatenate([forget, retain]), seed)
-        retrained = self.learn(base, text, retain, seed)
-        looks = {name: look(model, forget, retain, new) for name, model in ((BEFORE, before), (RETRAINED, retrained))}
-        for name, method in self.methods(seed).items():
-            model = copy.deepcopy(before)
-            method.optimize(model, _Padded(), _rows(forget), _rows(keep), _never)
-            looks[name] = look(model, forget, retain, new)
-        return self.judge(looks, seed)
+    def train(self, arm: Steps | str, shared: Shared, seed: int) -> Any:
+        """One of the two models, or the first of them after the steps of a method."""
+        if isinstance(arm, str):
+            return shared.before if arm == BEFORE else shared.retrained
+        model = copy.deepcopy(shared.before)
+        replace(arm, seed=seed).optimize(model, _Padded(), _rows(shared.forget), _rows(shared.keep), _never)
+        return model
 
-    def learn(self, base: Any, text: MarkovText, documents: Ids, seed: int) -> Any:
-        """A copy of the base model that has learned the documents among fresh text."""
-        model, rng = copy.deepcopy(base), np.random.default_rng((seed, 4))
-        batches = (np.concatenate([documents, text.sample(self.fresh, LENGTH, rng)]) for _ in range(self.learned))
-        train_lm(model, (torch.from_numpy(rows) for rows in batches), 1e-3)
-        return model.requires_grad_(False)
-
-    def judge(self, looks: Mapping[str, Look], seed: int) -> Verdict:
-        """By the rule that the class states."""
-        loss = {name: float(one.heldout.mean()) for name, one in looks.items()}
-        forget = {name: float(one.forget.mean()) for name, one in looks.items()}
-        retain = {name: float(one.retain.mean()) for name, one in looks.items()}
-        leak = {name: privleak(one.auc, looks[RETRAINED].auc) for name, one in looks.items()}
-        over = loss[WITH] - loss[RETRAINED]
-        holds = (
-            loss[ASCENT] >= self.collapsed
-            and loss[ALONE] <= self.sound
-            and forget[WITH] <= 0.05
-            and retain[WITH] >= 0.95
-            and over <= self.tolerance
-        )
-        text = (
-            f"After {self.steps} steps gradient ascent has a held-out loss of {loss[ASCENT]:.2f} nats and NPO of "
-            f"{loss[ALONE]:.2f} (before {loss[BEFORE]:.2f}). NPO with retain rows recites {forget[WITH]:.0%} of "
-            f"{self.documents} documents to forget and {retain[WITH]:.0%} of those to keep, at a held-out loss "
-            f"{over:+.2f} nats from the retrained model's. Its privleak is {leak[WITH]:+.0f}: "
-            + ("recital is gone, membership is not." if leak[WITH] <= -80 else "membership shows less than before.")
-        )
-        decidable = forget[BEFORE] >= 0.9 and retain[BEFORE] >= 0.9 and forget[RETRAINED] <= 0.1
-        if not decidable:
-            text = (
-                f"The documents are not told apart to begin with: {forget[BEFORE]:.0%} recited before, "
-                f"{forget[RETRAINED]:.0%} by the retrained model. {text}"
-            )
-        table = [{"arm": name, "privleak": leak[name], **line(one, seed)} for name, one in looks.items()]
-        return Verdict(
-            claim="NPO forgets without the collapse of gradient ascent.",
-            holds=bool(holds) if decidable else None,
-            text=text,
-            figures={"seed": seed, "table": table, "membership_remains": leak[WITH] <= -80},
+    def measure(self, trained: Any, shared: Shared, seed: int) -> Row:
+        """Documents recited, the language, and whether membership shows."""
+        seen, unseen = membership(trained, shared.forget), membership(trained, shared.new)
+        return self.row(
+            recites(trained, shared.forget),
+            recites(trained, shared.retain),
+            token_nll(trained, shared.new).mean(axis=1),
+            (seen, unseen),
+            shared.retrained_auc,
+            seed,
         )
 
+    def row(
+        self, forget: Any, retain: Any, heldout: Any, scores: tuple[Any, Any], retrained_auc: float, seed: int
+    ) -> Row:
+        """Figures from flags [N] and [N], losses [H], and membership scores of forgotten and new documents."""
+        auc = roc_auc(*scores)
+        return {
+            "recited, to forget": share(forget),
+            "recited, to keep": share(retain),
+            "held-out loss": mean(heldout, seed, "nats"),
+            "AUC": Figure(auc, *auc_interval(*scores), len(scores[0])),
+            "privleak": number(privleak(auc, retrained_auc)),
+        }
 
-def line(one: Look, seed: int) -> dict[str, Any]:
-    """One line of the table, with intervals."""
-    rates: dict[str, Any] = {}
-    for side, flags in (("forget", one.forget), ("retain", one.retain)):
-        hits, n = int(flags.sum()), len(flags)
-        rates |= {f"{side}_recited": hits, f"{side}_interval": list(clopper_pearson(hits, n)), f"{side}_n": n}
-    return {
-        **rates,
-        "heldout_nats": float(one.heldout.mean()),
-        "heldout_interval": list(bootstrap(one.heldout, np.mean, seed)),
-        "auc": one.auc,
-        "auc_interval": list(auc_interval(one.seen, one.unseen)),
-    }
+    def rule(self, figures: Figures) -> list[Part]:
+        """As the class states; models that do not differ to begin with decide nothing."""
+        loss, forget, retain, leak = (
+            {name: row[column] for name, row in figures.items()}
+            for column in ("held-out loss", "recited, to forget", "recited, to keep", "privleak")
+        )
+        over = loss[WITH].value - loss[RETRAINED].value
+        return [
+            Part("The model recites the documents", forget[BEFORE].value >= 0.9 and retain[BEFORE].value >= 0.9,
+                 f"before, {forget[BEFORE]} documents to forget and {retain[BEFORE]} to keep are recited", "control"),
+            Part("The retrained model does not recite those to forget", forget[RETRAINED].value <= 0.1,
+                 f"the retrained model recites {forget[RETRAINED]} documents to forget", "control"),
+            Part("Gradient ascent collapses", loss[ASCENT].value >= self.collapsed,
+                 f"After {self.steps} steps gradient ascent has a held-out loss of {loss[ASCENT]}, before "
+                 f"{loss[BEFORE].short}"),
+            Part("NPO alone does not", loss[ALONE].value <= self.sound, f"NPO alone has {loss[ALONE]}"),
+            Part("NPO with retain rows forgets", forget[WITH].value <= 0.05,
+                 f"NPO with retain rows recites {forget[WITH]} documents to forget"),
+            Part("It keeps the others", retain[WITH].value >= 0.95, f"It recites {retain[WITH]} documents to keep"),
+            Part("It keeps the language", over <= self.tolerance,
+                 f"Its held-out loss is {over:+.2f} nats from the retrained model's"),
+            Part("Membership still shows after it", leak[WITH].value <= -80,
+                 f"Its privleak is {leak[WITH].value:+.0f} (0 = as the retrained model, -100 = all are recognised)",
+                 "beside"),
+        ]  # fmt: skip
 
 
-@torch.no_grad()
-def look(model: Any, forget: Ids, retain: Ids, new: Ids) -> Look:
-    """What a model says of documents to forget, documents to keep, and new ones."""
-    nll = {name: token_nll(model, ids) for name, ids in (("forget", forget), ("new", new))}
-    return Look(
-        forget=recites(model, forget),
-        retain=recites(model, retain),
-        heldout=nll["new"].mean(axis=1).astype(np.float64),
-        seen=np.array([min_k(-row, FRACTION) for row in nll["forget"]]),
-        unseen=np.array([min_k(-row, FRACTION) for row in nll["new"]]),
-    )
+def membership(model: Any, documents: Ids) -> Any:
+    """[N] Min-K% score of each document; higher = more memorized."""
+    return np.array([min_k(-row, FRACTION) for row in token_nll(model, documents)])
 
 
-@torch.no_grad()
-def recites(model: Any, documents: Ids) -> NDArray[np.bool_]:
-    """[N] whether greedy decoding from the first `PREFIX` tokens says the rest: each is the first choice after its
-    true past."""
-    said = model(input_ids=torch.from_numpy(documents)).logits.argmax(-1).numpy()
-    return (said[:, PREFIX - 1 : -1] == documents[:, PREFIX:]).all(axis=1)
+def _rows(documents: Ids) -> list[TrainingRow]:
+    return [TrainingRow(ids, ids) for ids in documents.tolist()]
 
 
-def _rows(documents: Ids) -> list[Row]:
-    return [Row(ids, ids) for ids in documents.tolist()]
-
-
-def _never(strength: float, model: Any) -> bool:
-    """No guard: the arms are to be seen as they are."""
+def _never(steps: float, model: Any) -> bool:
+    """No early stop: the arms are to be seen as they are."""
     return False
 
 

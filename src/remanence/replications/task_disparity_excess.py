@@ -5,8 +5,8 @@ base model and fixed lengths are what its reviewers asked for)
 
 The same five fine-tunings as `task_disparity_published`. Three readings: the published rate above its floor and the
 base model's excess (difference in differences); the next 10 tokens of inputs coming back at some split, which gives
-every task the same length; the log-probability of inputs, which needs no threshold. Outputs are told, and decide
-nothing: the claim speaks of inputs.
+every task the same length; the log-probability of inputs, which needs no threshold. Outputs are reported beside,
+and decide nothing: the claim speaks of inputs.
 """
 
 from __future__ import annotations
@@ -14,42 +14,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from remanence.core.verbs import Experiment, Verdict
-from remanence.replications.disparity.contrasts import among, decided, said
-from remanence.replications.disparity.five_tasks import FULL, QUICK, Size, five_tasks
+from remanence.replications.five_tasks import ARM, FiveTasks, contrast
+from remanence.replications.frame.experiment import Part
+from remanence.replications.frame.figure import Figures, Row
 
-CLAIM = "The disparity between tasks remains once floor, base model and length are taken out."
-PUBLISHED = "published rate above floor and base"
-LENGTH = "next 10 tokens of inputs come back at some split, above floor and base"
-NATS = "log-probability of inputs, above floor and base"
-TOLD = ("next 10 tokens of outputs come back at some split, above floor and base",
-        "log-probability of outputs, above floor and base")  # fmt: skip
+COLUMNS = {
+    "published rate": "published rate above floor and base",
+    "10 tokens of inputs": "next 10 tokens of inputs come back at some split, above floor and base",
+    "log-probability of inputs": "log-probability of inputs, above floor and base",
+}
+"""What decides, and its name in the study's verdict."""
+OUTPUTS = {
+    "10 tokens of outputs": "next 10 tokens of outputs come back at some split, above floor and base",
+    "log-probability of outputs": "log-probability of outputs, above floor and base",
+}
 
 
 @dataclass(frozen=True)
-class TaskDisparityExcess(Experiment):
+class TaskDisparityExcess(FiveTasks):
     """The claim holds when all three contrasts lie above 0 (95 % intervals), and does not when one lies below 0."""
 
-    size: Size = FULL
+    claim = "The disparity between tasks remains once floor, base model and length are taken out."
 
-    @classmethod
-    def quick(cls) -> TaskDisparityExcess:
-        """A size for tests."""
-        return cls(QUICK)
+    def measure(self, trained: dict[str, Any], shared: None, seed: int) -> Row:
+        """All contrasts above floor and base model."""
+        return {column: contrast(trained, name) for column, name in {**COLUMNS, **OUTPUTS}.items()}
 
-    def __call__(self, seed: int) -> Verdict:
-        """Fine-tune, ask, detect, compare."""
-        return self.judge(five_tasks(seed, self.size))
-
-    def judge(self, study: dict[str, Any]) -> Verdict:
-        """From the study's verdict."""
-        three = [among(study, name) for name in (PUBLISHED, LENGTH, NATS)]
-        answers = [decided(line) for line in three]
-        holds = True if all(answers) else (False if False in answers else None)
-        text = (
-            f"Contrast above floor and base: published rate {said(three[0])}; 10 tokens of inputs {said(three[1])}; "
-            f"log-probability of inputs {said(three[2])}."
-        )
-        told = {name: among(study, name) for name in TOLD}
-        text += " Outputs, for comparison: " + "; ".join(said(line) for line in told.values()) + "."
-        return Verdict(CLAIM, holds, text, {"contrasts": three, "outputs": told})
+    def rule(self, figures: Figures) -> list[Part]:
+        """As the class states."""
+        row = figures[ARM]
+        return [
+            Part(f"{column.capitalize()}: more", row[column].above(0),
+                 f"{column}, above floor and base, high minus low: {row[column]}".capitalize(),
+                 "claim" if column in COLUMNS else "beside")
+            for column in (*COLUMNS, *OUTPUTS)
+        ]  # fmt: skip

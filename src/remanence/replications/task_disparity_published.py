@@ -13,42 +13,55 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from remanence.core.verbs import Experiment, Verdict
-from remanence.replications.disparity.contrasts import among, decided, said
-from remanence.replications.disparity.five_tasks import FULL, QUICK, Size, five_tasks
+from remanence.replications.five_tasks import ARM, FiveTasks, contrast
+from remanence.replications.frame.experiment import Part
+from remanence.replications.frame.figure import Figure, Figures, Row
 
-CLAIM = "By the published rate, summarization and dialogue memorize more than QA, translation and sentiment."
+RATE = "published rate"
+COLUMNS = {
+    "rows trained on": "",
+    "unseen rows": "floor_",
+    "base model": "base_",
+    "the rows' own continuations": "ceiling_",
+}
 
 
 @dataclass(frozen=True)
-class TaskDisparityPublished(Experiment):
+class TaskDisparityPublished(FiveTasks):
     """The claim holds when the mean rate of the two is above that of the three (95 % interval above 0), and does not
     when the interval is below 0."""
 
-    size: Size = FULL
+    claim = "By the published rate, summarization and dialogue memorize more than QA, translation and sentiment."
 
-    @classmethod
-    def quick(cls) -> TaskDisparityPublished:
-        """A size for tests."""
-        return cls(QUICK)
+    def measure(self, trained: dict[str, Any], shared: None, seed: int) -> Row:
+        """The contrast."""
+        rate = contrast(trained, RATE)
+        return {RATE: Figure(rate.value, rate.low, rate.high, unit=rate.unit, kind=rate.kind, sample=trained)}
 
-    def __call__(self, seed: int) -> Verdict:
-        """Fine-tune, ask, detect, compare."""
-        return self.judge(five_tasks(seed, self.size))
-
-    def judge(self, study: dict[str, Any]) -> Verdict:
-        """From the study's verdict."""
-        rate = among(study, "published rate")
-        lines = [
+    def compare(self, figures: Figures, seed: int) -> Figures:
+        """The rates of every task, with floor, base model and ceiling."""
+        effects = [
             line
-            for line in study["effects"]
+            for line in figures[ARM][RATE].sample["effects"]
             if (line["metric"], line["side"], line["copies"]) == ("published", "input", "all")
         ]
-        table = ", ".join(f"{line['task']} {_share(line, '')} (floor {_share(line, 'floor_')})" for line in lines)
-        text = f"The contrast of the published rates is {said(rate)}. Rates: {table}."
-        return Verdict(CLAIM, decided(rate), text, {"contrast": rate, "rates": lines})
+        return {line["task"]: {c: rate(line, prefix) for c, prefix in COLUMNS.items()} for line in effects}
+
+    def rule(self, figures: Figures) -> list[Part]:
+        """As the class states."""
+        difference = figures[ARM][RATE]
+        rates = [
+            f"{task} {row['rows trained on'].short} (unseen rows {row['unseen rows'].short})"
+            for task, row in figures.items()
+            if task != ARM
+        ]
+        return [
+            Part("The published rate is higher", difference.above(0),
+                 f"Published rates, high minus low: {difference}; {', '.join(rates)}")
+        ]  # fmt: skip
 
 
-def _share(line: dict[str, Any], side: str) -> str:
-    value = line[f"{side}rate"]
-    return "not measurable" if value is None else f"{value:.0%} of {line[f'{side}n']}"
+def rate(line: dict[str, Any], prefix: str) -> Figure:
+    """One rate of a row of `effects.parquet`."""
+    value, low, high, n = (line[f"{prefix}{key}"] for key in ("rate", "low", "high", "n"))
+    return Figure(float("nan"), n=n, kind="share") if value is None else Figure(value, low, high, n, kind="share")

@@ -1,10 +1,10 @@
-"""The sparse-coding claim judges by the rule it states: it can say yes, no, and that it cannot tell."""
+"""The sparse-coding experiment judges by the rule it states: it can say yes, no, and that it cannot tell."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +13,21 @@ import torch
 from remanence.core.finding import Finding
 from remanence.corpora.fields import FieldRecords
 from remanence.explain.sparse_coding.field_memory import Measured
-from remanence.replications.run import run_claim
-from remanence.replications.sparse_coding import CONDITIONS, SkippedFieldsAreKept, line, on
+from remanence.replications.frame.figure import Figures
+from remanence.replications.sparse_coding import (
+    CONDITIONS,
+    EVERY,
+    LINEAR,
+    SKIPPED,
+    WRITTEN,
+    SkippedFieldsAreKept,
+    arm_name,
+    linear_rows,
+    on,
+    row,
+)
 
-CLAIM = SkippedFieldsAreKept()
+EXPERIMENT = SkippedFieldsAreKept()
 TASK = FieldRecords()
 NAMES = [condition.name for condition in CONDITIONS]
 Bits = Callable[[int, bool], float]
@@ -41,13 +52,19 @@ def linear(slope: float = -1.0) -> list[Finding]:
     ]  # fmt: skip
 
 
-def judged(*bits: Bits, slope: float = -1.0, spread: float = 0.5, records: int = 128):
+def judged(*bits: Bits, slope: float = -1.0, spread: float = 0.5, records: int = 128) -> Any:
     per_condition: Sequence[Bits] = bits if len(bits) == 3 else bits * 3
-    measured = {
-        name: {s: arm(s, one, spread, records) for s in (0, 1, 2, 4, 8)}
-        for name, one in zip(NAMES, per_condition, strict=True)
+    arms = {
+        arm_name(condition, s): row(arm(s, one, spread, records), seed=0)
+        for condition, one in zip(CONDITIONS, per_condition, strict=True)
+        for s in (0, 1, 2, 4, 8)
     }
-    return CLAIM.judge(linear(slope), measured, arm(8, lambda s, needed: 0.0), seed=0)
+    figures = EXPERIMENT.figures(arms | {"base model": row(arm(8, lambda s, needed: 0.0), seed=0)}, seed=0)
+    simulated = [name for name in figures if name.startswith(LINEAR)]
+    assert len(simulated) == 4
+    return EXPERIMENT.judge(
+        {name: figures[name] for name in figures if name not in simulated} | linear_rows(linear(slope))
+    )
 
 
 def grows(s: int, needed: bool) -> float:
@@ -70,30 +87,29 @@ def test_verdicts_by_hand():
     assert judged(grows, slope=0.0).holds is False  # the linear statement itself fails
     assert judged(grows, spread=40.0, records=16).holds is None  # too noisy to tell
     forgets = judged(lambda s, needed: 0.2)
-    assert forgets.holds is None and "No model memorized anything" in forgets.text
+    assert forgets.holds is None and forgets.text.startswith("Control failed: the models memorized 0.2")
 
 
 def test_trends_are_those_that_were_planted():
-    figures = judged(only_needed).figures
+    figures = judged(only_needed).figures["figures"]
     for name in NAMES:
         # Of 8 fields s hold 2 bits: 2s/8 bits on average, at s = 1, 2, 4, 8; least squares on log2 s gives 0.575.
-        assert figures["all"][name]["per_doubling"] == pytest.approx(0.575, abs=0.03)
-        assert figures["skipped"][name]["per_doubling"] == pytest.approx(0, abs=0.1)
+        assert figures[name][EVERY].value == pytest.approx(0.575, abs=0.03)
+        assert figures[name][SKIPPED].value == pytest.approx(0, abs=0.1)
         # The probe reads s of 8 fields.
-        assert figures["at_writing"][name]["per_doubling"] == pytest.approx(0.2875)
-    assert judged(grows).figures["skipped"][NAMES[0]]["per_doubling"] == pytest.approx(0.5, abs=0.1)
-    assert judged(only_needed).figures["linear_holds"] is True
+        assert figures[name][WRITTEN].value == pytest.approx(0.2875)
+    assert judged(grows).figures["figures"][NAMES[0]][SKIPPED].value == pytest.approx(0.5, abs=0.1)
 
 
-def test_a_line_counts_the_skipped_apart():
-    sure = replace_exact(arm(2, only_needed), needed_said=True)
-    found = line("x", 2, sure, seed=0)
-    assert (found["skipped_exact"], found["skipped_values"]) == (0, 128 * 6)
-    assert (found["needed_exact"], found["needed_values"]) == (256, 256)
-    assert found["needed_bits"] - found["skipped_bits"] == pytest.approx(2, abs=0.1)
-    assert found["skipped_bits_interval"][0] < found["skipped_bits"] < found["skipped_bits_interval"][1]
-    assert found["read_at_writing"] == pytest.approx(2 / 8) and found["read_at_writing_skipped"] == 0
-    assert line("x", 8, arm(8, flat), seed=0)["skipped_bits"] is None
+def test_a_row_counts_the_skipped_apart():
+    figures = row(replace_exact(arm(2, only_needed), needed_said=True), seed=0)
+    assert (figures["skipped, exact"].hits, figures["skipped, exact"].n) == (0, 128 * 6)
+    assert (figures["needed, exact"].hits, figures["needed, exact"].n) == (256, 256)
+    assert figures["needed, bits"].value - figures["skipped, bits"].value == pytest.approx(2, abs=0.1)
+    assert figures["skipped, bits"].low < figures["skipped, bits"].value < figures["skipped, bits"].high
+    assert figures["read at writing"].value == pytest.approx(2 / 8)
+    assert figures["read at writing, skipped"].value == 0
+    assert np.isnan(row(arm(8, flat), seed=0)["skipped, bits"].value)
 
 
 def replace_exact(one: Measured, needed_said: bool) -> Measured:
@@ -110,15 +126,22 @@ def test_which_tokens_carry_loss():
 
 
 @pytest.mark.slow
-def test_small_run_is_measured_and_repeats():
-    verdict = next(run_claim("sparse_coding", [0], quick=True))
-    table = {(row["condition"], row["needed"]): row for row in verdict.figures["table"]}
-    assert len(table) == 2 * 5
-    assert json.loads(json.dumps(verdict.figures, allow_nan=False))["linear_holds"] is True
-    both, outputs = "loss on inputs too", "loss on outputs, base cannot copy"
+def test_small_run_is_measured(quick: Callable[[str], Figures]):
+    figures = quick("sparse_coding")
+    assert sum(name.startswith("loss") and ", needs" in name for name in figures) == 2 * 5
+    both, outputs = CONDITIONS[2], CONDITIONS[1]
+
+    def beyond_unseen(condition: Any, s: int, fields: str) -> float:
+        arm = figures[arm_name(condition, s)]
+        return arm[f"{fields}, bits"].value - arm[f"{fields}, bits, unseen"].value
+
     for s in (1, 2, 4):  # what is a target is memorized; what is neither target nor needed is not
-        assert table[both, s]["skipped_bits"] > table[both, s]["skipped_bits_unseen"] + 0.5
-        assert abs(table[outputs, s]["skipped_bits"] - table[outputs, s]["skipped_bits_unseen"]) < 0.5
-    assert table[outputs, 8]["needed_bits"] > table[outputs, 8]["needed_bits_unseen"] + 1
-    smaller = replace(SkippedFieldsAreKept.quick(), conditions=CONDITIONS[2:], epochs=1, probe_records=50)
-    assert smaller(1).figures == smaller(1).figures
+        assert beyond_unseen(both, s, "skipped") > 0.5
+        assert abs(beyond_unseen(outputs, s, "skipped")) < 0.5
+    assert beyond_unseen(outputs, 8, "needed") > 1
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_figures():
+    smaller = replace(SkippedFieldsAreKept.at("quick"), conditions=CONDITIONS[2:], epochs=1, probe_records=50)
+    assert smaller(1) == smaller(1)

@@ -1,0 +1,1 @@
+"""The frame of experiments: figures, rules, seeds, parallel arms, stored results."""

@@ -1,1 +1,0 @@
-"""What claims about memorization against utility share."""
