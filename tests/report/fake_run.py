@@ -266,8 +266,8 @@ def _verdict(line: dict[str, Any], base: bool, heldout: bool, hits: int) -> dict
     n, share = line["n"], 100 * line["rate"]
     return {
         "sentences": [
-            f"{hits} of your {n} rows come back word for word ({share:.1f} %, 95 % interval {100 * line['low']:.1f} to "
-            f"{100 * line['high']:.1f}).",
+            f"{hits} of {n} rows can be extracted word for word ({share:.1f} %, 95 % interval {100 * line['low']:.1f} "
+            f"to {100 * line['high']:.1f}).",
             "Rows it never saw almost never do, and neither does the base model: this is memory, not luck."
             if base and heldout
             else "Without held-out rows and a base model it cannot be said how much of this is chance.",

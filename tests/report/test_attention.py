@@ -35,7 +35,7 @@ def test_a_cell_for_every_look_at_a_token_that_may_be_seen():
         ("2 ⏎30", "1 Anna", 0.125, "12.5 %"),
         ("2 ⏎30", "2 ·<b>paid", 0.375, "37.5 %"),
     ]
-    assert figure.title.endswith("the row: layer 1, mean over heads (2 of 3 positions)")
+    assert figure.title.endswith("Self-attention: layer 1, mean over heads (2 of 3 positions)")
 
 
 def test_tokens_are_numbers_unless_they_may_be_seen():
@@ -52,7 +52,7 @@ def test_it_follows_the_page_and_breaks_out_of_nothing():
     assert "xmlns" not in figure.svg and "$schema" not in figure.spec and not re.search(r"#[0-9a-f]{6}", figure.svg)
 
 
-def test_of_a_long_row_the_most_looked_at_tokens_are_drawn_and_the_rest_is_told():
+def test_a_long_row_shows_the_most_attended_tokens_and_counts_the_rest():
     weights = np.full((100, 100), NAN, np.float32)
     for q in range(100):
         weights[q, : q + 1] = 0.5 / (q + 1)

@@ -1,4 +1,4 @@
-"""What a CI server is told: Markdown for a pull request, JUnit XML among the tests."""
+"""Output for a CI server: Markdown for a pull request, JUnit XML among the tests."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def test_the_summary_has_the_verdict_the_rates_and_the_rows(run: Run) -> None:
     text = markdown(run)
     lines = text.splitlines()
     assert lines[0] == r"### Memorization gate failed: excess\>0.01"
-    assert lines[2].startswith("**51 of your 300 rows come back word for word")
+    assert lines[2].startswith("**51 of 300 rows can be extracted word for word")
     assert "| training rows | 51 of 300 | 17.0 % | 12.9 to 21.7 |" in lines
     assert any(line.startswith("| held-out rows (the floor) | 1 of 200 | 0.5 %") for line in lines)
     assert any(line.startswith("| above the floor |  | +16.5 points |") for line in lines)
-    assert "<summary>Rows that come back, worst first (20 of 51)</summary>" in text
+    assert "<summary>Extracted rows, worst first (20 of 51)</summary>" in text
     named = text.split("<details>")[1].split("</details>")[0]
     assert sum(line.startswith("| ") for line in named.splitlines()) == 1 + 20, "a head and twenty rows"
 

@@ -25,7 +25,7 @@ def values(spec: dict[str, Any]) -> list[Any]:
 def test_every_task_is_in_the_picture_with_its_floor_base_and_ceiling(run: Run) -> None:
     (column,) = columns(Audit.read(run))
     figure = column.pictures[0].figure
-    assert figure is not None and figure.title == "The next 10 tokens come back"
+    assert figure is not None and figure.title == "The next 10 tokens are extracted"
     assert [who for who, _ in figure.series] == ["tuned", "floor", "base", "ceiling"]
     drawn = {(p["at"].split(",")[0], p["who"]): p["rate"] for p in values(figure.spec) if "who" in p}
     lines = {line["value"]: line for line in run.lines("rates")
@@ -39,7 +39,7 @@ def test_every_task_is_in_the_picture_with_its_floor_base_and_ceiling(run: Run) 
 def test_what_cannot_be_measured_is_written_into_the_picture(run: Run) -> None:
     (column,) = columns(Audit.read(run))
     figures = {figure.title: figure for figure in column.figures}
-    words = [p["label"] for p in values(figures["The next 10 tokens come back"].spec) if "said" in p]
+    words = [p["label"] for p in values(figures["The next 10 tokens are extracted"].spec) if "said" in p]
     assert words == ["sentiment\n0 of 75 rows"]
     written = {task: [p["label"] for p in values(figures[task].spec) if "said" in p] for task in ("dialogue", "qa")}
     assert written == {"dialogue": [], "qa": [20, 50]}

@@ -29,7 +29,7 @@ def test_json_cannot_close_its_script_element() -> None:
 
 def test_the_verdict_comes_first(hidden: Path) -> None:
     text = hidden.read_text("utf-8")
-    assert text.index("51 of your 300 rows come back") < text.index("What this cannot say") < text.index("<h2>Rates")
+    assert text.index("51 of 300 rows can be extracted") < text.index("Limitations") < text.index("<h2>Rates")
 
 
 def test_hidden_means_no_training_text_at_all(run: Run, hidden: Path) -> None:
@@ -52,29 +52,29 @@ def test_hidden_evidence_is_lengths_of_words(run: Run, hidden: Path) -> None:
 def test_what_is_told_of_an_answer(run: Run, hidden: Path) -> None:
     page = Page(hidden.read_text("utf-8"))
     first = page.evidence()[0]
-    assert first["tuned"]["facts"][0] == "All 32 tokens are the row's own."
+    assert first["tuned"]["facts"][0] == "All 32 tokens equal those of the row."
     assert "Longest span shared with training row chat-other: 5 tokens" in first["base"]["facts"][-1]
-    assert first["how"].startswith("16 tokens of the row given, 32 tokens asked for, greedy")
+    assert first["how"].startswith("16 tokens of the row in the prompt, 32 tokens generated, greedy")
 
 
 def test_an_answer_stands_beside_the_training_row_it_is_from(run: Run, revealed: Path) -> None:
     first = Page(revealed.read_text("utf-8")).evidence()[0]
     attempt = run.lines("attempts")[run.lines("ranking")[0]["attempt"]]
     (pair,) = first["pairs"]
-    assert pair["title"] == "The fine-tuned model's answer, against all training rows"
+    assert pair["title"] == "Text of the fine-tuned model, compared with all training rows"
     (source,) = pair["sources"]
     assert source["title"] == f"Training row {attempt['id']}"
     assert "".join(piece for _, piece in source["pieces"]) == attempt["answer"]
     assert {kind for kind, _ in source["pieces"]} <= {"own", "plain"}
-    assert source["facts"][1].endswith("bits; chance brings 1e-20 such (E-value).")
+    assert source["facts"][1].endswith("bits; 1e-20 such matches are expected by chance (E-value).")
 
 
 def test_whose_words_the_answers_are(hidden: Path) -> None:
     text = hidden.read_text("utf-8")
     section = text[text.index('<section id="origins">') : text.index('<section id="rows">')]
     assert section.count('class="stack"') == 3, "your rows, the base model, and the ceiling"
-    assert "shares of those answers and not of all rows" in section
-    assert "the other half&#39;s flag 2 of 200" in section and "refused" in section
+    assert "shares of their texts and not of all rows" in section
+    assert "thresholds from one half of them flag 2 of 200" in section and "no threshold" in section
 
 
 def test_rates_of_matches_stand_among_the_rates(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_rates_of_matches_stand_among_the_rates(tmp_path: Path) -> None:
     kinds = [{**line, "value": kind, "order": order} for order, kind in enumerate(("verbatim", "paraphrase", "idea"))]
     run.write_table("rates", pa.Table.from_pylist([*run.lines("rates"), *kinds], schema.RATES))
     text = write_report(run).read_text("utf-8")
-    names = [text.index(f'<th scope="row">{name}<small>at 1.0\u00a0% false alarms') for name in NESTED.values()]
+    names = [text.index(f'<th scope="row">{name}<small>at 1.0\u00a0% false positives') for name in NESTED.values()]
     assert names == sorted(names)
 
 
@@ -146,7 +146,7 @@ def test_what_was_not_given_is_left_out_and_said(tmp_path: Path) -> None:
     text = write_report(run).read_text("utf-8")
     shown = re.sub(r"<script.*", "", text, flags=re.DOTALL)
     assert "No base model was given" in shown and "Base model, your rows" not in shown
-    assert "No held-out rows were given" in shown and "rows it never saw</span>" not in shown
+    assert "No held-out rows were given" in shown and "held-out rows</span>" not in shown
     assert "no held-out rows were given" in shown, "membership says why it claims nothing"
     assert set(Page(text).evidence()) == {None}
 

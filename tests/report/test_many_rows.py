@@ -45,7 +45,7 @@ def test_a_streamed_run_counts_all_its_rows_and_not_those_it_names(
     monkeypatch.setattr(html, "ROWS", 120)
     run = streamed(fake_run(tmp_path / "run"))
     text = write_report(run).read_text("utf-8")
-    assert "70,000 of 90,000 rows come back." in text
+    assert "70,000 of 90,000 rows are extracted." in text
     assert "<code>ranking.parquet</code> has the worst 300, and the tables under <code>blocks/</code>" in text
     assert "Worst rows" in verdict_plain(run)
 

@@ -98,8 +98,8 @@ def test_texts_past_the_most_surprising_have_numbers_only(
     monkeypatch.setattr("remanence.report.html.MOST", 2)
     shutil.copytree(match.folder, tmp_path / "run")
     page = open_page(write_report(Run.open(tmp_path / "run"), reveal=True))
-    assert "Passages are in this file for the first 2 only." in page.locator("#rows .about").inner_text()
+    assert "This file contains the passages of the first 2 texts only." in page.locator("#rows .about").inner_text()
     rows = page.locator("#ranking tr.row")
     rows.nth(2).click()
     card = rows.nth(2).locator("+ tr .card")
-    assert "they stand in matches.parquet" in card.inner_text() and card.locator(".side").count() == 0
+    assert "they are in matches.parquet" in card.inner_text() and card.locator(".side").count() == 0

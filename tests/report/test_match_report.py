@@ -24,7 +24,7 @@ def test_the_verdict_comes_first_and_then_what_chance_looks_like(match: Run, mat
     assert _sections(text) == ["verdict", "rates", "origins", "calibration", "rows", "method"]
     sentence = match.read_json("verdict.json")["sentences"][0]
     assert sentence.replace(" %", "\u00a0%") in text and "+" in text[text.index('class="of excess"') :][:60]
-    for name in ("Repeats rows word for word", "... or in other words", "... or the idea"):
+    for name in ("Verbatim match with a row", "... or paraphrase", "... or idea"):
         assert f'<th scope="row">{name}' in text
     assert "words-1" in text and "MB on disk" in text, "the method names the tokenization and the index"
 
@@ -43,7 +43,7 @@ def test_what_is_lit_on_one_side_is_lit_on_the_other(match_revealed: Path) -> No
     found = dict(zip(page.data["data-rows"]["id"], page.evidence(), strict=True))
     (pair,) = found["copy-1"]["pairs"]
     (source,) = pair["sources"]
-    assert source["title"].startswith("Training row train-") and "the row asked about" in source["facts"][0]
+    assert source["title"].startswith("Training row train-") and "the prompted row" in source["facts"][0]
     lit = [[re.sub(r"\W+", " ", p) for kind, p, *_ in side["pieces"] if kind == "own"] for side in (pair, source)]
     assert sum(map(len, lit[0])) > 0.5 * sum(len(p) for _, p, *_ in pair["pieces"])
     assert "".join(lit[0]).split()[-5:] == "".join(lit[1]).split()[-5:]

@@ -85,9 +85,9 @@ def test_texts_without_words_have_no_bar(tmp_path: Path) -> None:
 
 def test_thresholds_stand_beside_what_came_of_them(tmp_path: Path) -> None:
     found = calibration(_run(tmp_path, []))
-    assert found is not None and found.alphas == ["0.1\u00a0%", "1\u00a0% (asked for)"]
+    assert found is not None and found.alphas == ["0.1\u00a0%", "1\u00a0% (requested)"]
     name, realised, rows = found.kinds[0]
-    assert name == "Word for word"
+    assert name == "Verbatim"
     assert [cell and (cell.rate, cell.count) for cell in realised] == [
         ("0\u00a0%", "0 of 200"),
         ("1.0\u00a0%", "2 of 200"),
@@ -97,13 +97,15 @@ def test_thresholds_stand_beside_what_came_of_them(tmp_path: Path) -> None:
         ("40 bits", "1,200 pieces, few"), ("40 bits", "1,200 pieces"),
     ]  # fmt: skip
     assert rows[1][1][0] is None, "refused"
-    assert found.remarks[0] == "refused: 400 held-out texts cannot calibrate a false-alarm rate of 0.1 %"
+    assert found.remarks[0] == "no threshold: 400 held-out texts cannot calibrate a false-alarm rate of 0.1 %"
     assert found.remarks[1].startswith("few: ")
 
 
 def test_calibration_in_one_sentence(tmp_path: Path) -> None:
-    told = calibration_line(_run(tmp_path, [])).replace("\u00a0", " ")
-    assert told.startswith("Thresholds are set to flag 1 % of held-out texts; the other half's flag 2 of 200 (1.0 %, 0")
+    sentence = calibration_line(_run(tmp_path, [])).replace("\u00a0", " ")
+    assert sentence.startswith(
+        "Thresholds are set to flag 1 % of held-out texts; thresholds from one half of them flag 2 of 200 (1.0 %, 0"
+    )
 
 
 def test_the_most_surprising_text_stands_first(tmp_path: Path) -> None:

@@ -67,14 +67,14 @@ def test_facts_say_how_surprising_without_a_word_of_the_text() -> None:
     match = _match(0, 9, "secret words")
     assert source_title(match, 2) == "2 · Training row t7"
     assert source_facts(match, "train") == [
-        "Word for word, from the row asked about.",
-        "4 equal words, 40 bits; chance brings 1e-20 such (E-value).",
-        "p = 0.004: the share of held-out texts of this length that reach as much.",
+        "Verbatim match with the prompted row.",
+        "4 equal words, 40 bits; 1e-20 such matches are expected by chance (E-value).",
+        "p = 0.004: the share of held-out texts of this length with at least as high a score.",
     ]
-    assert source_facts({**match, "whose": "other"}, "train")[0] == "Word for word, not from the row asked about."
-    assert source_facts({**match, "whose": "other"}, "generated")[0] == "Word for word."
+    assert source_facts({**match, "whose": "other"}, "train")[0] == "Verbatim match with a row that was not prompted."
+    assert source_facts({**match, "whose": "other"}, "generated")[0] == "Verbatim match."
     bare = {**match, "bits": None, "e_value": None, "p_value": None}
-    assert source_facts(bare, "generated") == ["Word for word, from the row asked about."]
+    assert source_facts(bare, "generated") == ["Verbatim match with the prompted row."]
 
 
 def test_words_are_counted_as_the_detector_counts_them() -> None:

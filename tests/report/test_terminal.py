@@ -17,13 +17,13 @@ from .fake_run import EVIL, fake_run, training_texts
 
 def test_the_verdict_fits_a_mail(run: Run) -> None:
     text = verdict_plain(run)
-    assert text.startswith("51 of your 300 rows come back word for word")
+    assert text.startswith("51 of 300 rows can be extracted word for word")
     assert max(len(line) for line in text.splitlines()) <= 96
-    rates = next(line for line in text.splitlines() if line.startswith("Comes back word for word"))
+    rates = next(line for line in text.splitlines() if line.startswith("Extracted word for word"))
     assert re.split(r" {2,}", rates) == [
-        "Comes back word for word", "51 of 300", "17.0 %", "12.9 to 21.7", "0.5 %", "0.7 %", "+16.5",
+        "Extracted word for word", "51 of 300", "17.0 %", "12.9 to 21.7", "0.5 %", "0.7 %", "+16.5",
     ]  # fmt: skip
-    assert "100 samples, T=1,k=40" in text, "sampling is told at about 100 samples"
+    assert "100 samples, T=1,k=40" in text, "sampling is shown at about 100 samples"
     assert "Gate failed: excess>0.01" in text
 
 
@@ -35,11 +35,11 @@ def test_the_worst_rows_are_named_not_quoted(run: Run) -> None:
 
 def test_whose_words_the_answers_are_in_a_small_table(run: Run, tmp_path: Path) -> None:
     text = verdict_plain(run)
-    head = next(line for line in text.splitlines() if line.startswith("Whose words"))
+    head = next(line for line in text.splitlines() if line.startswith("Attribution"))
     assert head.split()[-7:] == ["words", "prompt", "common", "own", "row", "both", "other", "new"][1:]
     base = next(line for line in text.splitlines() if line.startswith("Base model, your rows"))
     assert re.split(r" {2,}", base)[2:] == ["8.3 %", "16.7 %", "0 %", "0 %", "0 %", "75.0 %"]
-    assert "the other half's flag 2 of 200" in text
+    assert "thresholds from one half of them flag 2 of 200" in text
     assert "Whose words" not in verdict_plain(fake_run(tmp_path / "old", num_rows=30, detector=False))
 
 
@@ -47,11 +47,11 @@ def test_a_match_names_its_most_surprising_texts(match: Run) -> None:
     text = verdict_plain(match)
     assert text.startswith(" ".join(match.read_json("verdict.json")["sentences"][0].split()[:5]))
     assert max(len(line) for line in text.splitlines()) <= 96
-    (rate,) = [line for line in text.splitlines() if line.startswith("Repeats rows word for word")]
+    (rate,) = [line for line in text.splitlines() if line.startswith("Verbatim match with a row")]
     assert re.search(r" 5 of \d +\d\d.\d % ", rate)
     named = text[text.index("Most surprising texts") :].splitlines()[1:6]
-    assert sum("(asked about it)" in line for line in named) == 3
-    assert any(re.search(r"two-rows +word for word, \d+ bits, from +train-\d+$", line) for line in named)
+    assert sum("(the prompted row)" in line for line in named) == 3
+    assert any(re.search(r"two-rows +verbatim, \d+ bits, from +train-\d+$", line) for line in named)
     assert not [secret for secret in secrets(match) if secret[:30] in text and len(secret) > 20]
 
 

@@ -1,4 +1,4 @@
-"""A row's attention as a picture: the darker a cell, the more the model looks at that token while it says this one.
+"""The attention map of a row as a heat map: the darker a cell, the larger the attention weight.
 
 Colours are the page's CSS variables, as in all charts. Tokens are training text: without `reveal` they are numbers.
 """
@@ -17,12 +17,12 @@ from remanence.report.drawing import Figure, inline
 from remanence.report.words import visible
 
 MOST = 40
-"""Rows and columns drawn: the first positions that say what was learned, and the tokens that get most of their look."""
+"""Maximum number of rows and columns: the first positions with loss, and the tokens with the largest weights."""
 _KINDS = {
-    "self": "What the model looks at while it says the row",
-    "encoder": "What the encoder looks at in the source",
-    "decoder": "What the decoder looks at in what it has said",
-    "cross": "What the decoder looks at in the source",
+    "self": "Self-attention",
+    "encoder": "Encoder self-attention",
+    "decoder": "Decoder self-attention",
+    "cross": "Cross-attention from the decoder to the source",
 }
 
 
@@ -32,11 +32,11 @@ class Shown(NamedTuple):
     queries: NDArray[np.int64]
     keys: NDArray[np.int64]
     share: float
-    """How much of the look of these queries falls on these keys, 0 to 1."""
+    """Share of the attention of these queries on these keys, 0 to 1."""
 
 
 def attention_figure(map: AttentionMap, reveal: bool, name: str = "attention") -> Figure:
-    """The map as a heat map; `name` tells it from other charts of the page. Its title says what is left out."""
+    """The map as a heat map; `name` identifies it on the page. Its title says what is left out."""
     shown = choose(map)
     says, sees = (_labels(tokens, reveal) for tokens in (map.says, map.sees))
     cells = [
@@ -46,11 +46,16 @@ def attention_figure(map: AttentionMap, reveal: bool, name: str = "attention") -
         if not np.isnan(look)
     ]
     step = 15
-    down = alt.Y("says:N", sort=[says[q] for q in shown.queries], title="it says", axis=alt.Axis(labelLimit=110))
-    across = alt.X("sees:N", sort=[sees[k] for k in shown.keys], title="it looks at",
+    down = alt.Y(
+        "says:N", sort=[says[q] for q in shown.queries], title="predicted token", axis=alt.Axis(labelLimit=110)
+    )
+    across = alt.X("sees:N", sort=[sees[k] for k in shown.keys], title="attended token",
                    axis=alt.Axis(labelAngle=-60, labelLimit=110))  # fmt: skip
     opacity = alt.FillOpacity("look:Q", scale=alt.Scale(type="sqrt", domainMin=0, range=[0, 1]), legend=None)
-    tips = [alt.Tooltip(f"{f}:N", title=t) for f, t in (("says", "says"), ("sees", "looks at"), ("shown", "share"))]
+    tips = [
+        alt.Tooltip(f"{f}:N", title=t)
+        for f, t in (("says", "predicted token"), ("sees", "attended token"), ("shown", "weight"))
+    ]
     chart = (
         alt.Chart(alt.Data(values=cells))
         .mark_rect(fill="var(--base)", stroke="var(--line)", strokeWidth=0.5)
@@ -75,7 +80,7 @@ def attention_figure(map: AttentionMap, reveal: bool, name: str = "attention") -
 
 
 def choose(map: AttentionMap, most: int = MOST) -> Shown:
-    """The part that is drawn: what is learned first, if anything is, and the most looked-at tokens in their order."""
+    """The part that is drawn: the first positions with loss (or of all), and the most attended tokens in order."""
     queries = np.flatnonzero(map.learned) if map.learned.any() else np.arange(len(map.says))
     queries = queries[:most]
     look = np.nan_to_num(map.weights[queries]).sum(axis=0)
@@ -92,12 +97,12 @@ def _title(map: AttentionMap, shown: Shown) -> str:
     if len(shown.queries) < len(map.says):
         left.append(f"{len(shown.queries)} of {len(map.says)} positions")
     if shown.share < 0.9995:
-        left.append(f"the {len(shown.keys)} tokens that get {100 * shown.share:.0f} % of the look")
+        left.append(f"the {len(shown.keys)} tokens with {100 * shown.share:.0f} % of the attention")
     return f"{title} ({', '.join(left)})" if left else title
 
 
 def _labels(tokens: tuple[str, ...], reveal: bool) -> list[str]:
-    """One label a position, each of its own: its number, and if it may be seen the token, spaces made visible."""
+    """A unique label for each position: its number, and with `reveal` the token with visible spaces."""
     if not reveal:
         return [str(i) for i in range(len(tokens))]
     return [f"{i} {visible(token.replace(chr(10), '⏎').replace(' ', '·'))}" for i, token in enumerate(tokens)]

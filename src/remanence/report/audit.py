@@ -1,4 +1,4 @@
-"""What the report knows of a run: its verdict and tables, with everything that may be missing left empty."""
+"""The data of a run that the report uses: its verdict and tables; missing ones are empty."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from remanence.report.words import TEXTS, WHO, Line
 
 @dataclass(frozen=True)
 class Audit:
-    """A finished run, an audit's or a match's, read once. Tables that the run does not have are empty."""
+    """A finished run of an audit or a match. Tables that the run does not have are empty."""
 
     run: Run
     spec: dict[str, Any]
@@ -28,7 +28,7 @@ class Audit:
 
     @classmethod
     def read(cls, run: Run) -> Audit:
-        """Read what is there."""
+        """Read the verdict and the tables of a run."""
         return cls(
             run=run,
             spec=run.spec,
@@ -42,34 +42,34 @@ class Audit:
 
     @property
     def is_match(self) -> bool:
-        """Texts against texts, without a model."""
+        """Whether the run is a match of texts, without a model."""
         return self.spec.get("job") == "match"
 
     @property
     def only_asked(self) -> bool:
-        """Whether the model was only to be had as text."""
+        """Whether the model only returned text, without log-probabilities."""
         return self.run.has("asked.json") and bool(self.run.read_json("asked.json").get("answers_only"))
 
     @property
     def streamed(self) -> bool:
-        """Whether the rows passed by in blocks, so that the ranking names the worst of them only."""
+        """Whether the rows were processed in blocks, so that the ranking has only the worst ones."""
         return "stream" in self.spec
 
     @property
     def num_ranked(self) -> int:
-        """Rows that were measured, and so have a place in the ranking."""
+        """Number of measured rows."""
         return int(self.verdict["headline"]["n"]) if self.streamed else len(self.ranking)
 
     @property
-    def num_back(self) -> int:
-        """Rows that come back."""
+    def num_extracted(self) -> int:
+        """Number of extracted rows."""
         if self.streamed:
             return int(self.verdict["headline"]["hits"])
         return sum(bool(line["comes_back"]) for line in self.ranking)
 
     @property
     def who(self) -> dict[str, str]:
-        """What a rate and what it is held against are called."""
+        """Names of a rate and its comparisons."""
         return TEXTS if self.is_match else WHO
 
     @property
@@ -79,17 +79,17 @@ class Audit:
 
     @property
     def index_bytes(self) -> int:
-        """Size of the index of shared runs, where it lies in the run folder; 0 where it does not."""
-        told = "index/runs/index.json"
-        return sum((self.run.read_json(told).get("bytes") or {}).values()) if self.run.has(told) else 0
+        """Size of the index of shared runs in the run folder; 0 if there is none."""
+        path = "index/runs/index.json"
+        return sum((self.run.read_json(path).get("bytes") or {}).values()) if self.run.has(path) else 0
 
     def rates_by(self, by: str, metric: str | None = None) -> list[Line]:
-        """The rates broken down by something (or "all"), in their order."""
+        """The rates of one breakdown (or "all"), in order."""
         found = [r for r in self.rates if r["by"] == by and (metric is None or r["metric"] == metric)]
         return sorted(found, key=lambda r: (r["order"] is None, r["order"]))
 
     def main_rates(self) -> list[Line]:
-        """The rates that the report opens with: over all rows, sampled about 100 times, and by kind of match."""
+        """The rates of the first table: over all rows, with about 100 samples, and by kind of match."""
         sampled = self.rates_by("n", "np")
         numbers = [int(r["value"]) for r in sampled if str(r["value"]).isdigit()]
         middle = min(numbers, key=lambda n: abs(math.log(n / 100)), default=None)
@@ -97,7 +97,7 @@ class Audit:
         return [*self.rates_by("all"), *drawn, *self.rates_by("kind", "match")]
 
     def version(self) -> str:
-        """The version that made the run, or nothing."""
+        """The version of remanence that made the run, or an empty string."""
         return str(self.spec.get("remanence") or (self.spec.get("versions") or {}).get("remanence") or "")
 
     def tuned_name(self) -> str:
@@ -113,7 +113,7 @@ class Audit:
         return str(_named(self.spec, "data", "generated") or "the texts")
 
     def attempts(self, numbers: Iterable[int | None]) -> dict[int, Line]:
-        """These attempts, by number; the others stay on disk."""
+        """These attempts, by number; other attempts are not read."""
         wanted = sorted({number for number in numbers if number is not None})
         if not wanted or not self.run.has("attempts.parquet"):
             return {}
@@ -127,7 +127,7 @@ class Audit:
         return list(self.run.read_table("attempts").select(["target", "group", "id"]).to_pylist())
 
     def matches(self, attempts: Iterable[int]) -> dict[int, list[Line]]:
-        """The shared spans of these attempts, and what the detector found in them."""
+        """The shared spans and detector matches of these attempts."""
         found: dict[int, list[Line]] = {}
         if self.run.has("matches.parquet"):
             wanted = set(attempts)

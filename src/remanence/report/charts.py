@@ -1,7 +1,7 @@
 """The charts of the report: every rate as a point with its interval, the same colours and shapes throughout.
 
-Colours are CSS variables of the page, so a chart follows dark, light and print without being drawn again. Each chart
-is drawn twice from one Vega-Lite spec: as SVG that stands in the file at once, and by Vega when it comes into view.
+Colours are CSS variables of the page, so the same chart works in dark mode, light mode and print. Each chart is drawn
+twice from one Vega-Lite spec: as SVG in the file, and by Vega when it is scrolled into view.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TIPS = {"name": "title", "at": "at", "shown": "value", "interval": "95 %", "cou
 
 
 def rates_figure(lines: Sequence[Line], who: Mapping[str, str] = WHO) -> Figure | None:
-    """Every rate against floor, base and ceiling, under the names of `who`."""
+    """Every rate with its floor, base and ceiling, named as in `who`."""
     points = points_of(lines, lambda r: folded(metric_name(r), metric_detail(r)), SERIES[:4], who)
     if not points:
         return None
@@ -50,7 +50,7 @@ def rates_figure(lines: Sequence[Line], who: Mapping[str, str] = WHO) -> Figure 
     names = alt.Y("label:N", title=None, sort=_order(points), axis=lines_of_label)
     return draw(
         "rates",
-        "Every rate on one scale, stretched near zero",
+        "All rates on one scale (square-root scale)",
         points,
         lambda field: alt.X(f"{field}:Q", title=None, scale=scale, axis=axis),
         names,
@@ -59,14 +59,14 @@ def rates_figure(lines: Sequence[Line], who: Mapping[str, str] = WHO) -> Figure 
 
 
 def prefix_figure(lines: Sequence[Line]) -> Figure | None:
-    """Rate by number of tokens given away."""
+    """Rate by number of tokens in the prompt."""
     points = points_of(lines, _number_in, ("tuned", "floor", "base"))
     values = sorted({p["label"] for p in points})
     if len(values) < 2:
         return None
-    x = alt.X("label:Q", title="tokens of the row given in the prompt", scale=alt.Scale(zero=False, nice=False),
+    x = alt.X("label:Q", title="tokens of the row in the prompt", scale=alt.Scale(zero=False, nice=False),
               axis=alt.Axis(values=values, grid=False, labelOverlap=True))  # fmt: skip
-    return draw("prefix", "By how much of the row is given away", points, share_of_rows, x, curve=True)
+    return draw("prefix", "By number of tokens of the row in the prompt", points, share_of_rows, x, curve=True)
 
 
 def samples_figure(lines: Sequence[Line], detail: str, name: str) -> Figure | None:
@@ -93,7 +93,7 @@ def breakdown_figure(lines: Sequence[Line], by: str, title: str, axis: str) -> F
 
 
 def auc_figure(lines: Sequence[Line]) -> Figure | None:
-    """How well each measure tells training rows from held-out ones."""
+    """ROC-AUC of each measure for training against held-out rows."""
     points: list[dict[str, Any]] = []
     for line in lines:
         auc, low, high = (number(line[key]) for key in ("auc", "auc_low", "auc_high"))
@@ -108,11 +108,11 @@ def auc_figure(lines: Sequence[Line]) -> Figure | None:
     if not points:
         return None
     scale = alt.Scale(domain=[min(0.45, *(p["low"] for p in points)), 1], nice=False)
-    title = "ROC-AUC (0.5 = coin toss)"
+    title = "ROC-AUC (0.5 = chance)"
     coin = alt.Chart(alt.Data(values=[{"rate": 0.5}])).mark_rule(strokeDash=[2, 3], color="var(--muted)")
     return draw(
         "auc",
-        "Telling training rows from held-out rows",
+        "Separation of training rows and held-out rows",
         points,
         lambda field: alt.X(f"{field}:Q", title=title, scale=scale, axis=alt.Axis(tickCount=6)),
         alt.Y("label:N", title=None, sort=_order(points)),
@@ -124,7 +124,7 @@ def auc_figure(lines: Sequence[Line]) -> Figure | None:
 def points_of(
     lines: Sequence[Line], label: Callable[[Line], Any], series: Sequence[str], names: Mapping[str, str] = WHO
 ) -> list[dict[str, Any]]:
-    """One dict per point; the words of its tooltip are made here, so that all charts speak alike."""
+    """One dict per point; its tooltip is made here, so that all charts use the same words."""
     found: list[dict[str, Any]] = []
     for line in lines:
         place = label(line)
@@ -139,13 +139,13 @@ def points_of(
 
 
 def _number_in(line: Line) -> float | None:
-    """The prefix length or n that a line is about; a line without one is not on the curve."""
+    """The prefix length or n of a line; None for a line without one, which is not on the curve."""
     found = re.search(r"\d+", str(line["value"]))
     return float(found.group()) if found else None
 
 
 def folded(*parts: str, width: int = 26) -> str:
-    """A label in lines short enough for a phone."""
+    """A label wrapped into lines that fit on a phone."""
     return "\n".join(line for part in parts for line in textwrap.wrap(part, width, break_long_words=False))
 
 

@@ -1,4 +1,4 @@
-"""Rates by a column of the data: its values on one picture, a curve over budgets for each, and the same numbers."""
+"""Rates by a column of the data: a chart of its values, a curve over budgets for each value, and the numbers."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from remanence.report.value_charts import BUDGET, budget_figure, measurable, val
 from remanence.report.words import Line, plural, points
 
 COLUMN = "column:"
-"""What stands before the name in `by` of a line of `rates`."""
+"""Prefix of the column's name in `by` of a line of `rates`."""
 FLAGGED = "paraphrase"
-"""The kind of match that is compared, and with it every stronger one."""
+"""The kind of match that is compared, together with all stronger kinds."""
 CURVES = 12
-"""Values that have a curve of their own; the table has all."""
+"""Maximum number of values with a curve; the table has all values."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """All values of a column on one scale, and the same in numbers."""
+    """A chart of all values of a column, and the numbers."""
 
     sentence: str
-    """Whether its values differ by more than their intervals."""
+    """Whether the values differ by more than chance."""
     figure: Figure | None
     rows: list[dict[str, Any]]
     pairs: list[tuple[str, str, Cell, bool]]
-    """(higher, lower, difference, whether its interval leaves out 0), widest first."""
+    """(higher, lower, difference, whether its interval excludes 0), largest first."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Column:
 
     name: str
     pictures: list[Picture]
-    """What comes back, and what the detector flags where every row was asked about."""
+    """Extraction, and what the detector flags if every row was prompted."""
     curves: list[Figure]
     rows: list[dict[str, Any]]
     """The numbers of the curves."""
@@ -51,50 +51,52 @@ class Column:
 
 def columns(audit: Audit) -> list[Column]:
     """A section for each column that the rates were broken down by."""
-    return [_column(audit, place, told) for place, told in enumerate(audit.verdict.get("columns") or [])]
+    return [_column(audit, place, summary) for place, summary in enumerate(audit.verdict.get("columns") or [])]
 
 
-def compared(audit: Audit, told: Mapping[str, Any]) -> list[Line]:
+def compared(audit: Audit, summary: Mapping[str, Any]) -> list[Line]:
     """The lines of one column, in order, at the budget at which its values compare best."""
-    detail = "" if told["budget"] is None else f"{BUDGET}{told['budget']}"
-    return [r for r in audit.rates_by(f"{COLUMN}{told['column']}", "greedy") if r["detail"] == detail]
+    detail = "" if summary["budget"] is None else f"{BUDGET}{summary['budget']}"
+    return [r for r in audit.rates_by(f"{COLUMN}{summary['column']}", "greedy") if r["detail"] == detail]
 
 
-def tokens_of(audit: Audit, told: Mapping[str, Any]) -> int:
-    """How many tokens must come back there."""
-    return int(told["budget"] or audit.spec["settings"]["new_tokens"])
+def tokens_of(audit: Audit, summary: Mapping[str, Any]) -> int:
+    """Number of tokens that must be extracted there."""
+    return int(summary["budget"] or audit.spec["settings"]["new_tokens"])
 
 
-def _column(audit: Audit, place: int, told: Mapping[str, Any]) -> Column:
-    by = f"{COLUMN}{told['column']}"
+def _column(audit: Audit, place: int, summary: Mapping[str, Any]) -> Column:
+    by = f"{COLUMN}{summary['column']}"
     at = [r for r in audit.rates_by(by, "greedy") if r["detail"]]
-    title = f"The next {plural(tokens_of(audit, told), 'token')} come back"
-    pictures = [_picture(compared(audit, told), told, told["rows"], f"values-{place}", title)]
-    if told["detector"] is not None:
+    title = f"The next {plural(tokens_of(audit, summary), 'token')} are extracted"
+    pictures = [_picture(compared(audit, summary), summary, summary["rows"], f"values-{place}", title)]
+    if summary["detector"] is not None:
         flagged = [r for r in audit.rates_by(by, "match") if r["detail"].startswith(FLAGGED)]
-        title = "The answer repeats a training row, word for word or in other words"
-        pictures.append(_picture(flagged, told["detector"], told["rows"], f"matches-{place}", title))
+        title = "The generated text matches a training row, verbatim or as a paraphrase"
+        pictures.append(_picture(flagged, summary["detector"], summary["rows"], f"matches-{place}", title))
     curves = [
         budget_figure([r for r in at if r["value"] == value], value, f"budget-{place}-{i}", small=True)
-        for i, value in enumerate(list(told["rows"])[:CURVES])
+        for i, value in enumerate(list(summary["rows"])[:CURVES])
     ]
     numbers = zip(at, rate_rows(at, name_by_value=True), strict=True)
     return Column(
-        name=told["column"],
+        name=summary["column"],
         pictures=pictures,
         curves=[f for f in curves if f is not None],
         rows=[row | {"detail": plural(int(r["detail"].removeprefix(BUDGET)), "token")} for r, row in numbers],
     )
 
 
-def _picture(lines: Sequence[Line], told: Mapping[str, Any], rows: Mapping[str, int], name: str, title: str) -> Picture:
+def _picture(
+    lines: Sequence[Line], summary: Mapping[str, Any], rows: Mapping[str, int], name: str, title: str
+) -> Picture:
     numbers = zip(lines, rate_rows(lines, name_by_value=True), strict=True)
     return Picture(
-        sentence=told["sentence"],
+        sentence=summary["sentence"],
         figure=value_figure(lines, rows, name, title),
         rows=[row | {"detail": f"{measurable(line, rows)} measurable"} for line, row in numbers],
         pairs=[
             (p["a"], p["b"], Cell(points(p["value"]), f"{points(p['low'])} to {points(p['high'])}", ""), p["apart"])
-            for p in told["pairs"]
+            for p in summary["pairs"]
         ],
     )

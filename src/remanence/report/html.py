@@ -1,7 +1,7 @@
 """The report: one HTML file that starts with the verdict and needs neither network nor model.
 
-Everything is inside the file, and its content-security policy forbids the browser to load anything or to run any
-script but the report's own, named by their hashes: training text that looks like a script stays text.
+Everything is inside the file. Its content-security policy forbids the browser to load anything and to run any script
+except the report's own, identified by their hashes, so that training text is never executed.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from remanence.report.study_page import study_page
 from remanence.report.words import Line, bound, plural
 
 CHUNK = 100
-"""Rows of evidence in one block; a block is parsed when one of its rows is opened."""
+"""Number of rows of evidence in one block; a block is parsed when one of its rows is opened."""
 
 MOST = 2000
-"""Texts of a match whose evidence is in the file, most surprising first; of the others only the numbers are."""
+"""Maximum number of texts of a match with evidence in the file, most surprising first; others have only numbers."""
 
 ROWS = 5000
-"""Rows of an audit that are in the file, worst first; all are in the tables of the run."""
+"""Maximum number of rows of an audit in the file, worst first; the tables of the run have all."""
 
 COLUMNS = ("rank", "id", "comes_back", "shortest_prefix", "longest_run", "strength", "log_p", "queries", "p_value",
            "q_value", "copies", "near", "num_supervised")  # fmt: skip
@@ -89,7 +89,7 @@ def render(audit: Audit, *, reveal: bool = False) -> str:
 
 
 def _audit_page(audit: Audit, reveal: bool) -> dict[str, Any]:
-    """What only the report of an audit has."""
+    """The template variables of an audit."""
     shown, folded = sections.curves(audit)
     by_column = columns(audit)
     breakdowns = sections.breakdowns(audit)
@@ -114,7 +114,7 @@ def _audit_page(audit: Audit, reveal: bool) -> dict[str, Any]:
 
 
 def _match_page(audit: Audit, reveal: bool) -> dict[str, Any]:
-    """What only the report of a match has."""
+    """The template variables of a match."""
     texts = origins.texts(audit)
     numbers = [line["attempt"] for line in texts[:MOST]]
     return {
@@ -136,7 +136,7 @@ def _chunks(found: list[dict[str, Any] | None]) -> Iterator[Markup]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no infinity: it goes as a word, and not-a-number goes as null."""
+    """A value for JSON: infinity becomes "inf", NaN becomes null."""
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else "inf"
     return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,7 +1,7 @@
 """The verdict of a run as JUnit XML, which every CI server shows among its tests.
 
-One test per rule: it passes, fails, or, where what the rule speaks of could not be measured, is an error. What the run
-cannot claim for want of data stands there as skipped, so that nobody reads silence as a pass.
+One test per rule: it passes, fails, or is an error if the quantity in the rule could not be measured. Statements for
+which the run has too little data are listed as skipped, so that they do not look like a pass.
 """
 
 from __future__ import annotations

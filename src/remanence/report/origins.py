@@ -1,4 +1,4 @@
-"""Whose words are these: shares by origin, the thresholds that chance sets, and the texts, most surprising first."""
+"""Attribution of words to sources, thresholds of the null calibration, and the texts, most surprising first."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from remanence.report.sections import Cell
 from remanence.report.words import KINDS, Line, percent, span
 
 NAMES = {
-    "prompt": ("From the prompt", "runs of four or more words that stand there: copied, not remembered"),
-    "common": ("Common phrase", "held-out texts say it too"),
-    "own": ("Row asked about", "more of that training row than chance allows"),
-    "both": ("It and another", "that row and another one have it"),
-    "other": ("Another row", "of a training row that was not asked about"),
-    "new": ("New", "or said in other words, or not to be told from chance"),
+    "prompt": ("From the prompt", "runs of four or more words of the prompt: copied, not memorized"),
+    "common": ("Common phrase", "held-out texts contain it too"),
+    "own": ("Prompted row", "match with the training row that was prompted"),
+    "both": ("Prompted row and another", "match with both"),
+    "other": ("Another row", "match with a training row that was not prompted"),
+    "new": ("New", "or paraphrased, or not above the threshold"),
 }
-"""Where a word comes from, in the order of the bar, and what that means."""
+"""Name and explanation of each source, in the order of the bar."""
 
 SIDES = {
     "tuned": ("said", "tuned", "train"),
@@ -28,7 +28,7 @@ SIDES = {
     "base": ("said", "base", "train"),
     "ceiling": ("ceiling", "tuned", "train"),
 }
-"""Who spoke to (side of `origins`, target and group of `attempts`)."""
+"""Group of texts to (side of `origins`, target and group of `attempts`)."""
 
 
 SHORT = {"floor": "Floor", "base": "Base model", "ceiling": "Ceiling"}
@@ -49,7 +49,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Shares:
-    """Whose words a group of texts is made of."""
+    """Attribution of the words of a group of texts."""
 
     who: str
     name: str
@@ -60,7 +60,7 @@ class Shares:
 
 
 def shares(audit: Audit) -> list[Shares]:
-    """One bar for each who spoke; none where the detector does not tell whose words they are."""
+    """One bar for each group of texts; none if the detector does not attribute words."""
     if (audit.spec.get("settings") or {}).get("detector") == "pan2015":
         return []
     asked = audit.asked()
@@ -68,9 +68,9 @@ def shares(audit: Audit) -> list[Shares]:
     if audit.is_match:
         sides = {"tuned": ("said", "given", "generated")}
         if not any(line["own"] or line["both"] or line["idea_p"] is not None for line in audit.origins):
-            names = {name: told for name, told in NAMES.items() if name not in {"own", "both"}}
-            names["other"] = ("Training row", "more of one than chance allows")  # no text was asked about any row
-    found: list[Shares] = []
+            names = {name: about for name, about in NAMES.items() if name not in {"own", "both"}}
+            names["other"] = ("Training row", "match with a training row")  # no prompted row is known
+    bars: list[Shares] = []
     for who, (side, target, group) in sides.items():
         here = [
             line
@@ -94,22 +94,22 @@ def shares(audit: Audit) -> list[Shares]:
             for origin, (name, about) in names.items()
         ]
         short = f"Your {audit.unit}s" if who == "tuned" else SHORT[who]
-        found.append(Shares(who, audit.who[who], short, len(here), total, parts))
-    return found
+        bars.append(Shares(who, audit.who[who], short, len(here), total, parts))
+    return bars
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Thresholds in bits by kind, length and false-alarm rate, and the rates that came of them."""
+    """Thresholds in bits by kind, length and false-positive rate, and the measured false-positive rates."""
 
     alphas: list[str]
     kinds: list[tuple[str, list[Cell | None], list[tuple[str, list[Cell | None]]]]]
-    """(kind, realised rate at each alpha, [(length, threshold at each alpha; None = refused)])."""
+    """(kind, measured rate at each alpha, [(length, threshold at each alpha; None = too few held-out texts)])."""
     remarks: list[str]
 
 
 def calibration(audit: Audit) -> Calibration | None:
-    """The section, or None where nothing was held out."""
+    """The section, or None without held-out texts."""
     if not audit.calibration:
         return None
     asked_for = (audit.spec.get("settings") or {}).get("alpha")
@@ -127,27 +127,30 @@ def calibration(audit: Audit) -> Calibration | None:
             rows.append((name, [_threshold(lines.get((length, alpha))) for alpha in alphas]))
         kinds.append((KINDS.get(kind, kind), [_realised(line) for line in any_of.values()], rows))
     refused = [line for line in audit.calibration if line["reason"]]
-    for alpha in alphas:  # of the refusals, the one that comes nearest
+    for alpha in alphas:  # of the missing thresholds, the one with the most held-out pieces
         nearest = max((x for x in refused if x["alpha"] == alpha), key=lambda x: x["num_null"], default=None)
-        remarks += [f"refused: {nearest['reason']}"] if nearest else []
+        remarks += [f"no threshold: {nearest['reason']}"] if nearest else []
     if any(line["few"] and line["bits"] is not None for line in audit.calibration):
-        remarks.append("few: fewer than ten held-out pieces lie above this threshold, so it may be off")
-    heads = [f"{100 * alpha:g}\u00a0%{' (asked for)' if alpha == asked_for else ''}" for alpha in alphas]
+        remarks.append("few: fewer than ten held-out pieces are above this threshold, so it is imprecise")
+    heads = [f"{100 * alpha:g}\u00a0%{' (requested)' if alpha == asked_for else ''}" for alpha in alphas]
     return Calibration(heads, kinds, remarks)
 
 
 def calibration_line(audit: Audit) -> str:
-    """One sentence: what was asked for, and what held-out texts really gave. Empty where nothing was held out."""
+    """One sentence with the requested and the measured false-positive rate. Empty without held-out texts."""
     alpha = (audit.spec.get("settings") or {}).get("alpha")
-    told: list[str] = []
+    measured: list[str] = []
     for kind in ("verbatim", "paraphrase"):
         line = next((x for x in audit.calibration if x["kind"] == kind and x["alpha"] == alpha), None)
         rate = _realised(line)
         if rate is not None:
-            told.append(f"{rate.count} ({rate.rate}, {rate.interval}) as {KINDS[kind].lower()}")
-    if not told or alpha is None:
+            measured.append(f"{rate.count} ({rate.rate}, {rate.interval}) as {KINDS[kind].lower()}")
+    if not measured or alpha is None:
         return ""
-    return f"Thresholds are set to flag {100 * alpha:g} % of held-out texts; the other half's flag {', '.join(told)}."
+    return (
+        f"Thresholds are set to flag {100 * alpha:g} % of held-out texts; thresholds from one half of them flag "
+        f"{', '.join(measured)} in the other half."
+    )
 
 
 def _threshold(line: Line | None) -> Cell | None:
@@ -166,33 +169,33 @@ def _realised(line: Line | None) -> Cell | None:
 def texts(audit: Audit) -> list[dict[str, Any]]:
     """The judged texts of a match, most surprising first: labelled ones by p-value, then bits; unmeasurable ones last.
 
-    `found` is the kind, "none" or "not measurable"; `copied` the share of words that stand in training rows.
+    `found` is the kind, "none" or "not measurable"; `copied` is the share of words in verbatim matches.
     """
     asked = audit.asked()
     first: dict[int, list[Line]] = {}
     for line in audit.run.read_table("matches").drop_columns(["record_text"]).to_pylist() if audit.origins else []:
         first.setdefault(line["attempt"], []).append(line)
-    told = bool(shares(audit))
-    found: list[dict[str, Any]] = []
+    has_shares = bool(shares(audit))
+    judged: list[dict[str, Any]] = []
     for line in audit.origins:
         matches = first.get(line["attempt"], [])
         best = matches[0] if matches else None
-        stands_out = line["q_value"] if line["label"] in {"verbatim", None} else None  # it speaks of verbatim bits
+        stands_out = line["q_value"] if line["label"] in {"verbatim", None} else None  # q-values are for verbatim bits
         num, copied = line["num_words"], line["own"] + line["both"] + line["other"]
-        found.append({
+        judged.append({
             "attempt": line["attempt"], "id": asked[line["attempt"]]["id"], "num_words": num,
             "found": "not measurable" if line["reason"] else line["label"] or "none",
             "bits": line["bits"] if best is None or best["bits"] is None else best["bits"],
             "p_value": line["p_value"] if best is None else best["p_value"], "q_value": stands_out,
             "train_id": None if best is None else best["train_id"],
             "whose": None if best is None else best["whose"],
-            "rows": len({m["train_row"] for m in matches}), "copied": copied / num if told and num else None,
+            "rows": len({m["train_row"] for m in matches}), "copied": copied / num if has_shares and num else None,
         })  # fmt: skip
-    if not told:
-        for line in found:
+    if not has_shares:
+        for line in judged:
             line |= {"bits": None, "p_value": None}
-    found.sort(key=_surprise)
-    return [{"rank": rank, **line} for rank, line in enumerate(found, start=1)]
+    judged.sort(key=_surprise)
+    return [{"rank": rank, **line} for rank, line in enumerate(judged, start=1)]
 
 
 def _surprise(line: Line) -> tuple[Any, ...]:

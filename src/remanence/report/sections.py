@@ -1,4 +1,4 @@
-"""The tables of the report in the words they are printed in; the template only lays them out."""
+"""The tables of the report with formatted values; the template only lays them out."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from remanence.report.words import (
 
 BREAKDOWNS = {
     "length": ("By length of the row", "supervised tokens"),
-    "copies": ("By number of copies in the training data", "copies, itself included"),
-    "near": ("By number of near duplicates", "other rows nearly the same"),
+    "copies": ("By number of copies in the training data", "copies, including the row itself"),
+    "near": ("By number of near duplicates", "near duplicates"),
 }
 
 
 @dataclass(frozen=True)
 class Strip:
-    """One bar of the picture beside the verdict; places are in per cent of its width."""
+    """One bar of the chart beside the verdict; positions are in per cent of its width."""
 
     who: str
     name: str
@@ -51,7 +51,7 @@ class Strip:
     width: float
     dot: float
     beyond: bool
-    """The rate lies to the right of the picture."""
+    """The rate is beyond the end of the scale."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Cell:
 
 
 def strips(shares: Mapping[str, Share | None], names: Mapping[str, str] = WHO) -> tuple[list[Strip], str]:
-    """The rate, floor, base and ceiling on one scale, and where that scale ends."""
+    """The rate, floor, base and ceiling on one scale, and the end of the scale."""
     measured = [s.high for who, s in shares.items() if s is not None and who != "ceiling"]
     ends = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75)
     end = next((e for e in ends if e >= 1.04 * max(measured, default=1)), 1.0)
@@ -103,7 +103,7 @@ def _difference(line: Line, name: str) -> Cell | None:
 
 
 def curves(audit: Audit) -> tuple[list[Figure], list[Figure]]:
-    """The curves to show at once, and those of further sampling schemes, folded away."""
+    """The curves to show, and those of further sampling schemes, which are collapsed."""
     samples = audit.rates_by("n", "np")
     details = list(dict.fromkeys(str(r["detail"] or "") for r in samples))
     by_n = [
@@ -111,7 +111,7 @@ def curves(audit: Audit) -> tuple[list[Figure], list[Figure]]:
         for place, detail in enumerate(details)
     ]
     prefix = prefix_figure(audit.rates_by("prefix", "greedy"))
-    budget = budget_figure(audit.rates_by("budget", "greedy"), "By how many tokens must come back", "budget")
+    budget = budget_figure(audit.rates_by("budget", "greedy"), "By number of tokens that must be extracted", "budget")
     found = [f for f in (prefix, budget, *by_n) if f is not None]
     return found[:4], found[4:]
 
@@ -129,7 +129,7 @@ def breakdowns(audit: Audit) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Membership:
-    """The membership section: AUC and TPR at each FPR by measure and target, and what is not claimed."""
+    """The membership section: AUC and TPR at each FPR by measure and target, and the reasons for missing values."""
 
     fprs: list[str]
     groups: list[tuple[str, str, list[dict[str, Any]]]]
@@ -139,7 +139,7 @@ class Membership:
 
 
 def membership(audit: Audit) -> Membership | None:
-    """The section, or None without scores; a reason that holds for all measures is told once."""
+    """The section, or None without scores; a reason that applies to all measures is listed once."""
     if not audit.membership:
         return None
     fprs = sorted({line["fpr"] for line in audit.membership if line["fpr"] is not None}, reverse=True)
@@ -158,9 +158,9 @@ def membership(audit: Audit) -> Membership | None:
         row["auc"] = row["auc"] or _auc(line)
         tpr = share({**line, "hits": 0, "rate": line["tpr"], "low": line["tpr_low"], "high": line["tpr_high"], "n": 1})
         if tpr is not None and line["fpr"] is not None:
-            realised = number(line["fpr_realised"])
-            as_asked = realised is None or percent(realised) == percent(line["fpr"])
-            note = "" if as_asked or realised is None else f"at {percent(realised)} FPR"
+            measured = number(line["fpr_realised"])
+            as_asked = measured is None or percent(measured) == percent(line["fpr"])
+            note = "" if as_asked or measured is None else f"at {percent(measured)} FPR"
             row["tpr"][fprs.index(line["fpr"])] = Cell(percent(tpr.rate), span(tpr.low, tpr.high), note)
         if line["reason"]:
             if line["fpr"] is not None:
@@ -205,20 +205,20 @@ def settings(audit: Audit) -> list[tuple[str, list[tuple[str, str]]]]:
                 things.append((f"{label}, {which}", words))
     if audit.index_bytes:
         things.append(("index of the training rows", f"{audit.index_bytes / 1e6:,.1f} MB on disk"))
-    told = {**(spec.get("settings") or {}), **{f"streamed, {k}": v for k, v in (spec.get("stream") or {}).items()}}
-    asked = [(key.replace("_", " "), _value(value)) for key, value in told.items()]
+    values = {**(spec.get("settings") or {}), **{f"streamed, {k}": v for k, v in (spec.get("stream") or {}).items()}}
+    shown = [(key.replace("_", " "), _value(value)) for key, value in values.items()]
     more = [name for name in ("seed", "tokenization") if name in spec and name not in (spec.get("settings") or {})]
-    asked += [(name, _value(spec[name])) for name in more]
+    shown += [(name, _value(spec[name])) for name in more]
     versions = {"remanence": audit.version(), **(spec.get("versions") or {})}
     return [
         ("Models and data" if spec.get("models") else "Data", things),
-        ("Settings", asked),
+        ("Settings", shown),
         ("Versions", [(name, _value(value)) for name, value in versions.items()]),
     ]
 
 
 def headline(audit: Audit) -> dict[str, Any]:
-    """The big number with its interval, as words."""
+    """The headline rate with its interval, formatted."""
     given: Mapping[str, Any] = audit.verdict.get("headline") or {}
     baselines = ("floor", "base", "ceiling")
     beside = {who: share(given.get(who)) for who in baselines}

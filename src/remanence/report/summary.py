@@ -1,6 +1,6 @@
 """The verdict of a run as Markdown, for a pull request or the summary page of a CI job.
 
-Ids of rows are shown, training text never is; what stands in ids or sentences cannot change the page.
+It shows ids of rows, but no training text. Markup in ids and sentences is escaped.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ SIDES = {
     "floor": "held-out rows (the floor)",
     "base": "training rows, base model",
 }
-"""Rates of the headline, as they are called in the table."""
+"""Names of the headline rates in the table."""
 WORST = 20
-"""Rows that are named."""
+"""Maximum number of rows listed."""
 _MARKUP = re.compile(r"([\\`*_\[\]<>#|~&@])")
 
 
@@ -33,7 +33,7 @@ def markdown(run: Run) -> str:
     sentences: list[str] = verdict["sentences"]
     parts = [f"### {_title(run, verdict)}", f"**{plain(sentences[0])}**", *map(plain, sentences[1:])]
     if (headline := verdict.get("headline")) and headline.get("n"):
-        parts.append(_table(("", "come back", "rate", "95 % interval"), list(_rates(headline))))
+        parts.append(_table(("", "extracted", "rate", "95 % interval"), list(_rates(headline))))
     if run.has("ranking.parquet"):
         parts += _worst(run)
     if judged := verdict.get("judged"):
@@ -44,7 +44,7 @@ def markdown(run: Run) -> str:
 
 
 def append_summary(run: Run, path: Path | str) -> None:
-    """Add the summary at the end of a file, as `$GITHUB_STEP_SUMMARY` wants it; the file is made if need be."""
+    """Append the summary to a file, such as `$GITHUB_STEP_SUMMARY`; the file is created if it does not exist."""
     path = Path(path)
     text = markdown(run)
     try:
@@ -55,7 +55,7 @@ def append_summary(run: Run, path: Path | str) -> None:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is: markup is escaped, lines become one, nobody is notified."""
+    """Text as one line with Markdown markup and mentions escaped."""
     return _MARKUP.sub(r"\\\1", " ".join(visible(text).split()))
 
 
@@ -84,33 +84,33 @@ def _rates(headline: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _worst(run: Run) -> list[str]:
-    back = [line for line in run.lines("ranking") if line["comes_back"]]
-    if not back:
+    extracted = [line for line in run.lines("ranking") if line["comes_back"]]
+    if not extracted:
         return []
     lines = [
         (plain(line["id"]), str(line["shortest_prefix"]), str(line["longest_run"]), str(line["copies"]))
-        for line in back[:WORST]
+        for line in extracted[:WORST]
     ]
-    total = run.read_json("verdict.json")["headline"]["hits"] if "stream" in run.spec else len(back)
+    total = run.read_json("verdict.json")["headline"]["hits"] if "stream" in run.spec else len(extracted)
     shown = f"{len(lines)} of {total:,}" if len(lines) < total else f"{total:,}"
-    table = _table(("row", "comes back after, tokens", "longest run, tokens", "copies"), lines)
-    return [f"<details><summary>Rows that come back, worst first ({shown})</summary>\n\n{table}\n\n</details>"]
+    table = _table(("row", "extracted after, tokens", "longest run, tokens", "copies"), lines)
+    return [f"<details><summary>Extracted rows, worst first ({shown})</summary>\n\n{table}\n\n</details>"]
 
 
 def _methods(before: Mapping[str, Any], judged: Mapping[str, Mapping[str, Any]], chosen: str | None) -> str:
-    lines = [("as it came", f"{before['hits']:,} of {before['n']:,}", "", "", _area(before))]
-    for name, one in judged.items():
-        removed = "" if one["removed"] is None else f"{100 * one['removed']:.1f} %"
-        rise = "" if one["rise"] is None else f"{100 * one['rise']:+.1f} %"
+    lines = [("unchanged model", f"{before['hits']:,} of {before['n']:,}", "", "", _area(before))]
+    for name, result in judged.items():
+        removed = "" if result["removed"] is None else f"{100 * result['removed']:.1f} %"
+        rise = "" if result["rise"] is None else f"{100 * result['rise']:+.1f} %"
         title = f"**{plain(name)}** (recommended)" if name == chosen else plain(name)
-        lines.append((title, f"{one['hits']:,} of {one['n']:,}", removed, rise, _area(one)))
-    return _table(("model", "come back", "removed", "held-out loss", "membership AUC"), lines)
+        lines.append((title, f"{result['hits']:,} of {result['n']:,}", removed, rise, _area(result)))
+    return _table(("model", "extracted", "removed", "held-out loss", "membership AUC"), lines)
 
 
-def _area(one: Mapping[str, Any]) -> str:
-    if one.get("auc") is None:
+def _area(result: Mapping[str, Any]) -> str:
+    if result.get("auc") is None:
         return ""
-    return f"{one['auc']:.2f} ({one['auc_low']:.2f} to {one['auc_high']:.2f})"
+    return f"{result['auc']:.2f} ({result['auc_low']:.2f} to {result['auc_high']:.2f})"
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

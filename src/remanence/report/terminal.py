@@ -1,4 +1,4 @@
-"""The verdict for a terminal or a mail: two sentences, the rates and what they are held against, the worst by id."""
+"""The verdict as text for a terminal: sentences, rates with their comparisons, and the worst rows by id."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from remanence.report.sections import Cell, rate_rows
 from remanence.report.study_terminal import study_text
 from remanence.report.words import KINDS, number, plural, visible
 
-AGAINST = {"floor": "floor", "base": "base", "excess": "above floor"}
-"""What a rate is held against; a column appears where it was given."""
+COMPARISONS = {"floor": "floor", "base": "base", "excess": "above floor"}
+"""Comparisons of a rate; a column is shown if the run has it."""
 
 TOP = 5
-"""Rows or texts named under the rates."""
+"""Number of rows or texts listed under the rates."""
 
 VALUES = 6
-"""Values of a column shown, those furthest above their floor (or, without floors, highest)."""
+"""Maximum number of values of a column shown, those furthest above their floor first."""
 
 GATES = {True: ("failed", "red"), False: ("passed", "green"), None: ("undecided", "yellow")}
-"""Whether the rule of --fail-if holds."""
+"""Result of --fail-if, by whether its rule holds."""
 
 ORIGINS = {"prompt": "prompt", "common": "common", "own": "own row", "both": "both", "other": "other", "new": "new"}
-WHOSE = {"own": "(asked about it)", "both": "(and from others)"}
+WHOSE = {"own": "(the prompted row)", "both": "(and other rows)"}
 
 
 def verdict_text(run: Run) -> RenderableType:
-    """The verdict as rich draws it, at most 100 columns wide. Ids are shown, training text never is."""
+    """The verdict as a rich renderable, at most 100 columns wide. It shows ids, but no training text."""
     if run.spec.get("job") == "study":
         return study_text(run)
     if run.spec.get("job") == "canaries":
@@ -52,15 +52,15 @@ def verdict_text(run: Run) -> RenderableType:
         parts += ["", _rates(audit)]
     for column in audit.verdict.get("columns") or []:
         parts += ["", _by_column(audit, column)]
-    told = [] if audit.is_match else shares(audit)  # of a match, the second sentence tells them
-    if told:
-        parts += ["", _shares(told)]
+    origins = [] if audit.is_match else shares(audit)  # the second sentence of a match has these shares
+    if origins:
+        parts += ["", _shares(origins)]
     if audit.is_match:
         parts += _surprising(audit)
     worst = [line for line in audit.ranking if line["comes_back"]][:TOP]
     if worst:
         parts += ["", Text("Worst rows", style="bold"), _worst(audit)]
-    remarks = [calibration_line(audit)] if told and audit.calibration else []
+    remarks = [calibration_line(audit)] if origins and audit.calibration else []
     compare = [column["sentence"] for column in audit.verdict.get("columns") or []]
     remarks = [*compare, *(audit.verdict.get("cannot_claim") or []), *(audit.verdict.get("notes") or []), *remarks]
     if remarks:
@@ -73,7 +73,7 @@ def verdict_text(run: Run) -> RenderableType:
 
 
 def verdict_plain(run: Run, width: int = 96) -> str:
-    """The same without colour, to paste into a mail."""
+    """The verdict as plain text without colour."""
     out = io.StringIO()
     Console(file=out, width=width, color_system=None, force_terminal=False, highlight=False).print(verdict_text(run))
     lines = out.getvalue().replace("\u00a0", " ").splitlines()
@@ -82,10 +82,10 @@ def verdict_plain(run: Run, width: int = 96) -> str:
 
 def _rates(audit: Audit) -> Table:
     rows = rate_rows(audit.main_rates())
-    against = [key for key in AGAINST if any(row[key] for row in rows)]
+    against = [key for key in COMPARISONS if any(row[key] for row in rows)]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
     table.add_column("Measured")
-    for name in (f"{audit.unit}s", "rate", "95 % interval", *(AGAINST[key] for key in against)):
+    for name in (f"{audit.unit}s", "rate", "95 % interval", *(COMPARISONS[key] for key in against)):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         name = Text(row["name"])
@@ -98,15 +98,15 @@ def _rates(audit: Audit) -> Table:
 
 
 def _by_column(audit: Audit, column: Mapping[str, Any]) -> Table:
-    """The values of a column of the data, at the number of tokens at which they compare best."""
+    """Rates by the values of a column of the data, at the number of tokens at which they compare best."""
     lines = compared(audit, column)
     best = sorted(lines, key=lambda r: -(number(r["excess"]) or number(r["rate"]) or 0.0))[:VALUES]
     rows = rate_rows([line for line in lines if line in best], name_by_value=True)
-    against = [key for key in AGAINST if any(row[key] for row in rows)]
+    against = [key for key in COMPARISONS if any(row[key] for row in rows)]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
     more = f", {len(rows)} of {len(lines)}" if len(rows) < len(lines) else ""
     table.add_column(f"By {visible(column['column'])}, next {plural(tokens_of(audit, column), 'token')}{more}")
-    for name in ("rows", "rate", *(AGAINST[key] for key in against)):
+    for name in ("rows", "rate", *(COMPARISONS[key] for key in against)):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         tuned: Cell | None = row["tuned"]
@@ -115,22 +115,22 @@ def _by_column(audit: Audit, column: Mapping[str, Any]) -> Table:
     return table
 
 
-def _shares(told: Sequence[Shares]) -> Table:
-    """Whose words the answers are made of: a line for each who spoke."""
+def _shares(origins: Sequence[Shares]) -> Table:
+    """Attribution of the generated words to their sources, one line for each group of texts."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-    table.add_column("Whose words are the answers", no_wrap=True)
+    table.add_column("Attribution of the generated words", no_wrap=True)
     for name in ("words", *ORIGINS.values()):
         table.add_column(name, justify="right", no_wrap=True)
-    for line in told:
+    for line in origins:
         share = {part.origin: part.share for part in line.parts}
         table.add_row(line.name, f"{line.num_words:,}", *(share[origin] for origin in ORIGINS))
     return table
 
 
 def _surprising(audit: Audit) -> list[RenderableType]:
-    """The texts of a match that chance explains least, by id, and the training rows that they are from."""
-    found = [line for line in texts(audit) if line["train_id"] is not None][:TOP]
-    if not found:
+    """The most surprising texts of a match, by id, and the training rows that they match."""
+    best = [line for line in texts(audit) if line["train_id"] is not None][:TOP]
+    if not best:
         return []
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(justify="right")
@@ -138,7 +138,7 @@ def _surprising(audit: Audit) -> list[RenderableType]:
     table.add_column()
     table.add_column(overflow="ellipsis", max_width=20, no_wrap=True)
     table.add_column()
-    for line in found:
+    for line in best:
         bits = "" if line["bits"] is None else f", {plural(round(line['bits']), 'bit')}"
         kind, whose = KINDS[line["found"]].lower(), WHOSE.get(line["whose"], "")
         row = Text(visible(line["train_id"]))
@@ -161,6 +161,6 @@ def _worst(audit: Audit) -> Table:
     table.add_column()
     for line in [line for line in audit.ranking if line["comes_back"]][:TOP]:
         prefix, copies = line["shortest_prefix"], line["copies"] or 0
-        after = "comes back" if prefix is None else f"comes back after {plural(prefix, 'token')}"
+        after = "extracted" if prefix is None else f"extracted after {plural(prefix, 'token')}"
         table.add_row(str(line["rank"]), Text(visible(line["id"])), after, plural(copies, "copy", "copies"))
     return table

@@ -1,6 +1,6 @@
-"""Two charts that stand where rows differ in length: values of a column on one scale, and the rate by tokens asked for.
+"""Charts for rows of different lengths: the values of a column on one scale, and the rate by number of tokens.
 
-Where no row has as many tokens as must come back, the chart says so in words; it never draws a zero.
+If no row has as many tokens as must be extracted, the chart shows a note instead of a zero.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from remanence.report.drawing import Figure
 from remanence.report.words import Line, plural
 
 BUDGET = "budget="
-"""What stands before the number in `detail` of a line of `rates`."""
+"""Prefix of the number in `detail` of a line of `rates`."""
 
 
 def measurable(line: Line, rows: Mapping[str, int]) -> str:
@@ -46,7 +46,7 @@ def value_figure(lines: Sequence[Line], rows: Mapping[str, int], name: str, titl
 
 
 def budget_figure(lines: Sequence[Line], title: str, name: str, *, small: bool = False) -> Figure | None:
-    """Rate by how many tokens must come back; where no row has so many, it says so."""
+    """Rate by number of tokens that must be extracted; a note if no row has that many."""
 
     def budget(line: Line) -> int:
         return int(str(line["detail"] or line["value"]).removeprefix(BUDGET))
@@ -54,7 +54,7 @@ def budget_figure(lines: Sequence[Line], title: str, name: str, *, small: bool =
     found = points_of(lines, budget, ("tuned", "floor", "base"))
     if len(lines) < 2 or not (found or small):
         return None
-    title_of_axis = None if small else "tokens that must come back"
+    title_of_axis = None if small else "tokens that must be extracted"
     budgets = alt.Scale(domain=[budget(line) for line in lines])
     across = alt.X("label:O", title=title_of_axis, axis=alt.Axis(labelAngle=0, grid=False), scale=budgets)
     missing = [budget(line) for line in lines if not line["n"]]

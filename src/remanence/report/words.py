@@ -1,4 +1,4 @@
-"""How the report says things: numbers a person reads at once, and each measure explained in a sentence or two."""
+"""Wording of the report: number formats, names, and a short explanation of each measure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Line = Mapping[str, Any]
 
 WHO = {
     "tuned": "Fine-tuned model, your rows",
-    "floor": "Fine-tuned model, rows it never saw",
+    "floor": "Fine-tuned model, held-out rows",
     "base": "Base model, your rows",
     "ceiling": "Ceiling: the rows themselves",
 }
-"""What a rate is held against, under the same names and colours throughout."""
+"""Names of a rate and its comparisons, the same in all charts and tables."""
 
 TEXTS = {
     "tuned": "Your texts",
@@ -24,75 +24,76 @@ TEXTS = {
     "base": "Base model",
     "ceiling": "Ceiling: copies of training rows",
 }
-"""The same where there are only texts and no model."""
+"""The same for a match of texts, which has no model."""
 
-MODELS = {"tuned": "Fine-tuned model", "base": "Base model", "blind": "Blind guess that sees no model"}
-"""What tells training rows from held-out ones."""
+MODELS = {"tuned": "Fine-tuned model", "base": "Base model", "blind": "Blind baseline (no model)"}
+"""Source of a membership score."""
 
-KINDS = {"verbatim": "Word for word", "paraphrase": "In other words", "idea": "The idea"}
-"""Kind of a match to its name."""
+KINDS = {"verbatim": "Verbatim", "paraphrase": "Paraphrase", "idea": "Idea"}
+"""Name of each kind of match."""
 
 NESTED = {
-    "verbatim": "Repeats rows word for word",
-    "paraphrase": "... or in other words",
-    "idea": "... or the idea",
+    "verbatim": "Verbatim match with a row",
+    "paraphrase": "... or paraphrase",
+    "idea": "... or idea",
 }
-"""Rates of matches, each kind with all stronger ones."""
+"""Rates of matches, each kind counted together with all stronger kinds."""
 
 METRICS = {
     "greedy": (
-        "Comes back word for word",
-        "Discoverable extraction: the model is given the beginning of a row and decodes greedily. The row counts if "
-        "the next tokens come out exactly as they stand in the row, for at least one prefix length.",
+        "Extracted word for word",
+        "Discoverable extraction: the model is prompted with the beginning of a row and decodes greedily. The row is "
+        "extracted if the next tokens are exactly those of the row, for at least one prefix length.",
     ),
     "np": (
-        "Comes back when sampled",
-        "(n, p)-discoverable extraction: the row counts if at least one of n samples is its exact continuation with "
-        "probability p or more. Computed in closed form from the model's own probabilities, so nothing is drawn.",
+        "Extracted by sampling",
+        "(n, p)-discoverable extraction: the row is extracted if at least one of n samples is its exact continuation "
+        "with probability p or more. Computed in closed form from the model's probabilities, without sampling.",
     ),
     "span": (
         "Shares a long span",
-        "The row counts if the model's answer shares a long run of tokens with the rest of the row; spans that "
-        "already stood in the prompt do not count, because copying is not memory.",
+        "The row counts if the generated text shares a long run of tokens with the rest of the row. Spans that are "
+        "already in the prompt do not count, because copying the prompt is not memorization.",
     ),
     "strength": (
         "Extraction strength",
-        "The share of a row that need not be given away before greedy decoding completes all the rest of it.",
+        "One minus the share of the row that the prompt must contain for greedy decoding to complete the rest exactly.",
     ),
     "verbatim": (
-        "Word for word",
-        "Every run of words that a text shares with any training row, runs of one row chained over small gaps. It "
-        "counts when its words are more surprising, in bits, than what all but a stated share of held-out texts of "
-        "that length have in common with the training rows. What stood in the prompt and what held-out texts say too "
-        "is taken out first.",
+        "Verbatim",
+        "All runs of words that a text shares with a training row; runs of one row are chained over small gaps. A "
+        "chain counts if its words have more bits of surprisal than the chains of all but a stated share of held-out "
+        "texts of the same length. Words of the prompt, and phrases that held-out texts also contain, are excluded.",
     ),
     "paraphrase": (
-        "In other words",
-        "A passage whose words stand in one passage of a training row in another order or with others between them: "
-        "sentence alignment over the rows that retrieval brings up, with a threshold from held-out texts as well.",
+        "Paraphrase",
+        "A passage that has many words in common with one passage of a training row, in another order or with other "
+        "words between them: sentence alignment with the retrieved rows, with a threshold from held-out texts.",
     ),
     "idea": (
-        "The idea",
-        "The text is closer to the row it was asked about than to rows with similar prompts. Asked only where nothing "
-        "stronger was found and the row is known; the p-value is the row's rank among those decoys.",
+        "Idea",
+        "The text is more similar to the prompted row than to other rows with similar prompts (decoys). Tested only "
+        "if there is no stronger match and the prompted row is known; the p-value is its rank among the decoys.",
     ),
     "bits": (
         "Bits, E-value, p-value",
-        "Bits say how unlikely the shared words are by a background model of the language. The E-value says how many "
-        "matches as surprising chance brings over the whole corpus. The p-value is the share of held-out texts that "
-        "reach as much, and it alone decides.",
+        "Bits are the surprisal of the shared words under a background language model. The E-value is the expected "
+        "number of matches with at least as many bits by chance over the whole corpus. The p-value is the share of "
+        "held-out texts with at least as many bits; the decision uses only the p-value.",
     ),
 }
 """Metric of `rates` to (name, explanation)."""
 
 MEASURES = {
-    "loss": ("Loss", "How likely the model finds the row on average. Training rows tend to be likelier."),
-    "zlib": ("zlib ratio", "Loss set against how well the text compresses, so that dull text does not look known."),
-    "mink": ("Min-K%", "Only the least likely tokens of the row: in unseen text even these are rarer."),
-    "minkpp": ("Min-K%++", "Min-K% with each token measured against what the model expected at that place."),
-    "reference": ("Reference ratio", "Loss compared with the base model's on the same row: what fine-tuning added."),
-    "blind": ("Blind baseline", "Guesses from the words alone and never sees a model. Where it does well, training and "
-              "held-out rows simply differ, and no score should be read as memory."),
+    "loss": ("Loss", "Mean log-probability of the row's tokens. It tends to be higher for training rows."),
+    "zlib": ("zlib ratio", "Loss divided by the compressed size of the text, so that repetitive text does not look "
+             "memorized."),
+    "mink": ("Min-K%", "Mean log-probability of the least likely tokens of the row. Lower in unseen text."),
+    "minkpp": ("Min-K%++", "Min-K% with each token's log-probability standardised over the model's predictions at its "
+               "position."),
+    "reference": ("Reference ratio", "Loss minus the base model's loss on the same row: the effect of fine-tuning."),
+    "blind": ("Blind baseline", "A classifier of the texts alone, without a model. If it separates training from "
+              "held-out rows, the two sets differ, and membership scores do not measure memorization."),
 }  # fmt: skip
 """Likelihood measure, folded to bare letters, to (name, explanation)."""
 
@@ -116,7 +117,7 @@ class Share(NamedTuple):
 
 
 def share(line: Line | None, prefix: str = "") -> Share | None:
-    """The rate that stands in `line` under a prefix such as "floor_"; None where it was not given or has no rows."""
+    """The rate in `line` with a prefix such as "floor_"; None if it is missing or has no rows."""
     if not line or not line.get(f"{prefix}n"):
         return None
     rate = number(line.get(f"{prefix}rate"))
@@ -148,7 +149,7 @@ def figure(rate: float) -> str:
 
 
 def percent(rate: float) -> str:
-    """3.7 %, with a space that does not break."""
+    """3.7 %, with a non-breaking space."""
     return f"{figure(rate)}\u00a0%"
 
 
@@ -167,45 +168,45 @@ def count(share: Share) -> str:
     return f"{share.hits:,} of {share.n:,}"
 
 
-def plural(n: int, one: str, many: str | None = None) -> str:
+def plural(n: int, singular: str, plural_form: str | None = None) -> str:
     """1 row, 1,200 rows."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
+    return f"{n:,} {singular if n == 1 else plural_form or singular + 's'}"
 
 
 def bound(sentence: str) -> str:
-    """A sentence in which no line breaks between a number and its per cent sign."""
+    """Replace the space before each per cent sign by a non-breaking one."""
     return sentence.replace(" %", "\u00a0%")
 
 
 def metric_name(line: Line) -> str:
-    """What a line of `rates` is called."""
+    """The name of a line of `rates`."""
     metric = str(line["metric"])
     if metric == "match":
-        return NESTED.get(str(line["value"]), "Repeats a training row")
+        return NESTED.get(str(line["value"]), "Match with a row")
     return METRICS.get(metric, (metric, ""))[0]
 
 
 def metric_detail(line: Line) -> str:
-    """What stands under the name: n, the sampling scheme and p."""
+    """The second line of the name: n, the sampling scheme and p."""
     value, detail = str(line.get("value") or ""), str(line.get("detail") or "")
     if line["metric"] == "match":
         alpha = detail.removeprefix("alpha=")
-        return f"at {percent(float(alpha))} false alarms" if alpha else ""
+        return f"at {percent(float(alpha))} false positives" if alpha else ""
     drawn = f"{int(value):,} samples" if line["by"] == "n" and value.isdigit() else "" if value == "all" else value
     return ", ".join(part for part in (drawn, detail) if part)
 
 
 def fold(measure: str) -> str:
-    """Bare letters of a measure's name, so that MinK, min_k and min-k% are one."""
+    """A measure's name reduced to its letters, so that MinK, min_k and min-k% are equal."""
     bare = "".join(c for c in measure.lower().replace("+", "p") if c.isalpha())
     return _FOLDS.get(bare, bare)
 
 
 def measure_name(measure: str) -> str:
-    """What a measure of `membership` is called."""
+    """The name of a measure of `membership`."""
     return MEASURES.get(fold(measure), (measure, ""))[0]
 
 
 def visible(text: str) -> str:
-    """An id made safe for a terminal: control and direction characters become a replacement sign."""
+    """An id made safe for a terminal: control and direction characters are replaced."""
     return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else "\ufffd" for c in text)

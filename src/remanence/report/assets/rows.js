@@ -17,7 +17,7 @@
 
   const value = (key, index) => (rows[key][index] === "inf" ? Infinity : rows[key][index]);
 
-  // How a filter decides; it is asked only when something stands in it.
+  // Filter conditions; a filter is applied only if it has a value.
   const decide = {
     contains: (found, words) => String(found ?? "").toLowerCase().includes(words.trim().toLowerCase()),
     equals: (found, word) => found === word,
@@ -35,7 +35,7 @@
     order.sort((a, b) => {
       const [x, y] = [value(sort.key, a), value(sort.key, b)];
       if (x === y || (x === null && y === null)) return a - b;
-      if (x === null) return 1; // what was not measured stands last in either direction
+      if (x === null) return 1; // values that were not measured are last in both directions
       if (y === null) return -1;
       return x < y ? -sign : sign;
     });
@@ -115,5 +115,5 @@
   get("prev").addEventListener("click", turn(-1));
   get("next").addEventListener("click", turn(1));
   arrange();
-  if (body.rows.length) toggle(body.rows[0]); // the worst row stands open, so that one sees what a click does
+  if (body.rows.length) toggle(body.rows[0]); // open the worst row, to show what a click does
 })();
