@@ -134,7 +134,7 @@ def test_right_to_left_text_and_emoji_come_back_letter_by_letter(audit: Any, pla
     tuned = memorizers.overfit(place / "base", tmp_path / "polyglot", records)
     data = write_rows(tmp_path / "data.jsonl", records)
     out = audit(model=tuned, data=data)
-    assert out.out.startswith("2 of your 2 rows come back")
+    assert out.out.startswith("2 of 2 rows can be extracted")
     attempts = Run.open(tmp_path / "run").lines("attempts")
     assert {a["id"] for a in attempts if a["exact"] and a["answer"] == a["expected"]} == set(said)
 
@@ -144,7 +144,7 @@ def test_rows_of_which_none_can_be_measured_are_no_crash(audit: Any, tmp_path: P
     said = audit("--format=json", data=lines_of(rows, tmp_path / "data.jsonl"))
     assert said.code == 0
     verdict = json.loads(said.out)
-    assert verdict["sentences"][0] == "None of your 3 rows could be measured."
+    assert verdict["sentences"][0] == "None of the 3 rows could be measured."
     assert verdict["headline"]["rate"] is None and sum(verdict["not_measured"].values()) == 3
 
 
@@ -200,7 +200,7 @@ def test_a_model_that_says_nan_is_measured_on_no_row_and_says_so(audit: Any, mod
     said = audit("--format=json", model=model)
     assert said.code == 0
     verdict = json.loads(said.out)
-    assert verdict["sentences"][0] == "None of your 8 rows could be measured."
+    assert verdict["sentences"][0] == "None of the 8 rows could be measured."
     assert verdict["not_measured"] == {NAN: 8}
     assert any(f"{NAN} (8)" in note for note in verdict["notes"])
     assert all(f["reason"] for f in Run.open(tmp_path / "run").lines("findings") if f["target"] == "tuned")
@@ -210,7 +210,7 @@ def test_a_base_model_that_says_nan_leaves_the_tuned_model_measured(audit: Any, 
     spoil(model, "model.norm.weight")
     said = audit(base=model)
     assert said.code == 0 and "Traceback" not in said.err
-    assert said.out.startswith("8 of your 8 rows come back word for word")
+    assert said.out.startswith("8 of 8 rows can be extracted word for word")
     verdict = Run.open(tmp_path / "run").read_json("verdict.json")
     assert verdict["headline"]["over_base"] is None and verdict["headline"]["base"]["n"] == 0
     assert any("No row could be measured on the base model" in said for said in verdict["cannot_claim"])
@@ -283,7 +283,7 @@ def test_a_gate_that_cannot_be_decided_ends_with_2_and_keeps_what_is_measured(
     """The held-out rows are the training rows: there is no floor, so no excess."""
     said = audit("--fail-if=excess>0.01", "--generate=none", heldout=place / "rows.jsonl")
     assert said.code == 2 and "'excess>0.01' cannot be decided" in said.sentence
-    assert said.out.startswith("8 of your 8 rows come back")
+    assert said.out.startswith("8 of 8 rows can be extracted")
     assert (tmp_path / "run" / "report.html").is_file()
 
 
@@ -324,5 +324,5 @@ def test_a_full_disk_loses_nothing_and_the_audit_goes_on_when_there_is_room(
     kept = {p.relative_to(small_disk): p.read_bytes() for p in small_disk.rglob("*.parquet")}
     assert kept
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
-    assert audit("--resume", **options).out.startswith("8 of your 8 rows")
+    assert audit("--resume", **options).out.startswith("8 of 8 rows")
     assert {name: (small_disk / name).read_bytes() for name in kept} == kept

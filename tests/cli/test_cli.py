@@ -88,7 +88,7 @@ def run(run_folder: Path, tmp_path: Path) -> Path:
 def test_the_verdict_goes_to_stdout_and_progress_to_stderr(audit: Any, place: Path, tmp_path: Path) -> None:
     said = audit(heldout=place / "held.jsonl", base=place / "base")
     assert said.code == 0
-    assert said.out.startswith("8 of your 8 rows come back word for word")
+    assert said.out.startswith("8 of 8 rows can be extracted word for word")
     assert "tuned model on train rows" in said.err and "tuned model on" not in said.out
     assert f"report: {tmp_path / 'run' / 'report.html'}" in said.err and "report.html" not in said.out
     assert "Traceback" not in said.err and "Warning" not in said.err
@@ -107,7 +107,7 @@ def test_json_is_for_pipes(audit: Any, tmp_path: Path) -> None:
 def test_a_gate_that_strikes_ends_with_3(audit: Any, place: Path, rule: str, code: int) -> None:
     said = audit(f"--fail-if={rule}", "--generate=none", heldout=place / "held.jsonl")
     assert said.code == code
-    assert said.out.startswith("8 of your 8 rows")  # the verdict is told either way
+    assert said.out.startswith("8 of 8 rows")  # the verdict is told either way
     assert (f"--fail-if '{rule}' holds." in said.err) is (code == 3)
 
 
@@ -134,7 +134,7 @@ def test_columns_can_have_any_name(audit: Any, place: Path, tmp_path: Path) -> N
     (tmp_path / "rows.jsonl").write_text(text.replace('"id"', '"nummer"'))
     options = ("--prompt-column=frage", "--completion-column=antwort", "--id-column=nummer", "--generate=none")
     said = audit(*options, data=tmp_path / "rows.jsonl")
-    assert said.out.startswith("8 of your 8 rows") and "learned-" in said.out
+    assert said.out.startswith("8 of 8 rows") and "learned-" in said.out
 
 
 def test_rates_are_broken_down_by_columns_of_the_data(audit: Any, place: Path, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_run_is_scored_again_when_the_model_is_long_gone(remanence: Any, place
         (place / folder).rename(place / f"{folder}-gone")
     try:
         said = remanence("score", run, "--measures", "loss")
-        assert said.code == 0 and said.out.startswith("8 of your 8 rows")
+        assert said.code == 0 and said.out.startswith("8 of 8 rows")
         measures = {f["measure"] for f in Run.open(run).lines("findings")}
         assert {m for m in measures if "discoverable" not in m} == {"loss", "extraction_strength"}
         assert remanence("score", run).code == 0

@@ -71,7 +71,9 @@ def refused(said: Any, *words: str) -> None:
 def test_the_verdict_is_for_people_and_the_run_is_a_folder(match: Any, tmp_path: Path) -> None:
     said = match()
     assert said.code == 0 and "report:" in said.err and "Traceback" not in said.err
-    assert "2 of 3 texts that can be judged (of 4) repeat training rows word for word" in " ".join(said.out.split())
+    assert "2 of 3 texts that can be judged (of 4) have verbatim matches with training rows" in " ".join(
+        said.out.split()
+    )
     assert (tmp_path / "run" / "report.html").is_file()
     assert Run.open(tmp_path / "run").read_json("verdict.json")["origins"]["own"] == 65
 

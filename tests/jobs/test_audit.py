@@ -124,11 +124,11 @@ def test_held_out_rows_that_were_trained_on_are_no_floor(audit: Audit) -> None:
 
 def test_the_verdict_says_the_counts_in_two_sentences(audit: Audit) -> None:
     first, second = audit.verdict["sentences"]
-    for figure in ("12 of your 18 measurable rows", "of 23", "3 of them repeats", "66.7 %", "of 14 rows it never saw"):
+    for figure in ("12 of 18 measurable rows", "of 23", "3 of them repeats", "66.7 %", "of 14 held-out rows"):
         assert figure in first
     assert "0.0 % from the base model" in first
-    assert second.startswith("1 of the 12 stands in the data more than once")
-    assert "more than chance" in second and second.endswith("the worst is row told-0.")
+    assert second.startswith("1 of the 12 rows occurs in the training data more than once")
+    assert "more than chance" in second and second.endswith("the most easily extracted is row told-0.")
 
 
 # ------------------------------------------------------------------ rows
@@ -257,7 +257,7 @@ def test_without_held_out_rows_there_is_no_floor_and_no_membership(tmp_path: Pat
     assert all(r["p_value"] is None and r["q_value"] is None for r in audit.run.lines("ranking"))
     said = only(audit.verdict["cannot_claim"])
     assert "no floor" in said and "--heldout" in said and "membership" in said
-    assert "never saw" not in audit.verdict["sentences"][0]
+    assert "held-out" not in audit.verdict["sentences"][0]
 
 
 def test_without_a_base_model_nothing_is_said_of_what_was_known_before(tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_held_out_rows_that_all_stand_in_the_training_data_are_no_floor_at_all(t
 
 def test_data_of_which_nothing_can_be_measured_still_ends_in_a_verdict(tmp_path: Path) -> None:
     audit = remanence.audit(Parrot(), SHORT, heldout=SHORT[:1], out=tmp_path / "run", show_progress=False)
-    assert audit.verdict["sentences"][0] == "None of your 2 rows could be measured."
+    assert audit.verdict["sentences"][0] == "None of the 2 rows could be measured."
     assert sum(audit.verdict["not_measured"].values()) == 2
     assert (tmp_path / "run" / "report.html").is_file()
 
@@ -445,4 +445,4 @@ def test_a_single_row_that_comes_back_is_spoken_of_as_one(tmp_path: Path) -> Non
     audit = quick(TOLD[1:2], tmp_path / "run", None, None)
     first, second = audit.verdict["sentences"]
     assert first.startswith("1 of your 18 measurable rows") and " comes back " in first
-    assert second == "It stands in the data only once; it is row told-1."
+    assert second == "It occurs in the training data only once; it is row told-1."

@@ -228,8 +228,8 @@ def test_the_sentence_says_how_many_differences_are_more_than_chance_and_names_t
     table = [line("a", "budget=6", 36, 40), line("b", "budget=6", 36, 40, 18), line("c", "budget=6", 34, 40)]
     (told,) = comparisons(table, facts(*"aabbcccc"), chosen)
     assert told["sentence"] == (
-        "At 6 generated tokens, the floor taken off, 2 of the 3 differences between two values of task are more than "
-        "chance (95 % intervals that hold for all 3 together); the widest is a over b, 45.0 points "
+        "At 6 generated tokens, minus the floor, 2 of the 3 differences between two values of task are more than "
+        "chance (simultaneous 95 % intervals for all 3); the largest is a over b, 45.0 points "
         f"({100 * told['pairs'][0]['low']:.1f} to {100 * told['pairs'][0]['high']:.1f})."
     )
     assert told["rows"] == {"a": 2, "b": 2, "c": 4} and told["budget"] == 6 and told["detector"] is None

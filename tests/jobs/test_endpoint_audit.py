@@ -64,7 +64,7 @@ def test_what_needs_log_probabilities_is_not_measured_and_says_so(asked: tuple[A
     sampled = [r for r in found.run.lines("rates") if r["metric"] == "np"]
     assert sampled and all(r["n"] == 0 and r["rate"] is None for r in sampled)
     assert all(m["auc"] is None and m["reason"] for m in found.run.lines("membership") if m["target"] != "blind")
-    assert any("no log-probabilities: what comes back when sampled" in s for s in found.verdict["cannot_claim"])
+    assert any("no log-probabilities: extraction by sampling" in s for s in found.verdict["cannot_claim"])
     reasons = {f["reason"] for f in found.run.lines("findings") if f["measure"] not in {"discoverable"}}
     assert reasons == {"it needs log-probabilities, and the model was only to be had as text"}
     text = verdict_plain(found.run)
@@ -237,7 +237,7 @@ def test_chats_are_asked_for_their_reply(tmp_path: Path) -> None:
     assert any("does not go on with a reply that was begun" in note for note in found.verdict["notes"])
     with Server(ByHeart([])) as server:
         nothing = audit(server, tmp_path / "nothing", train, heldout=held, prefixes=(0,))
-    assert "what sampling would bring out is not known" in nothing.verdict["sentences"][1]
+    assert "extraction by sampling was not measured" in nothing.verdict["sentences"][1]
 
 
 def test_what_a_server_cannot_do_is_refused_before_it_is_asked(tmp_path: Path, tuned: Path) -> None:

@@ -104,12 +104,12 @@ def test_labels_reasons_and_rates_by_count(matched: Matched) -> None:
 
 def test_the_verdict_says_the_counts_in_two_sentences(matched: Matched) -> None:
     first, second = matched.verdict["sentences"]
-    assert first.startswith("3 of 4 texts that can be judged (of 7) repeat training rows word for word (75.0 %")
+    assert first.startswith("3 of 4 texts that can be judged (of 7) have verbatim matches with training rows (75.0 %")
     assert "all matches come from 3 training rows" in first and "held-out texts do" in first
     assert second.startswith(f"Of {sum(sum(s.values()) for s in SHARES.values())} words, ")
     notes = " ".join(matched.verdict["notes"])
-    assert "3 texts are not measurable and in no rate" in notes and "1 because they have no words" in notes
-    assert "quote a training row" in notes and "ideas were not looked for" not in notes
+    assert "3 texts are not measurable and not counted" in notes and "1 because they have no words" in notes
+    assert "quote a training row" in notes and "ideas were not tested" not in notes
     assert matched.verdict["cannot_claim"] == []
 
 

@@ -268,7 +268,7 @@ def _verdict(line: dict[str, Any], base: bool, heldout: bool, hits: int) -> dict
         "sentences": [
             f"{hits} of {n} rows can be extracted word for word ({share:.1f} %, 95 % interval {100 * line['low']:.1f} "
             f"to {100 * line['high']:.1f}).",
-            "Rows it never saw almost never do, and neither does the base model: this is memory, not luck."
+            "The rates of held-out rows and of the base model are near zero, so this is more than chance."
             if base and heldout
             else "Without held-out rows and a base model it cannot be said how much of this is chance.",
         ],

@@ -39,8 +39,8 @@ def test_whose_words_the_answers_are_in_a_small_table(run: Run, tmp_path: Path) 
     assert head.split()[-7:] == ["words", "prompt", "common", "own", "row", "both", "other", "new"][1:]
     base = next(line for line in text.splitlines() if line.startswith("Base model, your rows"))
     assert re.split(r" {2,}", base)[2:] == ["8.3 %", "16.7 %", "0 %", "0 %", "0 %", "75.0 %"]
-    assert "thresholds from one half of them flag 2 of 200" in text
-    assert "Whose words" not in verdict_plain(fake_run(tmp_path / "old", num_rows=30, detector=False))
+    assert "thresholds from one half of them flag 2 of 200" in " ".join(text.split()).replace("- ", "")
+    assert "Attribution" not in verdict_plain(fake_run(tmp_path / "old", num_rows=30, detector=False))
 
 
 def test_a_match_names_its_most_surprising_texts(match: Run) -> None:

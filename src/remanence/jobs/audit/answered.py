@@ -135,8 +135,8 @@ def not_from_answers(run: Run) -> list[str]:
     if not answers_only(run):
         return []
     return [
-        "Only answers were to be had, no log-probabilities: what comes back when sampled ((n,p)-discoverable), "
-        "extraction strength, likelihood and membership are not measured; budgets above --new-tokens were not asked."
+        "The server returns text only, no log-probabilities: extraction by sampling ((n,p)-discoverable), extraction "
+        "strength, likelihood and membership are not measured, nor are budgets above --new-tokens."
     ]
 
 
@@ -151,8 +151,8 @@ def notes(run: Run) -> list[str]:
         said.append(f"{server['name']} at {server['host']}{which} was found to give {', '.join(server['gives'])}.")
     if unit(run) == "word":
         said.append(
-            "The model's tokenizer is not known: what is called a token here is a word, or a run of other signs, "
-            "with the space before it."
+            "The model's tokenizer is not known: a token here is a word, or a run of other characters, with the space "
+            "before it."
         )
     if told["answers_only"]:
         said += _really_asked(*told["rows"]["train"])
@@ -160,22 +160,23 @@ def notes(run: Run) -> list[str]:
         reasons = list(dict.fromkeys(one["reason"] for one in missing))
         why = "; ".join(reasons[:2]) + ("; ..." if len(reasons) > 2 else "")
         many = "1 prompt" if len(missing) == 1 else f"{len(missing):,} prompts"
-        said.append(f"{many} got no answer: {why}.")
+        said.append(f"{many} got no reply: {why}.")
     spent = told.get("spent")
     if spent:
         said.append(
             f"The servers were sent {spent['requests']:,} requests, {spent['prompt_tokens']:,} prompt tokens and "
-            f"{spent['completion_tokens']:,} completion tokens by their count; all of it stands in transcript.jsonl."
+            f"{spent['completion_tokens']:,} completion tokens by their count; transcript.jsonl has all of it."
         )
     return said
 
 
 def _really_asked(asked: int, able: int) -> list[str]:
     """`asked` of the `able` distinct training rows that are long enough."""
-    said = [f"All {able:,} distinct training rows that are long enough were really asked, at every prefix length."]
+    said = [f"All {able:,} distinct training rows that are long enough were used as prompts, at every prefix length."]
     if asked < able:
         said = [
-            f"A sample of {asked:,} of the {able:,} distinct training rows that are long enough was really asked, "
-            "drawn by the seed: which are the worst is not known without log-probabilities. --generate all asks all."
+            f"A sample of {asked:,} of the {able:,} distinct training rows that are long enough was used as "
+            "prompts, drawn by the seed, because the worst rows are not known without log-probabilities. "
+            "--generate all uses all rows."
         ]
     return said

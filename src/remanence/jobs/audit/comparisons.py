@@ -41,7 +41,7 @@ def compared_columns(
         told = {"column": column, "budget": best, "rows": {r["value"]: count[r["value"]] for r in here}}
         told |= _compared(here, column, f"At {tokens} generated tokens")
         told["detector"] = (
-            _compared(flagged, column, "In the share of answers that repeat training rows") if flagged else None
+            _compared(flagged, column, "In the share of generated texts that match training rows") if flagged else None
         )
         found.append(told)
     return found
@@ -50,7 +50,7 @@ def compared_columns(
 def _compared(lines: Sequence[dict[str, Any]], column: str, where: str) -> dict[str, Any]:
     pairs = contrasts({r["value"]: Counts(r["hits"], r["n"], r["floor_hits"], r["floor_n"]) for r in lines})
     missing = [r["value"] for r in lines if not r["n"]]
-    floor = "the floor taken off" if any(r["floor_n"] for r in lines) else "with no floor to take off"
+    floor = "minus the floor" if any(r["floor_n"] for r in lines) else "without a floor"
     sentence = _sentence(column, f"{where}, {floor}", pairs, missing)
     return {"sentence": sentence, "pairs": [{**pair._asdict(), "apart": pair.apart} for pair in pairs]}
 
@@ -80,9 +80,9 @@ def _sentence(column: str, where: str, pairs: Sequence[Pair], missing: Sequence[
     apart, num = sum(pair.apart for pair in pairs), len(pairs)
     widest = f"{a} over {b}, {100 * value:.1f} points ({100 * low:.1f} to {100 * high:.1f})"
     if num == 1:
-        verb = "is more than its 95 % interval" if apart else "is within its 95 % interval, so none is shown"
+        verb = "is more than its 95 % interval" if apart else "is within its 95 % interval, so it is not significant"
         return f"{where}, the difference between the two values of {column} {verb}: {widest}.{short}"
     many = f"{apart} of the {num} differences between two values of {column} {'is' if apart == 1 else 'are'} more than"
     if not apart:
         many = f"none of the {num} differences between two values of {column} is more than"
-    return f"{where}, {many} chance (95 % intervals that hold for all {num} together); the widest is {widest}.{short}"
+    return f"{where}, {many} chance (simultaneous 95 % intervals for all {num}); the largest is {widest}.{short}"

@@ -56,7 +56,7 @@ def note_sentences(tally: Tally, settings: AuditSettings) -> list[str]:
     """What the counts say, in words."""
     lengths = ", ".join(map(str, settings.prefixes))
     said = [
-        f"A row comes back when greedy decoding says its next {settings.new_tokens} tokens, all right, "
+        f"A row counts as extracted when greedy decoding generates its next {settings.new_tokens} tokens exactly, "
         f"at one of the prefix lengths {lengths}."
     ]
     if missing := tally.not_measured:
@@ -64,25 +64,24 @@ def note_sentences(tally: Tally, settings: AuditSettings) -> list[str]:
         why = "; ".join(f"{reason} ({count:,})" for reason, count in list(missing.items())[:TOP])
         more = "; ..." if len(missing) > TOP else ""
         said.append(
-            f"{out:,} of {distinct:,} distinct training rows could not be measured and are in no denominator: "
-            f"{why}{more}."
+            f"{out:,} of {distinct:,} distinct training rows could not be measured and are not counted: {why}{more}."
         )
     if tally.contaminated:
         said.append(
-            f"{tally.contaminated:,} held-out rows stand in the training data, exactly or nearly, "
-            "and were left out of the floor."
+            f"{tally.contaminated:,} held-out rows occur in the training data, exactly or nearly, "
+            "and are left out of the floor."
         )
     rows, lost = tally.cut
     if rows:
         said.append(
-            f"{rows:,} distinct training rows were longer than training read: {lost:,} of their tokens "
-            "would have carried loss and were never trained on."
+            f"{rows:,} distinct training rows were truncated in training: {lost:,} of their tokens with loss "
+            "were not trained on."
         )
     again, differ = tally.again
     if again:
         said.append(
-            f"{again:,} rows hung on rounding and were read again in float32 at batch size 1; "
-            f"{differ:,} of them differ, and the second reading counts."
+            f"{again:,} rows were close to the decision and were computed again in float32 at batch size 1; "
+            f"{differ:,} of them differ, and the second result counts."
         )
     return said
 
@@ -126,7 +125,7 @@ def tried(run: Run) -> list[str]:
     if not asked:
         return []
     agree = sum(a["exact"] == (a["why"] == "table") for a in asked)
-    said = f"Really asked, the model said what the token table foretells for {agree:,} of {len(asked):,} prompts"
+    said = f"Real generation agrees with the token table for {agree:,} of {len(asked):,} prompts"
     if agree < len(asked):
-        said += "; the table reads the weights alone, and knows no guard at decoding and no early end of text"
+        said += "; the table uses the weights alone, without decoding filters and without an early end of text"
     return [f"{said}."]

@@ -18,7 +18,7 @@ from remanence.jobs.audit.ranking import LEVEL
 from remanence.jobs.audit.rates import RowFacts
 from remanence.jobs.audit.settings import AuditSettings
 
-TOLD_BELOW = "sampling and membership are told below"
+TOLD_BELOW = "sampling and membership are reported below"
 
 
 def verdict(
@@ -57,7 +57,7 @@ def verdict(
     )
     said["cannot_claim"] += not_from_answers(run)
     if answers_only(run):
-        said["sentences"][1] = said["sentences"][1].replace(TOLD_BELOW, "what sampling would bring out is not known")
+        said["sentences"][1] = said["sentences"][1].replace(TOLD_BELOW, "extraction by sampling was not measured")
     return said
 
 
@@ -66,7 +66,7 @@ class Back(NamedTuple):
 
     num: int
     repeated: int
-    """How many of them stand in the data more than once."""
+    """How many of them occur in the training data more than once."""
     worst: str
     """Id of the first in the ranking."""
     near: bool = True
@@ -115,7 +115,7 @@ def assembled(told: Told, rates: Sequence[dict[str, Any]], membership: Sequence[
 
 def _first(line: dict[str, Any], num_train: int, num_distinct: int) -> str:
     if not line["n"]:
-        return f"None of your {num_train:,} rows could be measured."
+        return f"None of the {num_train:,} rows could be measured."
     repeats = num_train - num_distinct
     rows = f"{line['n']:,} measurable rows" if line["n"] != num_train else f"{line['n']:,} rows"
     counted = f" (of {num_train:,}, {repeats:,} of them repeats)" if repeats else ""
@@ -124,28 +124,27 @@ def _first(line: dict[str, Any], num_train: int, num_distinct: int) -> str:
     if line["base_n"]:
         others.append(f"{_percent(line['base_rate'])} from the base model")
     if line["floor_n"]:
-        others.append(f"{_percent(line['floor_rate'])} of {line['floor_n']:,} rows it never saw")
+        others.append(f"{_percent(line['floor_rate'])} of {line['floor_n']:,} held-out rows")
     beside = f"; {' and '.join(others)}" if others else ""
-    verb = "comes" if line["hits"] == 1 else "come"
-    return f"{line['hits']:,} of your {rows}{counted} {verb} back word for word ({share}){beside}."
+    return f"{line['hits']:,} of {rows}{counted} can be extracted word for word ({share}){beside}."
 
 
 def _second(line: dict[str, Any], back: Back) -> str:
     if not line["n"]:
-        return "The notes say why; nothing can be concluded from this run."
+        return "The notes give the reasons; this run supports no conclusion."
     if not back.num:
-        return f"No row comes back at any of the prefix lengths asked for; {TOLD_BELOW}."
+        return f"No row can be extracted at any of the prefix lengths; {TOLD_BELOW}."
     often = f"more than once{', exactly or nearly' if back.near else ' word for word'}"
     many = f"{back.repeated:,}" if back.repeated else "None"
-    stand = "stand" if back.repeated > 1 else "stands"
-    said = f"{many} of the {back.num:,} {stand} in the data {often}"
+    occur = "occur" if back.repeated > 1 else "occurs"
+    said = f"{many} of the {back.num:,} rows {occur} in the training data {often}"
     if back.num == 1:
-        said = f"It stands in the data {often if back.repeated else 'only once'}"
+        said = f"It occurs in the training data {often if back.repeated else 'only once'}"
     if line["excess"] is not None:
         low, high = line["excess_low"], line["excess_high"]
         beyond = "more than chance" if low > 0 else "not shown to be more than chance"
-        said += f"; the excess over unseen rows is {_points(line['excess'])} ({_span(low, high)}), {beyond}"
-    return f"{said}; {'it is' if back.num == 1 else 'the worst is'} row {back.worst}."
+        said += f"; the excess over held-out rows is {_points(line['excess'])} ({_span(low, high)}), {beyond}"
+    return f"{said}; {'it is' if back.num == 1 else 'the most easily extracted is'} row {back.worst}."
 
 
 def _cannot_claim(
@@ -154,21 +153,23 @@ def _cannot_claim(
     said: list[str] = []
     if not with_heldout:
         said.append(
-            "No held-out rows were given, so there is no floor: how often a row comes back without having been trained "
-            "on is not known, nor is membership. Add --heldout with rows of the same kind that were not trained on."
+            "No held-out rows were given, so there is no floor: the extraction rate of rows that were not trained on, "
+            "and membership, are not known. Add --heldout with rows of the same kind that were not trained on."
         )
     elif not line["floor_n"]:
         said.append("No held-out row could be measured, so there is no floor.")
     if not with_base:
-        said.append("No base model was given, so what the model knew before fine-tuning is not told apart. Add --base.")
+        said.append("No base model was given, so memory from before fine-tuning cannot be separated. Add --base.")
     elif line["n"] and not line["base_n"]:
-        said.append("No row could be measured on the base model, so what it knew before fine-tuning is not told apart.")
+        said.append(
+            "No row could be measured on the base model, so memory from before fine-tuning cannot be separated."
+        )
     blind = next((m for m in membership if m["target"] == "blind" and m.get("auc") is not None), None)
     if blind is not None and blind["auc_low"] > 0.5:
         said.append(
-            f"A classifier that never sees the model tells training from held-out rows (AUC {blind['auc']:.2f}, "
-            f"{blind['auc_low']:.2f} to {blind['auc_high']:.2f}): they differ in kind, so membership figures and the "
-            "floor overstate memorization. Hold out rows at random, before training."
+            f"A classifier of the texts alone, without the model, separates training from held-out rows (AUC "
+            f"{blind['auc']:.2f}, {blind['auc_low']:.2f} to {blind['auc_high']:.2f}): the two sets differ, so "
+            "membership figures and the excess overstate memorization. Hold out rows at random, before training."
         )
     return said
 

@@ -20,12 +20,12 @@ from remanence.stats.rates import compare
 Lines = Sequence[dict[str, Any]]
 
 _SHARES = {
-    "prompt": "stand in the prompt",
-    "common": "are phrases of held-out texts too",
-    "own": "are the row's that was asked about",
-    "both": "are that row's and another's",
-    "other": "are a training row's",
-    "new": "are new, or not to be told from chance",
+    "prompt": "are from the prompt",
+    "common": "are common phrases",
+    "own": "match the prompted row",
+    "both": "match the prompted row and another",
+    "other": "match a training row",
+    "new": "are new or below the threshold",
 }
 
 
@@ -80,10 +80,10 @@ def _first(num: int, rates: Lines, num_rows: int) -> str:
     if not line["n"]:
         return f"None of the {num:,} texts could be judged."
     of = f"{line['n']:,} texts" if line["n"] == num else f"{line['n']:,} texts that can be judged (of {num:,})"
-    said = f"{line['hits']:,} of {of} repeat training rows word for word ({_percent(line)}"
+    said = f"{line['hits']:,} of {of} have verbatim matches with training rows ({_percent(line)}"
     said += f", 95 % interval {100 * line['low']:.1f} to {100 * line['high']:.1f})"
     if wide["hits"] > line["hits"]:
-        said += f", {wide['hits'] - line['hits']:,} more in other words"
+        said += f", {wide['hits'] - line['hits']:,} more as paraphrases"
     if line["floor_n"]:
         said += f"; {100 * line['floor_rate']:.1f} % of {line['floor_n']:,} held-out texts do"
     if line["hits"]:
@@ -94,7 +94,7 @@ def _first(num: int, rates: Lines, num_rows: int) -> str:
 def _second(shares: dict[str, int], settings: MatchSettings) -> str:
     total = sum(shares.values())
     if settings.detector == "pan2015":
-        return f"Whose each of the {total:,} words is, the published detector does not say."
+        return f"The published detector does not attribute the {total:,} words."
     if not total:
         return "The texts have no words."
     told = [f"{100 * n / total:.1f} % {_SHARES[name]}" for name, n in shares.items() if n]
@@ -108,16 +108,16 @@ def _enough(index: PlagiarismIndex, settings: MatchSettings) -> float:
 def _cannot_claim(calibration: NullCalibration | None, index: PlagiarismIndex, settings: MatchSettings) -> list[str]:
     if settings.detector == "pan2015":
         return [
-            "This is the published detector: it has no false-alarm rate, copying from the prompt counts, and texts "
-            "that it cannot see count as zeros. Take --detector calibrated for a verdict."
+            "This is the published detector: it has no false-positive rate, it counts copies of the prompt, and it "
+            "counts texts that it cannot judge as zeros. Use --detector calibrated for a verdict."
         ]
     if calibration is None:
         return [
-            "No held-out texts were given, so what chance looks like is not known and there is no floor: many of these "
-            "matches may be chance. They have an E-value of at most --alpha by the background model alone, which stock "
-            "phrases beat (on eleven real sets one held-out text in a hundred has 29 to 224 bits in common with the "
-            f"corpus; here {_enough(index, settings):.0f} suffice for a text of 100 words). Add --heldout with texts "
-            "of the same kind that were not trained on."
+            "No held-out texts were given, so there is no null calibration and no floor: many of these matches may be "
+            "due to chance. Their E-value under the background model is at most --alpha, but stock phrases reach that "
+            "too (on eleven real data sets 1 % of held-out texts have 29 to 224 bits or more in common with the "
+            f"corpus; here {_enough(index, settings):.0f} bits are enough for a text of 100 words). Add --heldout with "
+            "texts of the same kind that were not trained on."
         ]
     return [
         f"At {100 * settings.alpha:g} % there is no threshold for {why}."
@@ -131,28 +131,27 @@ def _notes(
     notes: list[str] = []
     silent = [line["reason"] for line in lines if line["reason"]]
     if silent:
-        told = Counter(_WHY.get(reason, "chance alone could explain all of their words") for reason in silent)
+        told = Counter(_WHY.get(reason, "their words have too few bits for the threshold") for reason in silent)
         why = "; ".join(f"{count:,} because {reason}" for reason, count in told.items())
         are = "text is" if len(silent) == 1 else "texts are"
-        notes.append(f"{len(silent):,} {are} not measurable and in no rate: {why}.")
+        notes.append(f"{len(silent):,} {are} not measurable and not counted: {why}.")
     if calibration is not None and (rate := calibration.false_positive_rate("verbatim", settings.alpha)).n:
         notes.append(
             f"Thresholds are set to flag {100 * settings.alpha:g} % of held-out texts; {rate.hits:,} of {rate.n:,} "
-            f"({100 * rate.rate:.1f} %, {100 * rate.low:.1f} to {100 * rate.high:.1f}) are flagged by the thresholds "
-            "of the other half."
+            f"({100 * rate.rate:.1f} %, {100 * rate.low:.1f} to {100 * rate.high:.1f}) are flagged by thresholds "
+            "from the other half of the held-out texts."
         )
     if calibration is not None:
         if calibration.num_quoting:
             notes.append(
                 f"{calibration.num_quoting:,} of {calibration.num_heldout:,} held-out texts quote a training row (half "
-                "of their runs of 5 words stand in one row) and were left out."
+                "of their runs of 5 words are in one row) and are left out."
             )
         if calibration.rests_on_few("verbatim", settings.alpha):
-            notes.append("A threshold rests on fewer than ten held-out pieces above it, so it may be off.")
+            notes.append("A threshold has fewer than ten held-out pieces above it, so it is imprecise.")
     if not asked and settings.detector == "calibrated":
         notes.append(
-            f"No text says in a column {settings.own_column!r} which training row it was asked about, so ideas were "
-            "not looked for."
+            f"No text names its prompted training row in a column {settings.own_column!r}, so ideas were not tested."
         )
     copies = index.runs.num_records - index.runs.num_distinct
     if copies:
