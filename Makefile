@@ -3,22 +3,30 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
-.PHONY: demo test fast lint docs browser clean
+# Tests of one file share a process; files with slow tests and the group that starts processes (Ray, DDP) begin first.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
+.PHONY: demo test fast nightly lint ruff docs browser clean
 
 demo: .venv/installed ## fine-tune a small model on fictional rows, audit it, write demo/run/report.html
 	rm -rf demo
 	$(BIN)/remanence demo --out demo
 
-test: lint docs browser ## all that CI runs
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
-	$(BIN)/python -m pytest -m slow
+test: ruff browser ## all that CI runs; pyright and the strict build of the manual are among the tests
+	$(PYTEST) -m "not nightly"
 
 fast: .venv/installed-dev ## the fast tests alone
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(PYTEST) -m "not slow and not nightly"
 
-lint: .venv/installed-dev
+nightly: lint docs browser ## everything at full size: all experiments' quick runs, more examples of each property; hours
+	HYPOTHESIS_PROFILE=nightly REMANENCE_TESTS=full $(PYTEST) --timeout 3600
+
+ruff: .venv/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+lint: ruff
 	$(BIN)/pyright
 
 docs: .venv/installed-dev

@@ -1,9 +1,10 @@
-"""Shared by all tests: one torch thread, no network, and the folder of real data when it is there."""
+"""Shared by all tests: one torch thread, no network, one cache of substrates per run, and how tests go to processes."""
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,38 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import hypothesis
 import pytest
 
+# One cache for this run and all its processes (they inherit the variable), so that no weights of older code are tested.
+# To keep trained substrates between runs while you work, set REMANENCE_CACHE yourself.
+CACHE: tempfile.TemporaryDirectory[str] | None = None
+if "REMANENCE_CACHE" not in os.environ:
+    CACHE = tempfile.TemporaryDirectory(prefix="remanence-tests-")
+    os.environ["REMANENCE_CACHE"] = CACHE.name
+
+# The same examples in every run; `make nightly` sets HYPOTHESIS_PROFILE=nightly for new ones and more of them.
+hypothesis.settings.register_profile("ci", derandomize=True, max_examples=25, deadline=None, database=None)
+hypothesis.settings.register_profile("nightly", max_examples=300, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With xdist: the tests of a file stay in one process, files with slow tests start first.
+
+    Tests that start processes of their own (Ray, DDP) carry `xdist_group("ray")` and never run beside each other.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    grouped = {item for item in items if item.get_closest_marker("xdist_group")}
+    for item in items:
+        if item not in grouped:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(config.rootpath))))
+    items.sort(key=lambda item: (item not in grouped, item.path not in slow))
 
 
 @pytest.fixture(scope="session")

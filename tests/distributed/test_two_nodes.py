@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("ray")]
 
 HERE = Path(__file__).parent
 AUDITS = ("ray", "killed-scoring", "killed-asking", "from-serial", "from-ray", "node-gone")

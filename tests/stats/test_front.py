@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from remanence.stats.front import (
@@ -53,7 +53,6 @@ def slow_attainable(m: list[float], u: list[float], level: float, steps: int) ->
     return best
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=5), st.floats(0.05, 8.95))
 def test_the_fast_path_finds_what_a_walk_along_the_curve_finds(points: list[tuple[int, int]], level: float):
     m, u = [float(a) for a, _ in points], [float(b) for _, b in points]

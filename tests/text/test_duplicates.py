@@ -99,7 +99,6 @@ def test_counts_agree_with_the_slow_twin(length: int, seed: int):
     assert found.near.tolist() == near
 
 
-@settings(max_examples=40)
 @given(st.lists(st.text(alphabet="ab ", max_size=30), max_size=8))
 def test_counts_agree_with_the_slow_twin_on_odd_texts(texts: list[str]):
     found = duplicate_counts(texts)

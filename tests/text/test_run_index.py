@@ -9,7 +9,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from remanence.text import run_build, run_store
@@ -99,7 +99,6 @@ def brute(rows: list[list[str]], query: list[str], own: int) -> tuple[list[int],
 letters = st.lists(st.sampled_from("abc"), max_size=12)
 
 
-@settings(deadline=None)
 @given(st.lists(letters, max_size=8), st.lists(letters, max_size=4), st.integers(1, 4), st.booleans(), st.data())
 def test_index_equals_brute_force(rows, queries, min_words, many_shards, data):
     texts, words = [" ".join(row) for row in rows], words_of([" ".join(query) for query in queries])
@@ -139,7 +138,6 @@ def test_index_equals_brute_force(rows, queries, min_words, many_shards, data):
             assert first == next((s for s in range(len(row)) if row[s : s + len(run)] == run), -1)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.sampled_from("ab"), min_size=20, max_size=60), min_size=1, max_size=4), st.data())
 def test_long_copies_equal_brute_force(rows, data):
     query: list[str] = []

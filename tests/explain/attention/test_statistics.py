@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from attention_families import slow
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from remanence.explain.attention.statistics import (
@@ -81,7 +81,6 @@ def test_equals_its_slow_twin(dtype: torch.dtype):
 
 
 @given(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=40), st.randoms(use_true_random=False))
-@settings(max_examples=200, deadline=None)
 def test_all_lie_between_zero_and_one_and_order_does_not_matter(values: list[float], random):
     seen = torch.ones(len(values), dtype=torch.bool)
     found = attention_statistics(torch.tensor(values), seen)

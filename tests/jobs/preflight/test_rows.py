@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from remanence.core.table import Rendered
@@ -69,7 +69,6 @@ def test_pieces_of_a_row_that_is_too_long_are_found_separately() -> None:
     assert row_status("", row([1, 2, 3, 4, 5]), index)[2:] == (5, 2, 2, 3), "3 and 5 have lost what would predict them"
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=9), st.lists(st.integers(0, 3), min_size=1, max_size=24))
 def test_cover_takes_the_fewest_stretches(wanted: list[int], stream: list[int]) -> None:
     """Slow twin: every cut of the row tried."""

@@ -37,6 +37,7 @@ def launched(out: Path, how: str) -> tuple[list[dict[str, Any]], str]:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ray")
 def test_both_processes_see_the_same_and_stop_together(tmp_path: Path) -> None:
     """DDP: the rows are shared out; the first look is that of one process, and the last can be taken again."""
     (one, other), said = launched(tmp_path, "ddp")
@@ -57,6 +58,7 @@ def test_both_processes_see_the_same_and_stop_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ray")
 def test_under_fsdp_no_look_is_taken_and_the_training_goes_on(tmp_path: Path) -> None:
     seen, said = launched(tmp_path, "sharded")
     assert all(one["curve"] == [] and one["step"] == 48 for one in seen)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "models"))
@@ -50,7 +50,6 @@ def test_the_penalty_by_hand():
 
 
 @given(st.lists(st.tuples(st.floats(0, 9), st.floats(0, 9)), min_size=1, max_size=6))
-@settings(deadline=None)
 def test_the_hinge_is_never_above_the_absolute_form_and_order_does_not_matter(pairs: list[tuple[float, float]]):
     m, m0 = torch.tensor(pairs, dtype=torch.float64).T
     assert cit_penalty(m, m0, "hinge") <= cit_penalty(m, m0, "abs")
@@ -93,7 +92,6 @@ def test_spans_by_hand():
 
 
 @given(st.integers(2, 300), st.floats(0.01, 0.99), st.floats(1, 9), st.integers(0, 5))
-@settings(deadline=None)
 def test_any_text_loses_as_much_as_asked_and_never_all(length: int, density: float, span: float, seed: int):
     cut = noise_mask(length, density, span, np.random.default_rng(seed))
     assert cut.shape == (length,) and not cut[0] and cut[-1]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
@@ -47,7 +47,6 @@ def test_a_pass_by_hand():
 SIZES = st.dictionaries(st.sampled_from("bcde"), st.integers(1, 30), min_size=1)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 20), SIZES, st.sampled_from([0.0, 0.5, 1.0, 4.0]), st.floats(0.5, 50), st.integers(0, 3))
 def test_any_pass_has_every_target_row_once_and_as_many_others_as_asked(
     n: int, others: dict[str, int], per_row: float, temperature: float, number: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from remanence.core.errors import RemanenceError
@@ -20,7 +20,6 @@ def test_a_sum_by_hand():
     assert combine(states[:2], [1.5, -0.5])["w"].item() == 0.0
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 7), st.integers(0, 1000))
 def test_a_model_summed_with_itself_is_itself_to_the_bit(m, seed):
     generator = torch.Generator().manual_seed(seed)
