@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 from remanence.core.attempt import Attempt
 from remanence.core.errors import NotMeasured
@@ -25,6 +25,15 @@ class Measure:
 
     cost: ClassVar[str] = "1 forward pass per row"
     """What using it takes, for `remanence show`."""
+
+    @property
+    def row_by_row(self) -> bool:
+        """Whether the finding of a row is the same whatever other rows are measured with it."""
+        return True
+
+    def with_corpus(self, train: Sequence[Record], heldout: Sequence[Record]) -> Self:
+        """The measure with the references that it leaves open taken from the user's rows; the same if it has none."""
+        return self
 
     def __call__(self, target: Any, records: Sequence[Record]) -> Findings:
         """One finding per record, in order: a score (higher = more memorized) or the reason why there is none."""

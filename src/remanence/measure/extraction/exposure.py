@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +55,15 @@ class Exposure(Measure):
     """All training rows, for what is rare and what stands only once; none = the rows that are measured."""
 
     cost = "`candidates` forward passes per row"
+
+    @property
+    def row_by_row(self) -> bool:
+        """No: what is rare, and what stands only once, is counted over the rows that are measured too."""
+        return False
+
+    def with_corpus(self, train: Sequence[Record], heldout: Sequence[Record]) -> Exposure:
+        """Candidates from held-out rows, and frequencies over all training rows, where they were not given."""
+        return replace(self, training=self.training or tuple(train), heldout=self.heldout or tuple(heldout))
 
     def __call__(self, target: ScoresRendered, records: Sequence[Record]) -> Findings:
         """One finding per record: score in bits; evidence: the span's place and rank, and a blind guess's mean."""

@@ -16,7 +16,7 @@ on held-out rows and on the base model, prompted the same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,15 @@ class Idea(Measure):
     """The training corpus; None = the records that are measured."""
 
     cost = "1 generation per row, and the comparison with the training texts"
+
+    @property
+    def row_by_row(self) -> bool:
+        """Only with an index: without one, decoys come from the rows that are measured."""
+        return self.index is not None
+
+    def with_corpus(self, train: Sequence[Record], heldout: Sequence[Record]) -> Idea:
+        """The index of the training rows, where none was given."""
+        return self if self.index is not None else replace(self, index=CorpusIndex.build(train))
 
     def __call__(self, target: Generates, records: Sequence[Record]) -> Findings:
         """One finding per record: score = 1 - p, in [0, 1); higher = more memorized."""

@@ -10,13 +10,13 @@ number of characters; thresholds come from held-out texts. `pan2015` is the publ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from remanence.core.record import Record
 from remanence.core.target import Generates
 from remanence.core.verbs import Attack, Findings, Measure
 from remanence.measure.plagiarism.detector import PlagiarismIndex
-from remanence.measure.plagiarism.generate import findings_of, generate_texts
+from remanence.measure.plagiarism.generate import calibration_of, findings_of, generate_texts
 from remanence.measure.plagiarism.null_calibration import NullCalibration
 from remanence.measure.plagiarism.types import Judgement, Match
 
@@ -33,13 +33,27 @@ class Verbatim(Measure):
     """The training corpus; None = the records that are measured."""
     calibration: NullCalibration | None = field(default=None, repr=False)
     """Scores of held-out texts; None = flag by E-value instead."""
+    heldout: tuple[Record, ...] = field(default=(), repr=False)
+    """The held-out rows of `calibration`, in its order: a row among them does not excuse itself as a common phrase."""
 
     cost = "1 generation per row, and the comparison with the training texts"
+
+    @property
+    def row_by_row(self) -> bool:
+        """Only with an index: without one, the corpus is the rows that are measured."""
+        return self.index is not None
+
+    def with_corpus(self, train: Sequence[Record], heldout: Sequence[Record]) -> Verbatim:
+        """The index of the training rows and the null calibration of held-out rows, where they were not given."""
+        index = self.index or PlagiarismIndex.build(train)
+        if self.calibration is not None:
+            return replace(self, index=index)
+        return replace(self, index=index, calibration=calibration_of(index, heldout), heldout=tuple(heldout))
 
     def __call__(self, target: Generates, records: Sequence[Record]) -> Findings:
         """One finding per record: score = bits of the best chain; the evidence holds p-value and matches."""
         index = self.index or PlagiarismIndex.build(records)
-        texts, positions = generate_texts(self.attack, target, records, index)
+        texts, positions = generate_texts(self.attack, target, records, index, self.heldout)
         judgements = index.match(texts, self.calibration, self.alpha, decoys=0)
 
         def score_of(judgement: Judgement) -> tuple[float, dict[str, object]]:

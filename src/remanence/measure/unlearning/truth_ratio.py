@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,15 @@ class TruthRatio(Measure):
     """Rows whose answers stand in for wrong ones; none = the other rows that are measured."""
 
     cost = "1 + `wrong` forward passes per row"
+
+    @property
+    def row_by_row(self) -> bool:
+        """Only with `others`: without them, wrong answers come from the rows that are measured."""
+        return bool(self.others)
+
+    def with_corpus(self, train: Sequence[Record], heldout: Sequence[Record]) -> TruthRatio:
+        """Wrong answers from held-out rows (or, without any, from training rows), where none were given."""
+        return self if self.others else replace(self, others=tuple(heldout or train))
 
     def __call__(self, target: ScoresRendered, records: Sequence[Record]) -> Findings:
         """One finding per record: score = -log TR, nats per token; evidence: the ratio, and what stood in for what."""
