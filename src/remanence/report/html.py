@@ -27,6 +27,7 @@ from remanence.report.evidence import evidence, text_evidence
 from remanence.report.forget_page import forget_page
 from remanence.report.page import asset, bundle, embedded
 from remanence.report.study_page import study_page
+from remanence.report.system_page import system_page
 from remanence.report.words import Line, bound, plural
 
 CHUNK = 100
@@ -46,7 +47,7 @@ TEXT_COLUMNS = ("rank", "id", "found", "bits", "p_value", "q_value", "copied", "
 
 def write_report(run: Run, *, reveal: bool = False) -> Path:
     """Write `report.html` into the run folder. Without `reveal` no training text is in the file, only its shape."""
-    pages = {"study": study_page, "forget": forget_page, "canaries": canaries_page}
+    pages = {"study": study_page, "forget": forget_page, "canaries": canaries_page, "run": system_page}
     job = run.spec.get("job")
     if job in pages:
         run.write_text("report.html", pages[job](run, reveal=reveal))

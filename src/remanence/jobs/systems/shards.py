@@ -16,7 +16,6 @@ from remanence.core.finding import Finding
 from remanence.core.progress import tracks
 from remanence.core.record import Record
 from remanence.core.run import Run
-from remanence.core.schema import FINDINGS
 from remanence.core.target import Target
 from remanence.core.verbs import Attack, Measure
 from remanence.jobs.audit.passes import Opens

@@ -6,6 +6,7 @@ Base model and fine-tuned model have a threshold each, from the same held-out ro
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -121,13 +122,20 @@ def _share(scores: Mapping[str, Scores], alpha: float) -> dict[str, Any]:
         "excess_over_base": None,
     }
     if "base" in scores:
-        base = scores["base"]
-        both = ~np.isnan(tuned.train) & ~np.isnan(base.train)
-        base_above = base.train[both] > threshold_at(base.others, alpha)
-        paired = compare(tuned.train[both] > threshold, base=base_above)
-        found["base"] = None if paired.base is None else _rate(paired.base)
-        found["excess_over_base"] = None if paired.excess_over_base is None else asdict(paired.excess_over_base)
+        with contextlib.suppress(NotMeasured):  # the base model may score too few held-out rows for a threshold
+            found |= _over_base(tuned, scores["base"], threshold, threshold_at(scores["base"].others, alpha))
     return found
+
+
+def _over_base(tuned: Scores, base: Scores, threshold: float, base_threshold: float) -> dict[str, Any]:
+    """The base model on the rows that both models score."""
+    both = ~np.isnan(tuned.train) & ~np.isnan(base.train)
+    paired = compare(tuned.train[both] > threshold, base=base.train[both] > base_threshold)
+    excess = paired.excess_over_base
+    return {
+        "base": None if paired.base is None else _rate(paired.base),
+        "excess_over_base": None if excess is None else asdict(excess),
+    }
 
 
 def _rate(rate: Rate) -> dict[str, Any]:
@@ -212,15 +220,14 @@ def _share_sentences(share: Mapping[str, Any]) -> list[str]:
     train, held, excess = share["train"], share["heldout"], share["excess"]
     said = (
         f"Above the threshold that at most {100 * share['alpha']:g} % of held-out rows exceed: {train['hits']:,} of "
-        f"{train['n']:,} training rows ({_percent(train)}), {held['hits']:,} of {held['n']:,} held-out rows; the excess "
-        f"is {100 * excess['value']:+.1f} points (95 % interval {100 * excess['low']:+.1f} to {100 * excess['high']:+.1f})."
+        f"{train['n']:,} training rows ({_percent(train)}), {held['hits']:,} of {held['n']:,} held-out rows; the "
+        f"excess is {100 * excess['value']:+.1f} points (95 % interval {100 * excess['low']:+.1f} to "
+        f"{100 * excess['high']:+.1f})."
     )
     base = share["base"]
-    return (
-        [said, f"Of the base model, {base['hits']:,} of {base['n']:,} of the same rows ({_percent(base)})."]
-        if base
-        else [said]
-    )
+    if not base:
+        return [said]
+    return [said, f"For the base model it is {base['hits']:,} of {base['n']:,} of the same rows ({_percent(base)})."]
 
 
 def _copies_sentence(copies: Mapping[str, Any]) -> list[str]:

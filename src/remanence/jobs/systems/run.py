@@ -1,0 +1,122 @@
+"""`remanence.run`: any system of the catalogue by its name."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Mapping
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from remanence.core.catalogue import NOTHING, Entry, find
+from remanence.core.errors import RemanenceError
+from remanence.core.executor import Executor, Serial
+from remanence.core.read import records_from
+from remanence.core.run import Run, refuse_taken
+from remanence.core.target import Target
+from remanence.jobs.audit.passes import Opens, opened_for
+from remanence.jobs.endpoints import open_endpoints
+from remanence.jobs.executing import executing
+from remanence.jobs.opening import Recipe, data_name, on_workers, open_model, open_targets, roles
+from remanence.jobs.systems.build import build
+from remanence.jobs.systems.data import Data
+from remanence.jobs.systems.measuring import Ran, run_measure, run_spec
+from remanence.jobs.systems.settings import RunSettings
+from remanence.models.endpoint.settings import EndpointSettings, is_address
+from remanence.report.html import write_report
+
+
+def run(
+    name: str,
+    model: str | Path | Target | None = None,
+    data: Any = None,
+    *,
+    heldout: Any = None,
+    base: str | Path | Target | None = None,
+    out: str | Path = "remanence-run",
+    settings: RunSettings | Mapping[str, Any] | None = None,
+    resume: bool = False,
+    reveal: bool = False,
+    trust_remote_code: bool = False,
+    columns: dict[str, str] | None = None,
+    executor: str | Executor = "serial",
+    workers: int | None = None,
+    ray_address: str | None = None,
+    endpoint: EndpointSettings | None = None,
+    show_progress: bool = True,
+    **values: Any,
+) -> Ran:
+    """Run a system by its name on a model and its training rows, and write a run folder with `report.html`.
+
+    `model`, `base`, `data`, `heldout`, `columns`, `executor`, `endpoint`: as for `remanence.audit`. `values`: the
+    system's fields (`remanence show NAME` lists them), given as values or as text; a field of a field has a dot,
+    `**{"attack.tokens": 16}`. `settings`: the fields of `RunSettings`; one that the system does not have may stand
+    among `values` too. Raises `RemanenceError` on bad input.
+    """
+    entry = find(name)
+    values, chosen = _split(entry, values, settings)
+    system = build(entry, values)
+    refuse_taken(out, resume=resume)
+    if entry.needs == NOTHING:
+        raise RemanenceError(f"{entry.name} takes no model and no data.")
+    if model is None or data is None:
+        raise RemanenceError(f"{entry.cls} is run on a model and its training rows: add --model and --data.")
+    named = {f"{key}_column": value for key, value in (columns or {}).items()}
+    train = records_from(data, group="train", **named)
+    held = None if heldout is None else records_from(heldout, group="heldout", **named)
+    rows = Data.of(train, held, {"train": data_name(data), "heldout": data_name(heldout)})
+    with opened(
+        model, base, chosen, Path(out), train[0].form, executor, workers, ray_address, endpoint, trust_remote_code
+    ) as (targets, hands, open_targets_):
+        folder = Run.begin(out, run_spec(entry, system, rows.spec, targets, chosen), resume=resume)
+        result = run_measure(folder, entry, system, targets, rows, chosen, hands, open_targets_, show=show_progress)
+    _ = write_report(result.run, reveal=reveal)
+    return result
+
+
+def _split(
+    entry: Entry, values: dict[str, Any], settings: RunSettings | Mapping[str, Any] | None
+) -> tuple[dict[str, Any], RunSettings]:
+    """The values of the system's fields, and the settings of the run."""
+    own = {parameter.name for parameter in entry.parameters}
+    known = {field.name for field in fields(RunSettings)}
+    if isinstance(settings, RunSettings):
+        return values, settings
+    given = dict(settings or {})
+    moved = {name: value for name, value in values.items() if name in known and name not in own}
+    if unknown := sorted({*given} - known):
+        raise RemanenceError(f"A run has no setting {unknown[0]!r}: it has {', '.join(sorted(known))}.")
+    kept = {name: value for name, value in values.items() if name not in moved}
+    return kept, RunSettings(**{**given, **moved})
+
+
+@contextlib.contextmanager
+def opened(
+    model: str | Path | Target,
+    base: str | Path | Target | None,
+    settings: RunSettings,
+    out: Path,
+    form: str,
+    executor: str | Executor,
+    workers: int | None,
+    ray_address: str | None,
+    endpoint: EndpointSettings | None,
+    trust_remote_code: bool,
+) -> Generator[tuple[dict[str, Target], Executor, Opens]]:
+    """The targets by role, the executor, and how its workers open the targets."""
+    chosen: Any = settings
+    with executing(executor, workers, ray_address, settings.device) as hands:
+        here = isinstance(hands, Serial)
+        if is_address(model) or is_address(base):
+            if not here:
+                raise RemanenceError("A server is asked by one process, many requests at once: use --executor serial.")
+            load = partial(open_model, settings=chosen, trust_remote_code=trust_remote_code)
+            tuned, below = open_endpoints(model, base, chosen, endpoint or EndpointSettings(), out, form, load)
+        elif endpoint is not None:
+            raise RemanenceError("Settings for asking a server were given, but neither model is api:MODEL@URL.")
+        else:
+            tuned, below = open_targets(model, base, chosen if here else on_workers(chosen), trust_remote_code)
+        targets = roles(tuned, below)
+        opens = None if here else Recipe.of(model, base, chosen, trust_remote_code, targets)
+        yield targets, hands, opened_for(hands, targets, opens)
