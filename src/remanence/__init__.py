@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from remanence.jobs.preflight.preflight import preflight as preflight
     from remanence.jobs.run_schema import run_schema as run_schema
     from remanence.jobs.study.arm import Arm as Arm
+    from remanence.jobs.systems.run import run as run
+    from remanence.jobs.systems.settings import RunSettings as RunSettings
     from remanence.jobs.trainer.callback import AuditCallback as AuditCallback
     from remanence.measure.plagiarism.detector import PlagiarismIndex as PlagiarismIndex
     from remanence.measure.plagiarism.null_calibration import NullCalibration as NullCalibration
@@ -33,6 +35,8 @@ _PLACES = {
     "audit": "remanence.jobs.api",
     "match": "remanence.jobs.api",
     "score": "remanence.jobs.api",
+    "run": "remanence.jobs.systems.run",
+    "RunSettings": "remanence.jobs.systems.settings",
     "study": "remanence.jobs.api",
     "Arm": "remanence.jobs.study.arm",
     "AuditCallback": "remanence.jobs.trainer.callback",

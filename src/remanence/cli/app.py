@@ -31,6 +31,7 @@ COMMANDS = {
     "compare": runs.compare,
     "list": systems.list_systems,
     "show": systems.show,
+    "run": systems.run,
     "replicate": replicate.replicate,
 }
 """In the order of --help."""

@@ -58,9 +58,11 @@ class SystemRun:
         found: dict[str, list[float]] = {who: [] for who in WHO}
         for line in self.findings:
             who = "floor" if line["group"] == "heldout" else line["target"]
-            usable = line["score"] is not None and math.isfinite(line["score"])
-            if usable and who in found and (line["group"] != "heldout" or line["target"] == "tuned"):
-                found[who].append(line["score"])
+            score = line["score"]
+            if score is None or not math.isfinite(score) or who not in found:
+                continue
+            if line["group"] != "heldout" or line["target"] == "tuned":
+                found[who].append(score)
         return {who: scores for who, scores in found.items() if scores}
 
     def rows(self) -> list[list[str]]:

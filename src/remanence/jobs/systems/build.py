@@ -145,6 +145,19 @@ def parsed(kind: Any, text: str) -> Any:
     raise ValueError("not a value that can be written as text; use remanence.run in Python")
 
 
+def assignments(given: Iterable[str]) -> dict[str, str]:
+    """`NAME=VALUE` texts as a dict. Raises `RemanenceError` for one without an equals sign, or given twice."""
+    values: dict[str, str] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or not name.strip():
+            raise RemanenceError(f"--set takes NAME=VALUE, such as fraction=0.3, got {one!r}.")
+        if name.strip() in values:
+            raise RemanenceError(f"--set {name.strip()} is given twice.")
+        values[name.strip()] = value
+    return values
+
+
 def parameters(system: Any) -> dict[str, Any]:
     """The fields of a system, JSON-ready, for `run.json`; rows are replaced by their fingerprint."""
     return {f.name: plain(getattr(system, f.name)) for f in fields(system)}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -18,7 +18,8 @@ from remanence.core.run import Run
 from remanence.core.schema import FINDINGS
 from remanence.core.target import Target
 from remanence.core.verbs import Attack, Measure
-from remanence.jobs.audit.passes import Opens
+from remanence.engine.describe import model_facts, versions
+from remanence.engine.executors import OpenTargets
 from remanence.jobs.systems import attempts
 from remanence.jobs.systems.build import parameters
 from remanence.jobs.systems.data import Data
@@ -26,11 +27,13 @@ from remanence.jobs.systems.describe import ABILITIES
 from remanence.jobs.systems.settings import RunSettings
 from remanence.jobs.systems.shards import attack_shard, compute, finding_lines, measured, stored_attempts
 from remanence.jobs.systems.summary import RANKING, ranking, reasons, scores_of, sentences, summary
-from remanence.jobs.versions import versions
+from remanence.report.words import visible
 
 TEXTS = pa.schema({"row": pa.int32(), "text": pa.string()})
 """The text of the rows at the top of the ranking, for a report that shows it. `texts.parquet`"""
 MOST_TEXTS = 200
+TOP = 5
+"""Rows named in the terminal."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,19 @@ class Ran:
     run: Run
     verdict: dict[str, Any]
     """`verdict.json`: the sentences and the figures behind them."""
+
+    def lines(self) -> Iterator[str]:
+        """What a terminal shows: the sentences, the worst rows by id, and why rows were not measured."""
+        yield from self.verdict["sentences"]
+        if self.run.has("ranking.parquet"):
+            worst = self.run.read_table("ranking").slice(0, TOP).select(["id", "score"]).to_pylist()
+            if worst:
+                yield ""
+                yield "highest scores: " + ", ".join(f"{visible(one['id'])} ({one['score']:.4g})" for one in worst)
+        for group, found in self.verdict.get("not_measured", {}).items():
+            for reason, count in found.items():
+                yield f"{count:,} {group} rows not measured: {reason}"
+        yield from self.verdict.get("notes", [])
 
 
 def can(entry: Entry, target: Target) -> bool:
@@ -62,7 +78,7 @@ def run_spec(
     entry: Entry, system: Any, data: dict[str, Any] | None, targets: Mapping[str, Target], settings: RunSettings
 ) -> dict[str, Any]:
     """`run.json` of a run by name."""
-    models = {role: _model(targets[role]) if role in targets else None for role in ("tuned", "base")}
+    models = {role: model_facts(targets[role]) if role in targets else None for role in ("tuned", "base")}
     return {
         "schema": 1,
         "job": "run",
@@ -75,12 +91,6 @@ def run_spec(
     }
 
 
-def _model(target: Target) -> dict[str, Any]:
-    known = ("family", "num_parameters", "vocabulary", "host", "cut", "gives")
-    facts = {name: getattr(target, name) for name in known if hasattr(target, name)}
-    return {"name": target.name, "fingerprint": target.fingerprint, **facts}
-
-
 def run_measure(
     run: Run,
     entry: Entry,
@@ -89,7 +99,7 @@ def run_measure(
     data: Data,
     settings: RunSettings,
     executor: Executor,
-    open_targets: Opens,
+    open_targets: OpenTargets,
     *,
     show: bool,
 ) -> Ran:
@@ -111,7 +121,7 @@ def run_measure(
     for role, group in sides if attack is not None else ():
         asked = stored_attempts(run, role, group)
         if isinstance(system, Measure):
-            again = cast("Any", replace(cast("Any", system), attack=attempts.Replay(asked)))
+            again = replace(cast("Any", system), attack=attempts.Replay(asked))
             found = again(targets[role], group.records)
         else:
             every = [attempt for record in group.records for attempt in asked.get(record.id, ())]
@@ -169,8 +179,3 @@ def _notes(data: Data) -> list[str]:
     if data.heldout is not None and (lost := int((~data.unseen_H).sum())):
         notes.append(f"{lost:,} held-out rows stand in the training data too, and are left out of the held-out side.")
     return notes
-
-
-def has_field(system: Any, name: str) -> bool:
-    """Whether a system has a field of this name."""
-    return any(field.name == name for field in fields(system))

@@ -15,10 +15,10 @@ from remanence.core.executor import Executor, Serial
 from remanence.core.read import records_from
 from remanence.core.run import Run, refuse_taken
 from remanence.core.target import Target
-from remanence.jobs.audit.passes import Opens, opened_for
-from remanence.jobs.endpoints import open_endpoints
-from remanence.jobs.executing import executing
-from remanence.jobs.opening import Recipe, data_name, on_workers, open_model, open_targets, roles
+from remanence.engine.describe import data_name
+from remanence.engine.endpoints import open_endpoints
+from remanence.engine.executors import OpenTargets, open_executor, openable_by
+from remanence.engine.opening import TargetRecipe, beside_workers, by_role, open_model, open_targets
 from remanence.jobs.systems.build import build
 from remanence.jobs.systems.data import Data
 from remanence.jobs.systems.measuring import Ran, run_measure, run_spec
@@ -103,20 +103,20 @@ def opened(
     ray_address: str | None,
     endpoint: EndpointSettings | None,
     trust_remote_code: bool,
-) -> Generator[tuple[dict[str, Target], Executor, Opens]]:
+) -> Generator[tuple[dict[str, Target], Executor, OpenTargets]]:
     """The targets by role, the executor, and how its workers open the targets."""
-    chosen: Any = settings
-    with executing(executor, workers, ray_address, settings.device) as hands:
+    with open_executor(executor, workers, ray_address, settings.device) as hands:
         here = isinstance(hands, Serial)
         if is_address(model) or is_address(base):
             if not here:
                 raise RemanenceError("A server is asked by one process, many requests at once: use --executor serial.")
-            load = partial(open_model, settings=chosen, trust_remote_code=trust_remote_code)
-            tuned, below = open_endpoints(model, base, chosen, endpoint or EndpointSettings(), out, form, load)
+            load = partial(open_model, settings=settings, trust_remote_code=trust_remote_code)
+            tuned, below = open_endpoints(model, base, settings, endpoint or EndpointSettings(), out, form, load)
         elif endpoint is not None:
             raise RemanenceError("Settings for asking a server were given, but neither model is api:MODEL@URL.")
         else:
-            tuned, below = open_targets(model, base, chosen if here else on_workers(chosen), trust_remote_code)
-        targets = roles(tuned, below)
-        opens = None if here else Recipe.of(model, base, chosen, trust_remote_code, targets)
-        yield targets, hands, opened_for(hands, targets, opens)
+            own = settings if here else beside_workers(settings, scores_here=False)
+            tuned, below = open_targets(model, base, own, trust_remote_code)
+        targets = by_role(tuned, below)
+        recipe = None if here else TargetRecipe.of(model, base, settings, trust_remote_code, targets)
+        yield targets, hands, openable_by(hands, targets, recipe)

@@ -18,7 +18,7 @@ from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.target import Target
 from remanence.core.verbs import Attack, Measure
-from remanence.jobs.audit.passes import Opens
+from remanence.engine.executors import OpenTargets
 from remanence.jobs.systems import attempts as tables
 from remanence.jobs.systems.data import Group
 
@@ -53,7 +53,7 @@ def shards_of(kind: str, role: str, group: Group, size: int) -> Iterator[Shard]:
 
 def compute(
     run: Run,
-    open_targets: Opens,
+    open_targets: OpenTargets,
     executor: Executor,
     work: Callable[[Mapping[str, Target], Shard], Lines],
     kind: str,
