@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from remanence.core.catalogue import VERBS
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.canaries.settings import CanarySettings
 from remanence.jobs.forget.rows import HeldoutKind
@@ -18,6 +19,7 @@ from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.stream.settings import StreamSettings
 from remanence.jobs.study.arm import Arm
 from remanence.jobs.study.settings import StudySettings
+from remanence.jobs.systems.settings import RunSettings
 from remanence.training.settings import FinetuneSettings
 
 Schema = dict[str, Any]
@@ -41,7 +43,7 @@ def run_schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "run.json of a remanence run",
         "description": "What was asked: settings, seed, data, models and versions; no paths and no training text.",
-        "oneOf": [_audit(), _match(), _forget(), _study(), _canaries()],
+        "oneOf": [_audit(), _match(), _forget(), _study(), _canaries(), _run()],
     }
 
 
@@ -115,6 +117,19 @@ def _canaries() -> Schema:
         planted=_object(copies=copies, seed=COUNT, data=file, written=file),
         bands={"type": "array", "minItems": 1, "items": band},
         models=_object(tuned=_model(), base=_or_null(_model())),
+    )
+
+
+def _run() -> Schema:
+    rows = _data(name=TEXT)
+    parameters: Schema = {"type": "object", "description": "fields of the system's dataclass"}
+    return _job(
+        "run",
+        system=_object(name=TEXT, verb={"enum": list(VERBS)}, title=TEXT, parameters=parameters),
+        settings=_settings(RunSettings),
+        seed=COUNT,
+        data=_or_null(_object(train=rows, heldout=_or_null(rows))),
+        models=_object(tuned=_or_null(_model()), base=_or_null(_model())),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from remanence.core.settings import check_settings, option
-from remanence.engine.settings import TargetSettings
+from remanence.models.settings import TargetSettings
 
 
 @dataclass(frozen=True)
