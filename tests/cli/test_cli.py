@@ -192,7 +192,9 @@ def test_the_report_shows_training_text_only_when_told(remanence: Any, run: Path
 def test_two_runs_are_compared_row_by_row(remanence: Any, audit: Any, place: Path, run: Path, tmp_path: Path) -> None:
     assert audit("--generate=none", model=place / "base", out=tmp_path / "before").code == 0
     said = remanence("compare", run, tmp_path / "before")
-    assert said.out.startswith("Of 8 rows, 8 came back before and 0 do now: -100.0 points (95 % interval -100.0 to ")
+    assert said.out.startswith(
+        "Of 8 rows, 8 were extracted before and 0 are now: -100.0 points (95 % interval -100.0 to "
+    )
     assert "no longer: learned-" in said.out and "The settings differ in generate." in said.out
     told = json.loads(remanence("compare", tmp_path / "before", run, "--format", "json").out)
     assert told["change"] == 1.0 and len(told["came"]) == 8 and told["went"] == []

@@ -111,7 +111,7 @@ def test_the_order_of_the_rows_does_not_matter(done: Audit, tmp_path: Path) -> N
 def test_without_held_out_rows_there_is_no_floor(tmp_path: Path) -> None:
     found = audit(tmp_path / "run", held=None)
     assert all(r["floor_n"] is None for r in lines(found.run, "column:task"))
-    assert "with no floor to take off" in found.verdict["columns"][0]["sentence"]
+    assert "without a floor" in found.verdict["columns"][0]["sentence"]
 
 
 def test_numbers_are_sorted_by_size_and_a_missing_value_is_one_of_its_own(tmp_path: Path) -> None:

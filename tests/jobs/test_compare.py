@@ -34,8 +34,8 @@ def test_rows_that_went_and_rows_that_came_are_named(before: Path, tmp_path: Pat
     change = remanence.compare(before, audited(tmp_path / "run", LEARNED[3:7]))
     assert change.went == ("learned-0", "learned-1", "learned-2") and change.came == ("learned-5", "learned-6")
     assert change.change == pytest.approx(-1 / 8) and change.low < -1 / 8 < change.high
-    assert change.text().startswith("Of 8 rows, 5 came back before and 4 do now: -12.5 points")
-    assert change.text().endswith("No longer come back: 3; new: 2.") and change.notes == ()
+    assert change.text().startswith("Of 8 rows, 5 were extracted before and 4 are now: -12.5 points")
+    assert change.text().endswith("No longer extracted: 3; new: 2.") and change.notes == ()
 
 
 def test_a_comparison_with_itself_is_no_change(before: Path) -> None:

@@ -27,14 +27,14 @@ class Comparison:
     came: tuple[str, ...]
     """Ids of rows that come back in the other run only."""
     went: tuple[str, ...]
-    """Ids of rows that come back in the one run only."""
+    """Ids of rows that are extracted in one of the two runs only."""
     notes: tuple[str, ...]
 
     def text(self) -> str:
         """Two sentences."""
-        first = f"Of {self.one.n:,} rows, {self.one.hits:,} came back before and {self.other.hits:,} do now: "
+        first = f"Of {self.one.n:,} rows, {self.one.hits:,} were extracted before and {self.other.hits:,} are now: "
         first += f"{100 * self.change:+.1f} points (95 % interval {100 * self.low:+.1f} to {100 * self.high:+.1f})."
-        return f"{first} No longer come back: {len(self.went):,}; new: {len(self.came):,}."
+        return f"{first} No longer extracted: {len(self.went):,}; new: {len(self.came):,}."
 
     def to_json(self) -> dict[str, Any]:
         """For pipes."""
