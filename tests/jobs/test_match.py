@@ -328,7 +328,7 @@ def test_an_index_is_used_again_by_another_run_and_made_anew_for_another_corpus(
 def test_a_folder_of_ones_own_is_not_taken_for_an_index(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
-    with pytest.raises(RemanenceError, match="holds something that is not an index: name another folder"):
+    with pytest.raises(RemanenceError, match="has files that are not part of an index: name another folder"):
         match(tmp_path / "run", index=tmp_path / "mine")
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
