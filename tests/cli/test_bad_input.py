@@ -228,7 +228,7 @@ def test_one_word_that_makes_the_model_say_nan_costs_only_the_rows_that_hold_it(
     save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
     rows = [*good(), {"id": "tilde", "prompt": "What?", "completion": " ~ Anna Berg came on Monday and went home ~"}]
     said = audit(model=model, data=lines_of(rows, tmp_path / "data.jsonl"))
-    assert said.out.startswith("8 of your 8 measurable rows") and NAN in json.dumps(rows_reasons(tmp_path / "run"))
+    assert said.out.startswith("8 of 8 measurable rows") and NAN in json.dumps(rows_reasons(tmp_path / "run"))
 
 
 def spoil(model: Path, name: str) -> None:

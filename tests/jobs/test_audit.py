@@ -119,7 +119,7 @@ def test_held_out_rows_that_were_trained_on_are_no_floor(audit: Audit) -> None:
     assert only(rates(audit.run, "greedy", "all"))["floor_n"] == NUM_HELD
     held = [r for r in audit.run.lines("rows") if r["group"] == "heldout"]
     assert {r["id"] for r in held if r["contaminated"]} == {"leaked-0", "leaked-1"}
-    assert any(note.startswith("2 held-out rows stand in the training data") for note in audit.verdict["notes"])
+    assert any(note.startswith("2 held-out rows occur in the training data") for note in audit.verdict["notes"])
 
 
 def test_the_verdict_says_the_counts_in_two_sentences(audit: Audit) -> None:
@@ -429,10 +429,10 @@ def test_enough_held_out_rows_allow_a_true_positive_rate(tmp_path: Path) -> None
 
 
 def test_held_out_rows_of_another_kind_are_called_no_fair_comparison(tmp_path: Path) -> None:
-    """A classifier that never sees the model tells them apart by their words."""
+    """A classifier of the texts alone separates them."""
     greetings = [f"dear doctor, the visit on day {i} was fine and went as planned thank you" for i in range(14)]
     audit = quick(TOLD, tmp_path / "run", pairs("other", greetings), Parrot())
-    assert "never sees the model" in only(audit.verdict["cannot_claim"])
+    assert "without the model" in only(audit.verdict["cannot_claim"])
 
 
 @pytest.mark.parametrize("rule", ["", "rate", "rate>", "rate>ten", "rate>1e", "rate=0.1", "fame>0.1", "rate>0.1 or so"])
@@ -444,5 +444,5 @@ def test_a_rule_that_cannot_be_read_is_refused(rule: str) -> None:
 def test_a_single_row_that_comes_back_is_spoken_of_as_one(tmp_path: Path) -> None:
     audit = quick(TOLD[1:2], tmp_path / "run", None, None)
     first, second = audit.verdict["sentences"]
-    assert first.startswith("1 of your 18 measurable rows") and " comes back " in first
+    assert first.startswith("1 of 18 measurable rows") and " can be extracted " in first
     assert second == "It occurs in the training data only once; it is row told-1."

@@ -76,7 +76,7 @@ def test_what_needs_log_probabilities_is_not_measured_and_says_so(asked: tuple[A
 def test_the_report_is_whole_and_hides_the_text(asked: tuple[Audit, Server]) -> None:
     found, _ = asked
     page = (found.run.folder / "report.html").read_text()
-    assert "Every row was asked at every prefix length" in page and "needs log-probabilities" in page
+    assert "Every row was prompted at every prefix length" in page and "needs log-probabilities" in page
     assert "token table singles out" not in page
     assert not any(str(row.completion)[:20] in page for row in LEARNED)
 
@@ -144,7 +144,7 @@ def test_a_prompt_that_the_server_refuses_is_in_no_denominator(tmp_path: Path) -
     reason = "the server refused it with status 400: filtered"
     assert found.verdict["not_measured"] == {reason: 1}
     assert [(r["row"], r["reason"]) for r in found.run.lines("refused")] == [(0, reason)]
-    assert any("1 prompt got no answer" in note for note in found.verdict["notes"])
+    assert any("1 prompt got no reply" in note for note in found.verdict["notes"])
 
 
 def test_a_base_model_may_be_a_server_too_or_a_folder(llama: Path, tmp_path: Path) -> None:
