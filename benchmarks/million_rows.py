@@ -117,8 +117,8 @@ def child(kind: str, data: str, heldout: str, out: str) -> None:
     """Audit, and say on stdout what it took."""
     from remanence.core.read import Columns, records_from
     from remanence.jobs.audit.settings import AuditSettings
-    from remanence.jobs.stream.settings import rows_to_stream
-    from remanence.jobs.stream.stream import run_stream
+    from remanence.jobs.audit.stream import run_stream
+    from remanence.jobs.audit.stream_settings import rows_to_stream
     from remanence.report.html import write_report
 
     settings = AuditSettings(

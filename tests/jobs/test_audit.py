@@ -20,7 +20,8 @@ from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.target import Target
 from remanence.engine.gates import read_rule
-from remanence.jobs.audit.audit import Audit, run_audit
+from remanence.jobs.audit.audit import run_audit
+from remanence.jobs.audit.conclude import Audit
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.models.parrot import Parrot
 

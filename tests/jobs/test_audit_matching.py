@@ -13,7 +13,8 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.corpora.casebook.corpus import private_corpus
-from remanence.jobs.audit.audit import Audit, run_audit
+from remanence.jobs.audit.audit import run_audit
+from remanence.jobs.audit.conclude import Audit
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.measure.plagiarism.types import ORIGINS
 from remanence.models.parrot import Parrot

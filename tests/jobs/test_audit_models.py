@@ -15,7 +15,8 @@ from memorizers import LEARNED, UNSEEN
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.engine.opening import open_targets
-from remanence.jobs.audit.audit import Audit, run_audit
+from remanence.jobs.audit.audit import run_audit
+from remanence.jobs.audit.conclude import Audit
 from remanence.jobs.audit.settings import AuditSettings
 
 GRID: dict[str, Any] = {"prefixes": (0, 4, 8), "new_tokens": 12}

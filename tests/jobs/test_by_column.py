@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +20,9 @@ from remanence.core.read import read_records
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.engine.columns import MOST, check_columns, labels
-from remanence.jobs.audit.audit import Audit, run_audit
+from remanence.jobs.audit.audit import run_audit
 from remanence.jobs.audit.comparisons import best_budget, comparisons
-from remanence.jobs.audit.rates import RowFacts
+from remanence.jobs.audit.conclude import Audit
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.models.parrot import Parrot
 
@@ -206,9 +207,9 @@ def line(value: str, detail: str, hits: int, n: int, floor_hits: int = 0, floor_
             "floor_hits": floor_hits, "floor_n": floor_n}  # fmt: skip
 
 
-def facts(*values: str) -> RowFacts:
-    zeros = [0] * len(values)
-    return RowFacts(list(range(len(values))), zeros, zeros, zeros, [(value,) for value in values])
+def rows_of(values: str) -> list[Counter[str]]:
+    """Training rows of each value of a single column."""
+    return [Counter(values)]
 
 
 def test_tasks_are_compared_at_the_largest_budget_that_most_of_them_allow() -> None:
@@ -226,7 +227,7 @@ def test_the_sentence_says_how_many_differences_are_more_than_chance_and_names_t
     """Both come back in 36 of 40, but half of that stands above the floor for b only by 18 of 40."""
     chosen = replace(SETTINGS, budgets=(6,))
     table = [line("a", "budget=6", 36, 40), line("b", "budget=6", 36, 40, 18), line("c", "budget=6", 34, 40)]
-    (told,) = comparisons(table, facts(*"aabbcccc"), chosen)
+    (told,) = comparisons(table, rows_of("aabbcccc"), chosen)
     assert told["sentence"] == (
         "At 6 generated tokens, minus the floor, 2 of the 3 differences between two values of task are more than "
         "chance (simultaneous 95 % intervals for all 3); the largest is a over b, 45.0 points "
@@ -239,10 +240,10 @@ def test_the_sentence_says_how_many_differences_are_more_than_chance_and_names_t
 def test_a_difference_within_its_interval_is_not_shown() -> None:
     chosen = replace(SETTINGS, budgets=(6,))
     table = [line("a", "budget=6", 5, 9), line("b", "budget=6", 4, 9), line("c", "budget=6", 0, 0)]
-    (told,) = comparisons(table, facts(*"abc"), chosen)
+    (told,) = comparisons(table, rows_of("abc"), chosen)
     assert "the difference between the two values of task is within its 95 % interval" in told["sentence"]
     assert told["sentence"].endswith("Not measurable there: c.")
-    (alone,) = comparisons(table[:1], facts("a"), chosen)
+    (alone,) = comparisons(table[:1], rows_of("a"), chosen)
     assert "there are no two values of task to compare" in alone["sentence"] and alone["pairs"] == []
 
 

@@ -14,7 +14,7 @@ from speaking import ByHeart, Fault, Model, Server
 import remanence
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
-from remanence.jobs.audit.audit import Audit
+from remanence.jobs.audit.conclude import Audit
 from remanence.jobs.audit.rescore import rescore
 from remanence.models.endpoint.settings import EndpointSettings
 from remanence.models.endpoint.transcript import NAME

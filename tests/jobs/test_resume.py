@@ -19,7 +19,8 @@ from memorizers import LEARNED, UNSEEN
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.table import TokenRow
-from remanence.jobs.audit.audit import Audit, run_audit
+from remanence.jobs.audit.audit import run_audit
+from remanence.jobs.audit.conclude import Audit
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.models.load import load_model
 from remanence.models.parrot import Parrot
@@ -50,7 +51,8 @@ def files(folder: Path) -> dict[str, bytes]:
 def folders(tuned: Path, llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`whole`, an audit that was left alone, and `killed-N`, audits killed at `PLACES[N]` and resumed."""
     work = tmp_path_factory.mktemp("killed")
-    environment = {**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent / 'models'}", "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(HERE), str(HERE.parent / "models"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, HERE / "killed_audit.py", tuned, llama, work, *PLACES],
         env=environment,

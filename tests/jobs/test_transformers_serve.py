@@ -61,7 +61,7 @@ GRID: dict[str, Any] = {"prefixes": (0, 8), "new_tokens": 12, "show_progress": F
 ASKING = EndpointSettings(concurrency=2)
 
 
-def headline(run: remanence.jobs.audit.audit.Audit) -> tuple[int, int, int]:
+def headline(run: remanence.jobs.audit.conclude.Audit) -> tuple[int, int, int]:
     line = run.verdict["headline"]
     return line["hits"], line["n"], line["floor"]["hits"]
 

@@ -18,9 +18,13 @@ from remanence.engine.endpoints import open_endpoints
 from remanence.engine.executors import open_executor
 from remanence.engine.gates import read_rule
 from remanence.engine.opening import TargetRecipe, beside_workers, by_role, open_model, open_targets
-from remanence.jobs.audit.audit import Audit, run_audit
+from remanence.jobs.audit.audit import run_audit
+from remanence.jobs.audit.conclude import Audit
+from remanence.jobs.audit.large import rows_to_stream, streams
 from remanence.jobs.audit.rescore import rescore
 from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.audit.stream import run_stream
+from remanence.jobs.audit.stream_settings import StreamSettings
 from remanence.jobs.compare import Comparison, compare_runs
 from remanence.jobs.finetune import finetune_job as finetune
 from remanence.jobs.forget.forget import Forgotten, opened, run_forget
@@ -30,9 +34,6 @@ from remanence.jobs.forget.rows import leaking, named_rows, tell_apart
 from remanence.jobs.forget.settings import FROM_AUDIT, ForgetSettings
 from remanence.jobs.match.match import Matched, run_match
 from remanence.jobs.match.settings import MatchSettings
-from remanence.jobs.stream.large import rows_to_stream, streams
-from remanence.jobs.stream.settings import StreamSettings
-from remanence.jobs.stream.stream import is_streamed, rescore_stream, run_stream
 from remanence.jobs.study.arm import Arm, grid
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.study import Studied, rescore_study, run_study
@@ -273,7 +274,7 @@ def score(run: str | Path, measures: list[str] | None = None) -> Audit:
         _ = write_report(opened)
         return Audit(opened, opened.read_json("verdict.json"))
     require_audit(opened, "scored again")
-    result = rescore_stream(opened, measures) if is_streamed(opened) else rescore(opened, measures)
+    result = rescore(opened, measures)
     _ = write_report(result.run)
     return result
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
-from remanence.jobs.stream.outcomes import outcomes
+from remanence.jobs.audit.outcomes import outcomes
 from remanence.stats.intervals import paired_difference
 from remanence.stats.rates import Rate
 

@@ -8,7 +8,7 @@ from remanence.corpora.casebook.base_model import base_folder
 from remanence.corpora.casebook.corpus import write_jsonl
 from remanence.corpora.casebook.recipe import DEMO, Recipe
 from remanence.jobs.api import audit
-from remanence.jobs.audit.audit import Audit
+from remanence.jobs.audit.conclude import Audit
 from remanence.training.finetune import finetune
 
 

@@ -12,11 +12,11 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from remanence.core.catalogue import VERBS
 from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.audit.stream_settings import StreamSettings
 from remanence.jobs.canaries.settings import CanarySettings
 from remanence.jobs.forget.rows import HeldoutKind
 from remanence.jobs.forget.settings import ForgetSettings
 from remanence.jobs.match.settings import MatchSettings
-from remanence.jobs.stream.settings import StreamSettings
 from remanence.jobs.study.arm import Arm
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.systems.settings import RunSettings

@@ -17,8 +17,8 @@ from memorizers import LEARNED, UNSEEN
 from remanence.core.read import Columns, FileRecords
 from remanence.jobs.audit import attempts
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.stream.settings import StreamSettings
-from remanence.jobs.stream.stream import run_stream
+from remanence.jobs.audit.stream import run_stream
+from remanence.jobs.audit.stream_settings import StreamSettings
 from remanence.models.parrot import Parrot
 
 SETTINGS = AuditSettings(prefixes=(0, 4), new_tokens=8, shard_rows=3, schemes=("T=1",), attempts=4)

@@ -11,10 +11,10 @@ import pytest
 from remanence.core.errors import RemanenceError
 from remanence.core.read import Columns, FileRecords, read_records
 from remanence.core.record import Record
+from remanence.jobs.audit import row_hashes as hashes
+from remanence.jobs.audit.row_hashes import among, hash_of, refuse_equal_ids, twins
 from remanence.jobs.audit.rows import audited
-from remanence.jobs.stream import hashes
-from remanence.jobs.stream.hashes import among, hash_of, refuse_equal_ids, twins
-from remanence.jobs.stream.survey import survey
+from remanence.jobs.audit.survey import survey
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen"]
 

@@ -28,7 +28,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`whole`, audits that were left alone, and `killed-N`, audits killed at `PLACES[N]` and resumed."""
     work = tmp_path_factory.mktemp("killed")
-    path = f"{HERE.parent}:{HERE.parents[1] / 'models'}"
+    path = os.pathsep.join([str(HERE.parent), str(HERE.parents[1] / "models"), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, HERE / "killed_stream.py", work, *PLACES]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from remanence.core.table import Rendered, TokenRow
+from remanence.jobs.audit import summarize as fast
 from remanence.jobs.audit.measures import table_measures
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.stream import side as fast
 
 SETTINGS = AuditSettings(prefixes=(0, 2, 5), new_tokens=3, schemes=("T=1", "T=1,k=4"))
 

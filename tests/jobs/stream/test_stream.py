@@ -25,15 +25,17 @@ from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.engine.opening import open_targets
 from remanence.jobs import api
+from remanence.jobs.audit import large
 from remanence.jobs.audit import rows as ordinary_rows
-from remanence.jobs.audit.audit import Audit, run_audit
+from remanence.jobs.audit.audit import run_audit
+from remanence.jobs.audit.conclude import Audit
+from remanence.jobs.audit.outcomes import outcomes
+from remanence.jobs.audit.rescore import rescore
 from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.audit.stream import run_stream
+from remanence.jobs.audit.stream_settings import StreamSettings
 from remanence.jobs.compare import compare_runs
 from remanence.jobs.forget.rows import leaking
-from remanence.jobs.stream import large
-from remanence.jobs.stream.outcomes import outcomes
-from remanence.jobs.stream.settings import StreamSettings
-from remanence.jobs.stream.stream import rescore_stream, run_stream
 from remanence.models.parrot import Parrot
 from remanence.text.spans import normalise
 
@@ -126,7 +128,7 @@ def test_the_verdict_is_the_same_word_for_word(both: Both) -> None:
 def test_scoring_again_without_the_model_gives_the_same_tables(both: Both) -> None:
     run = both.streamed.run
     before = {name: (run.folder / name).read_bytes() for name in ("rates.parquet", "ranking.parquet", "verdict.json")}
-    rescore_stream(Run.open(run.folder))
+    rescore(Run.open(run.folder))
     assert {name: (run.folder / name).read_bytes() for name in before} == before
 
 
@@ -315,7 +317,7 @@ def test_a_json_list_and_a_server_do_not_stream(tmp_path: Path) -> None:
 
 def test_other_measures_than_those_kept_are_refused(many: tuple[Path, list[Record], Audit]) -> None:
     with pytest.raises(RemanenceError, match="keeps the scores of loss, zlib_ratio"):
-        _ = rescore_stream(many[2].run, ["exposure"])
+        _ = rescore(many[2].run, ["exposure"])
 
 
 def test_other_data_are_not_taken_for_the_same_run(many: tuple[Path, list[Record], Audit], tmp_path: Path) -> None:

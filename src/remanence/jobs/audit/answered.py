@@ -14,7 +14,7 @@ import numpy as np
 from remanence.core.finding import Finding
 from remanence.core.run import Run
 from remanence.core.verbs import TableMeasure
-from remanence.jobs.audit.findings import Found
+from remanence.jobs.audit.findings import GroupFindings
 from remanence.jobs.audit.measures import discoverable, table_measures
 from remanence.jobs.audit.settings import AuditSettings
 
@@ -34,7 +34,9 @@ def answers_only(run: Run) -> bool:
     return bool(facts(run).get("answers_only"))
 
 
-def judge(run: Run, with_base: bool, groups: Sequence[str], settings: AuditSettings) -> dict[tuple[str, str], Found]:
+def judge(
+    run: Run, with_base: bool, groups: Sequence[str], settings: AuditSettings
+) -> dict[tuple[str, str], GroupFindings]:
     """Findings of every measure on every side, from `attempts` alone; the ceiling is the rows' own continuations."""
     measures = table_measures(settings, with_base)
     found = {("tuned", group): find(run, "tuned", group, measures, settings) for group in groups}
@@ -46,13 +48,13 @@ def judge(run: Run, with_base: bool, groups: Sequence[str], settings: AuditSetti
     return found
 
 
-def find(run: Run, role: str, group: str, measures: Sequence[TableMeasure], settings: AuditSettings) -> Found:
+def find(run: Run, role: str, group: str, measures: Sequence[TableMeasure], settings: AuditSettings) -> GroupFindings:
     """What the answers say of each distinct row of a group; a measure that needs more has a reason and no score."""
     read = "tuned" if role == "ceiling" else role
     at = _answers(run, read, group)
     why = _reasons(run, group)
     distinct = [r for r in run.lines("rows") if r["group"] == group and r["same_as"] is None]
-    found = Found(by_measure={m.name: [] for m in measures})
+    found = GroupFindings(by_measure={m.name: [] for m in measures})
     reaches: list[tuple[int, int]] = []
     for row in distinct:
         found.places.append(row["row"])

@@ -24,7 +24,7 @@ from remanence.core.table import IntsT
 from remanence.core.target import Answer, Generates, Prompt, Target
 from remanence.engine.executors import OpenTargets
 from remanence.engine.rows import DistinctRows
-from remanence.jobs.audit.findings import Found
+from remanence.jobs.audit.findings import GroupFindings
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.models.huggingface import HuggingFace
 from remanence.text.spans import SpanIndex, common_prefix_length, longest_shared_span
@@ -43,7 +43,7 @@ class Question:
     why: str
 
 
-def questions(found: Found, settings: AuditSettings) -> list[Question]:
+def questions(found: GroupFindings, settings: AuditSettings) -> list[Question]:
     """Which rows to ask about, worst first."""
     if settings.generate == "none":
         return []

@@ -7,7 +7,6 @@ up where it stopped and ends with the same bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,39 +19,19 @@ from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.table import Rendered
 from remanence.core.target import Generates, Scores, Target, rendered_rows
-from remanence.engine.columns import check_columns, labels
+from remanence.engine.columns import check_columns
 from remanence.engine.describe import model_facts, rendered_fingerprint, versions
 from remanence.engine.executors import OpenTargets, openable_by
-from remanence.engine.gates import apply_rule, check_rule
-from remanence.engine.rates import rates_to_arrow
+from remanence.engine.gates import check_rule
 from remanence.engine.rows import DistinctRows
 from remanence.engine.token_pass import run_token_pass
-from remanence.jobs.audit import answered, answers, attempts, findings, matching, membership, ranking, rates, rows
-from remanence.jobs.audit.by_column import budget_rates
-from remanence.jobs.audit.findings import Found
+from remanence.jobs.audit import answered, answers, attempts, matching, membership, rows
+from remanence.jobs.audit.conclude import Audit, conclude_findings
+from remanence.jobs.audit.findings import Findings, findings_from_tokens, write_findings
 from remanence.jobs.audit.measures import discoverable, table_columns, table_measures
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.audit.verdict import verdict
 from remanence.text.spans import SpanIndex
 from remanence.text.words import TOKENIZATION
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What an audit found."""
-
-    run: Run
-    verdict: dict[str, Any]
-    """`verdict.json`: the two sentences, the headline figures, what cannot be claimed."""
-    undecided: str | None = None
-    """Why the `fail_if` rule could not be decided."""
-
-    @property
-    def failed(self) -> bool:
-        """Whether the `fail_if` rule struck. Raises `RemanenceError` when what it speaks of could not be measured."""
-        if self.undecided is not None:
-            raise RemanenceError(self.undecided)
-        return bool(self.verdict["fail_if"] and self.verdict["fail_if"]["failed"])
 
 
 def run_audit(
@@ -110,32 +89,20 @@ def run_audit(
             _attack(run, at_work, targets, groups, rendered["train"], found, settings, executor, show=show)
         answers.tell_table(run, targets, show=show)
     matching.match_attempts(run, train, heldout, base, settings, show=show)
-    facts = _facts(data.train, rendered["train"], data.copies.tolist(), data.near.tolist(), settings)
-    held_facts = None
+    blind: list[dict[str, Any]] = []
     if data.heldout is not None:
-        none = [0] * len(data.heldout.records)
-        held_facts = _facts(data.heldout, rendered["heldout"], none, none, settings)
-    return conclude(run, data, found, facts, held_facts, settings, fail_if)
+        kept = [r.plain for r, keep in zip(data.heldout.records, data.keep_H, strict=True) if keep]
+        blind = [membership.blind_line([r.plain for r in data.train.records], kept, settings.seed)]
+    return conclude_findings(run, found, blind, settings, fail_if)
 
 
-def judge(run: Run, with_base: bool, groups: Sequence[str], settings: AuditSettings) -> dict[tuple[str, str], Found]:
+def judge(run: Run, with_base: bool, groups: Sequence[str], settings: AuditSettings) -> Findings:
     """Findings of every measure on every side, from the token tables, or from answers where there are none; writes
     `findings.parquet`.
     """
-    if answered.answers_only(run):
-        found = answered.judge(run, with_base, groups, settings)
-        findings.write(run, found)
-        return found
-    measures = table_measures(settings, with_base)
-    alone = [m for m in measures if not m.needs_base]
-    extraction = [m for m in measures if m.name.startswith(("discoverable", "np_discoverable"))]
-    found = dict[tuple[str, str], Found]()
-    for group in groups:
-        found["tuned", group] = findings.find(run, "tuned", group, measures, settings.prefixes)
-        if with_base:
-            found["base", group] = findings.find(run, "base", group, alone, settings.prefixes)
-    found["ceiling", "train"] = findings.find(run, "ceiling", "train", extraction, settings.prefixes)
-    findings.write(run, found)
+    judge_tables = answered.judge if answered.answers_only(run) else findings_from_tokens
+    found = judge_tables(run, with_base, groups, settings)
+    write_findings(run, found)
     return found
 
 
@@ -145,7 +112,7 @@ def _attack(
     targets: Mapping[str, Target],
     groups: Sequence[DistinctRows],
     rendered: Sequence[Any],
-    found: dict[tuple[str, str], Found],
+    found: Findings,
     settings: AuditSettings,
     executor: Executor,
     *,
@@ -158,41 +125,6 @@ def _attack(
         asked = answers.fetched(run, able, asked, settings, show=show)
         attempts.ask(run, opens, able, asked, settings, index, executor, show=show)
     attempts.gather(run, list(targets), [g.group for g in groups])
-
-
-def conclude(
-    run: Run,
-    data: rows.Audited,
-    found: dict[tuple[str, str], Found],
-    facts: rates.RowFacts,
-    held_facts: rates.RowFacts | None,
-    settings: AuditSettings,
-    fail_if: str | None,
-) -> Audit:
-    """Rates, membership, ranking and verdict, from what is written."""
-    rate_lines = rates.all_rates(found, facts, held_facts, data.keep_H, settings)
-    rate_lines += budget_rates(found, facts, held_facts, data.keep_H, settings)
-    rate_lines += matching.match_rates(run, facts, held_facts, data.keep_H, settings)
-    run.write_table("rates", rates_to_arrow(rate_lines))
-    member_lines = membership.quality_lines(found, data.keep_H, settings.measures)
-    if data.heldout is not None:
-        kept = [r.plain for r, keep in zip(data.heldout.records, data.keep_H, strict=True) if keep]
-        member_lines.append(membership.blind_line([r.plain for r in data.train.records], kept, settings.seed))
-    run.write_table("membership", membership.to_arrow(member_lines))
-    ranked = ranking.lines(run, found, facts, data.keep_H, settings)
-    run.write_table("ranking", ranking.to_arrow(ranked))
-    keep = None if data.heldout is None else data.keep_H
-    said = verdict(run, data.num_train, facts, keep, found, rate_lines, member_lines, ranked, settings)
-    undecided = apply_rule(said, fail_if)
-    run.write_json("verdict.json", said)
-    return Audit(run, said, undecided)
-
-
-def _facts(
-    group: DistinctRows, rendered: Sequence[Rendered | str], copies: list[int], near: list[int], settings: AuditSettings
-) -> rates.RowFacts:
-    lengths = [0 if isinstance(row, str) else int(row.scored.sum()) for row in rendered]
-    return rates.RowFacts(list(group.places), lengths, copies, near, labels(group.records, settings.by))
 
 
 def _spec(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from remanence.jobs.audit.by_column import BUDGET, COLUMN
-from remanence.jobs.audit.rates import RowFacts
+from remanence.jobs.audit.rate_counts import BUDGET, COLUMN
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.stats.contrast import Counts, Pair, contrasts
 
@@ -17,19 +15,14 @@ FLAGGED = "paraphrase"
 """The kind of match that is compared, and with it every stronger one."""
 
 
-def comparisons(rates: Sequence[dict[str, Any]], train: RowFacts, settings: AuditSettings) -> list[dict[str, Any]]:
-    """For `verdict.json`: per column the budget at which its values compare best, and how much they differ there.
-
-    `pairs` are the differences in what comes back, `detector` those in what the detector flags (None where not every
-    row was asked about).
-    """
-    return compared_columns(rates, [Counter(row[i] for row in train.by) for i in range(len(settings.by))], settings)
-
-
-def compared_columns(
+def comparisons(
     rates: Sequence[dict[str, Any]], counts: Sequence[Mapping[str, int]], settings: AuditSettings
 ) -> list[dict[str, Any]]:
-    """`comparisons` where the training rows of each value are counted already, column by column."""
+    """For `verdict.json`: per column the budget at which its values compare best, and how much they differ there.
+
+    `counts`: the number of training rows of each value, column by column. In the result, `pairs` are the differences in
+    what is extracted and `detector` those in what the detector flags (None unless all rows were generated from).
+    """
     found: list[dict[str, Any]] = []
     for count, column in zip(counts, settings.by, strict=True):
         lines = [r for r in rates if r["by"] == f"{COLUMN}{column}"]

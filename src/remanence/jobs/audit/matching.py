@@ -6,7 +6,7 @@ chance looks like, and the rows' own continuations, put through the same judge, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,10 +27,11 @@ from remanence.engine.origins import (
     to_arrow,
     with_q_values,
 )
+from remanence.engine.rates import Flags, HeldoutCounts, TrainCounts, compare_counts, rate_line
 from remanence.jobs.audit.answered import answers_only, best
-from remanence.jobs.audit.by_column import groups
-from remanence.jobs.audit.rates import RowFacts, Sides, line
+from remanence.jobs.audit.rate_counts import COLUMN, masks_by_value
 from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.audit.summaries import RowSummaries
 from remanence.measure.plagiarism.compile_kernels import compile_kernels
 from remanence.measure.plagiarism.detector import PlagiarismIndex
 from remanence.measure.plagiarism.null_calibration import NullCalibration, lengths_for
@@ -132,46 +133,59 @@ def _said(attempt: dict[str, Any], text: str, heldout: Sequence[Record]) -> Gene
 
 
 def match_rates(
-    run: Run, train: RowFacts, heldout: RowFacts | None, keep_H: NDArray[np.bool_], settings: AuditSettings
+    run: Run, train: RowSummaries, heldout: RowSummaries | None, settings: AuditSettings
 ) -> list[dict[str, Any]]:
-    """The lines of `rates.parquet` for what the detector flagged, where every row was asked about.
+    """The lines of `rates.parquet` for what the detector flagged, where every row was generated from.
 
-    Where only the rows were asked about that the table singles out, a rate would speak of those alone, and there is
-    none.
+    Otherwise a rate would describe only the rows that the token table singled out, and there is none.
     """
     by_answers = answers_only(run)  # then all rows were asked, or a sample drawn at random
     if not (settings.generate == "all" or by_answers) or not run.has("origins.parquet"):
         return []
     shown = {*best(run).values()} if by_answers else None
-    attempts, lines = run.lines("attempts"), run.lines("origins")
-    sides: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
-    for one in lines:
-        if shown is not None and one["attempt"] not in shown:
-            continue
-        attempt = attempts[one["attempt"]]
-        role = attempt["target"] if one["side"] == "said" else "ceiling"
-        sides.setdefault((role, attempt["group"]), {})[attempt["row"]] = one
-    held = [] if heldout is None else [p for p, keep in zip(heldout.place, keep_H.tolist(), strict=True) if keep]
+    attempts = run.lines("attempts")
+    judged: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    for line in run.lines("origins"):
+        if shown is None or line["attempt"] in shown:
+            attempt = attempts[line["attempt"]]
+            role = attempt["target"] if line["side"] == "said" else "ceiling"
+            judged.setdefault((role, attempt["group"]), {})[attempt["row"]] = line
 
-    def side(role: str, group: str, kind: str) -> NDArray[np.float64] | None:
-        """NaN for a row that nobody could ask about."""
-        if (those := sides.get((role, group))) is None:
+    def verdicts(role: str, rows: RowSummaries | None, group: str, kind: str) -> Flags | None:
+        """[N] NaN for a row that could not be generated from; None without any such row."""
+        if rows is None or (lines := judged.get((role, group))) is None:
             return None
-        places = train.place if group == "train" else held
-        told = dict(zip(those, flags(list(those.values()), kind).tolist(), strict=True))
-        return np.array([told.get(place, np.nan) for place in places], np.float64)
+        known = dict(zip(lines, flags(list(lines.values()), kind).tolist(), strict=True))
+        return np.array([known.get(place, np.nan) for place in rows.words("row")], np.float64)
 
+    everything = np.ones(train.table.num_rows, np.bool_)
+    keep = np.zeros(0, np.bool_) if heldout is None else heldout.uncontaminated()
+    parts = [("kind", None, 0, everything, keep), *_by_columns(train, heldout, keep, settings)]
     out: list[dict[str, Any]] = []
     for order, kind in enumerate(KINDS):
-        if (tuned := side("tuned", "train", kind)) is None:
+        if (tuned := verdicts("tuned", train, "train", kind)) is None:
             continue
-        floor, base, base_floor = (
-            side(*who, kind) for who in (("tuned", "heldout"), ("base", "train"), ("base", "heldout"))
-        )
-        all_rows = Sides(tuned, floor, base, base_floor, side("ceiling", "train", "verbatim"))
-        alpha = f"alpha={settings.alpha:g}"
-        out.append(line("match", "kind", kind, order, all_rows, alpha))
-        for g in groups(train, heldout, keep_H, settings):
-            sided = all_rows.where(g.train_N, g.heldout_H)
-            out.append(line("match", g.by, g.value, g.order, sided, f"{kind}, {alpha}"))
+        base, ceiling = verdicts("base", train, "train", kind), verdicts("ceiling", train, "train", "verbatim")
+        floor, base_floor = (verdicts(role, heldout, "heldout", kind) for role in ("tuned", "base"))
+        for by, value, place, here, held in parts:
+            counts = TrainCounts.of(tuned[here], *(None if f is None else f[here] for f in (base, ceiling)))
+            held_counts = None
+            if floor is not None:
+                held_counts = HeldoutCounts.of(floor[held], None if base_floor is None else base_floor[held])
+            result = compare_counts(counts, held_counts, with_base=base is not None, with_ceiling=ceiling is not None)
+            alpha = f"alpha={settings.alpha:g}"
+            named = (kind, order, alpha) if value is None else (value, place, f"{kind}, {alpha}")
+            out.append(rate_line("match", by, *named[:2], *result, named[2]))
     return out
+
+
+def _by_columns(
+    train: RowSummaries, heldout: RowSummaries | None, keep: NDArray[np.bool_], settings: AuditSettings
+) -> Iterator[tuple[str, str, int, NDArray[np.bool_], NDArray[np.bool_]]]:
+    """(by, value, order, training rows [N], held-out rows [H]) of every value of the columns of the settings."""
+    labels = train.words("by")
+    held_labels = [] if heldout is None else heldout.words("by")
+    for place, column in enumerate(settings.by):
+        held = np.array([label[place] for label in held_labels], object)
+        for order, (value, here) in enumerate(masks_by_value([label[place] for label in labels])):
+            yield f"{COLUMN}{column}", value, order, here, keep & np.asarray(held == value, bool)

@@ -2,64 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from remanence.core.errors import NotMeasured
 from remanence.core.schema import MEMBERSHIP
 from remanence.core.verbs import LACKING
 from remanence.jobs.audit.answered import NEEDS
-from remanence.jobs.audit.findings import Found
+from remanence.jobs.audit.findings import Findings
 from remanence.stats.blind import blind_membership
-from remanence.stats.membership import MembershipQuality, membership_quality
+from remanence.stats.member_counts import MemberCounts
+from remanence.stats.membership import MembershipQuality
 
 FPRS = (0.1, 0.01, 0.001)
 """False-positive rates to report the true-positive rate at, where the held-out rows allow it."""
 
 
 def quality_lines(
-    found: dict[tuple[str, str], Found], keep_H: NDArray[np.bool_], measures: Sequence[str]
+    members: Mapping[tuple[str, str], MemberCounts], measures: Sequence[str], reasons: Mapping[tuple[str, str], str]
 ) -> list[dict[str, Any]]:
-    """The lines of `membership.parquet` for both models: one per (target, measure, FPR)."""
-    out: list[dict[str, Any]] = []
+    """The lines of `membership.parquet` for both models: one per (target, measure, FPR).
+
+    `reasons`: why nothing could be measured, where that is the same for all rows (`shared_reasons`).
+    """
+    lines: list[dict[str, Any]] = []
     for role in ("tuned", "base"):
-        if (role, "heldout") not in found:
-            continue
         for measure in measures:
-            if measure not in found[role, "train"].by_measure:
+            counts = members.get((role, measure))
+            if counts is None:
                 continue
-            members = found[role, "train"].scores(measure)
-            others = found[role, "heldout"].scores(measure)[keep_H]
-            if np.isnan(members).all() and (why := _same_reason(found[role, "train"], measure)):
-                start = {"target": role, "measure": measure, "num_members": 0, "num_nonmembers": 0}
-                out += lines_of(start, why)
+            start: dict[str, Any] = {"target": role, "measure": measure}
+            if reason := reasons.get((role, measure)):
+                lines += lines_of(start | {"num_members": 0, "num_nonmembers": 0}, reason)
                 continue
-            out += _quality(role, measure, members[~np.isnan(members)], others[~np.isnan(others)])
-    return out
+            start |= {"num_members": counts.num_members, "num_nonmembers": counts.nonmembers.size}
+            try:
+                lines += lines_of(start, counts.quality(FPRS))
+            except NotMeasured as why:
+                lines += lines_of(start, why.reason)
+    return lines
 
 
-def _same_reason(found: Found, measure: str) -> str | None:
-    """Why no row has a score, where that is because the model does not give what the measure needs."""
-    reasons = {f.reason for f in found.by_measure[measure] if f.reason in {NEEDS} or LACKING in (f.reason or "")}
-    return next(iter(sorted(reason for reason in reasons if reason)), None)
-
-
-def _quality(role: str, measure: str, members: Any, others: Any) -> list[dict[str, Any]]:
-    start: dict[str, Any] = {
-        "target": role,
-        "measure": measure,
-        "num_members": members.size,
-        "num_nonmembers": others.size,
-    }
-    try:
-        quality = membership_quality(members, others, FPRS)
-    except NotMeasured as why:
-        return lines_of(start, why.reason)
-    return lines_of(start, quality)
+def shared_reasons(found: Findings, measures: Sequence[str]) -> dict[tuple[str, str], str]:
+    """(role, measure) -> why no training row has a score, where the model does not give what the measure needs."""
+    reasons: dict[tuple[str, str], str] = {}
+    for role in ("tuned", "base"):
+        for measure in measures:
+            findings = found[role, "train"].by_measure.get(measure, []) if (role, "train") in found else []
+            known = {f.reason or "" for f in findings if f.reason == NEEDS or LACKING in (f.reason or "")}
+            if known and all(f.score is None for f in findings):
+                reasons[role, measure] = min(known)
+    return reasons
 
 
 def lines_of(start: dict[str, Any], quality: MembershipQuality | str) -> list[dict[str, Any]]:

@@ -1,4 +1,7 @@
-"""The training rows, worst first, each with how unusual it is beside the held-out rows."""
+"""The ranking: training rows, most easily extracted first, each with its significance against the held-out rows.
+
+Of any number of rows only those are kept that no full ranking would place below the first `limit`.
+"""
 
 from __future__ import annotations
 
@@ -11,107 +14,131 @@ from numpy.typing import NDArray
 from remanence.core.run import Run
 from remanence.core.schema import RANKING
 from remanence.jobs.audit.answered import answers_only, best
-from remanence.jobs.audit.findings import Found
-from remanence.jobs.audit.rates import RowFacts
+from remanence.jobs.audit.attempts import Question
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.stats.fdr import conformal_p_values, q_values
+from remanence.jobs.audit.summaries import RowSummaries, ranking_measure
+from remanence.measure.extraction.np_discoverable import min_queries
+from remanence.stats.member_counts import MemberCounts
 
 LEVEL = 0.05
 """False-discovery rate at which rows are flagged."""
+_COPIED = ("row", "id", "tuned.run", "tuned.extraction_strength", "copies", "near", "num_supervised")
 
 
-def significance(
-    found: dict[tuple[str, str], Found], keep_H: NDArray[np.bool_], settings: AuditSettings
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """(p-values, q-values) of the training rows against held-out ones; None without measurable held-out rows.
+class HighestRanked:
+    """The first `limit` rows of the ranking of all rows added."""
 
-    The score is the best log-probability that sampling says the row's next tokens, first scheme: the event itself, and
-    not the gain over the base model, which on rows far from what the base knows is as large for held-out rows.
-    Without log-probabilities it is the longest run of the row's own tokens that began an answer.
-    p: share of held-out rows that score as high, the row counted in (conformal); q: Benjamini-Hochberg over rows.
+    def __init__(self, limit: int, settings: AuditSettings) -> None:
+        self._limit, self._settings = limit, settings
+        self._blocks: list[RowSummaries] = []
+        self._num = 0
+
+    def add(self, block: RowSummaries) -> None:
+        """Add the measured rows of a block; at most twice `limit` rows are held."""
+        measured = block.table.filter(pa.array(block.counts("tuned.cuts") != 0))
+        self._blocks.append(RowSummaries(measured, block.num_rows))
+        self._num += measured.num_rows
+        if self._num > 2 * self._limit:
+            self._prune()
+
+    def rows(self) -> RowSummaries:
+        """The rows, first of the ranking first."""
+        self._prune()
+        return self._blocks[0]
+
+    def _prune(self) -> None:
+        whole = RowSummaries(pa.concat_tables([block.table for block in self._blocks]).combine_chunks(), 0)
+        order = _order(whole, self._settings)[: self._limit]
+        self._blocks = [RowSummaries(whole.table.take(pa.array(order)), 0)]
+        self._num = order.size
+
+
+def _order(rows: RowSummaries, settings: AuditSettings) -> Any:
+    """Most prefix lengths first, then the most likely, then in the order of the data.
+
+    Rows of unknown likelihood come last, those with the longest run first.
     """
-    if ("tuned", "heldout") not in found:
-        return None
-    measure = f"np_discoverable[{settings.schemes[0]}]"
-    ours = found["tuned", "train"].scores(measure)
-    null = found["tuned", "heldout"].scores(measure)
-    if np.isnan(ours).all():  # only answers were to be had: then how far they follow the row
-        ours, null = (_runs(found["tuned", group]) for group in ("train", "heldout"))
-    null = null[keep_H & ~np.isnan(null)]
-    known = ~np.isnan(ours)
-    if not known.any() or not null.size:
-        return None
-    p, q = np.full(ours.size, np.nan), np.full(ours.size, np.nan)
-    p[known] = conformal_p_values(ours[known], null)
-    q[known] = q_values(p[known])
-    return p, q
+    log_p = rows.numbers(f"tuned.{ranking_measure(settings)}")
+    unknown = np.isnan(log_p)
+    longest = np.where(unknown, -rows.counts("tuned.run"), 0)
+    return np.lexsort((rows.counts("row"), longest, np.where(unknown, np.inf, -log_p), -rows.num_hits()))
 
 
-def _runs(found: Found) -> NDArray[np.float64]:
-    """[rows] the longest run that greedy decoding follows; NaN where nothing could be measured."""
-    return np.where(np.isnan(found.scores("discoverable")), np.nan, found.reaches[:, 0].astype(np.float64))
+def questions(rows: RowSummaries, line_of: dict[int, int], settings: AuditSettings) -> list[Question]:
+    """The rows to generate from, as `attempts.questions` chooses them; `line_of`: place in the data -> line."""
+    lines = zip(rows.words("row"), rows.words("tuned.prefix"), rows.num_hits().tolist(), strict=True)
+    chosen = set(places_to_ask(rows, settings))
+    return [
+        Question(line_of[place], prefix, "table" if hits else "near")
+        for place, prefix, hits in lines
+        if place in chosen
+    ]
 
 
-def lines(
-    run: Run,
-    found: dict[tuple[str, str], Found],
-    facts: RowFacts,
-    keep_H: NDArray[np.bool_],
-    settings: AuditSettings,
+def places_to_ask(rows: RowSummaries, settings: AuditSettings) -> list[int]:
+    """Places in the data of the rows that `questions` asks about."""
+    known = ~np.isnan(rows.numbers(f"tuned.{ranking_measure(settings)}"))
+    return [place for place, flag in zip(rows.words("row"), known.tolist(), strict=True) if flag][: settings.attempts]
+
+
+def ranking_lines(
+    run: Run, rows: RowSummaries, scores: NDArray[np.float64], null: MemberCounts | None, settings: AuditSettings
 ) -> list[dict[str, Any]]:
-    """The lines of `ranking.parquet`: rows that come back at the most prefix lengths first, then the likeliest."""
-    those = found["tuned", "train"]
-    judged = significance(found, keep_H, settings)
-    shown = attempts_of(run)
-    out: list[dict[str, Any]] = []
-    for i, (place, record_id) in enumerate(zip(those.places, those.ids, strict=True)):
-        greedy = those.by_measure["discoverable"][i]
-        drawn = those.by_measure[f"np_discoverable[{settings.schemes[0]}]"][i]
-        strength = those.by_measure["extraction_strength"][i]
-        if greedy.score is None:
-            continue
-        hits = [prefix for prefix, hit in greedy.evidence["at"].items() if hit]
-        likely = (np.inf, -greedy.evidence["run"]) if drawn.score is None else (-drawn.score, 0)
-        attempt, base_attempt = shown.get(place, (None, None))
-        out.append(
+    """The lines of `ranking.parquet`. `scores` [rows] are compared with `null`, in which every training row is counted.
+
+    p: share of held-out rows with at least this score, the row itself counted (conformal); q: Benjamini-Hochberg.
+    """
+    log_p = rows.numbers(f"tuned.{ranking_measure(settings)}")
+    p_values = q_values = None
+    if null is not None:
+        known = ~np.isnan(scores)
+        p_values, q_values = np.full(scores.size, np.nan), np.full(scores.size, np.nan)
+        bins = null.bins(scores[known])
+        p_values[known], q_values[known] = null.p_values()[bins], null.q_values()[bins]
+    attempts = attempts_of(run)
+    hits = rows.counts("tuned.hits").tolist()
+    lines: list[dict[str, Any]] = []
+    for i, row in enumerate(rows.table.select(list(_COPIED)).to_pylist()):
+        extracted_at = [prefix for bit, prefix in enumerate(settings.prefixes) if hits[i] >> bit & 1]
+        attempt, base_attempt = attempts.get(row["row"], (None, None))
+        lines.append(
             {
-                "row": place,
-                "id": record_id,
-                "comes_back": bool(hits),
-                "shortest_prefix": min(hits) if hits else None,
-                "longest_run": greedy.evidence["run"],
-                "strength": strength.score,
-                "log_p": drawn.score,
-                "queries": drawn.evidence.get("queries"),
-                "p_value": None if judged is None else judged[0][i],
-                "q_value": None if judged is None else judged[1][i],
-                "copies": facts.copies[i],
-                "near": facts.near[i],
-                "num_supervised": facts.length[i],
+                "rank": i + 1,
+                "row": row["row"],
+                "id": row["id"],
+                "comes_back": bool(extracted_at),
+                "shortest_prefix": min(extracted_at) if extracted_at else None,
+                "longest_run": row["tuned.run"],
+                "strength": row["tuned.extraction_strength"],
+                "log_p": None if np.isnan(log_p[i]) else float(log_p[i]),
+                "queries": None if np.isnan(log_p[i]) else float(min_queries(log_p[i], settings.p)),
+                "p_value": None if p_values is None else float(p_values[i]),
+                "q_value": None if q_values is None else float(q_values[i]),
+                "copies": row["copies"],
+                "near": row["near"],
+                "num_supervised": row["num_supervised"],
                 "attempt": attempt,
                 "base_attempt": base_attempt,
-                "_key": (-len(hits), *likely, place),
             }
         )
-    out.sort(key=lambda one: one.pop("_key"))
-    return [{"rank": rank, **one} for rank, one in enumerate(out, 1)]
+    return lines
 
 
 def attempts_of(run: Run) -> dict[int, tuple[int | None, int | None]]:
     """Training row -> (attempt of the tuned model, attempt of the base model)."""
-    found: dict[int, tuple[int | None, int | None]] = {}
+    attempts: dict[int, tuple[int | None, int | None]] = {}
     if answers_only(run):
         shown = best(run)
         rows = {row for target, group, row in shown if (target, group) == ("tuned", "train")}
         return {row: (shown["tuned", "train", row], shown.get(("base", "train", row))) for row in rows}
     table = run.read_table("attempts").select(["target", "group", "row"]).to_pylist()
-    for number, one in enumerate(table):
-        if one["group"] == "train":
-            tuned, base = found.get(one["row"], (None, None))
-            found[one["row"]] = (number, base) if one["target"] == "tuned" else (tuned, number)
-    return found
+    for number, attempt in enumerate(table):
+        if attempt["group"] == "train":
+            tuned, base = attempts.get(attempt["row"], (None, None))
+            attempts[attempt["row"]] = (number, base) if attempt["target"] == "tuned" else (tuned, number)
+    return attempts
 
 
-def to_arrow(lines: list[dict[str, Any]]) -> pa.Table:
+def ranking_to_arrow(lines: list[dict[str, Any]]) -> pa.Table:
     """`ranking.parquet`."""
     return pa.Table.from_pylist(lines, schema=RANKING)

@@ -1,71 +1,59 @@
-"""Score a run again from its token tables: other likelihood measures, no model."""
+"""Score a run again from its tables, with other likelihood measures and without the model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
 
 from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
-from remanence.engine.gates import apply_rule
-from remanence.engine.rates import rates_to_arrow
-from remanence.jobs.audit import answered, matching, membership, ranking, rates
-from remanence.jobs.audit.audit import Audit, judge
-from remanence.jobs.audit.by_column import budget_rates
+from remanence.jobs.audit import answered
+from remanence.jobs.audit.audit import judge
+from remanence.jobs.audit.conclude import Audit, conclude_blocks, conclude_findings, count_blocks
 from remanence.jobs.audit.measures import table_measures
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.audit.verdict import verdict
+from remanence.jobs.audit.stream_settings import StreamSettings
 
 
 def rescore(run: Run, measures: list[str] | None = None) -> Audit:
-    """Findings, rates, membership, ranking and verdict anew, with these likelihood measures (None = as before).
+    """Findings, rates, membership, ranking and verdict again, with these likelihood measures (None = as before).
 
-    The blind baseline needs the texts of the data, so its line is kept from the run. Raises `RemanenceError` when the
-    run was not finished, or a measure needs a column that its token table lacks.
+    The blind baseline needs the texts of the data, so its line is kept. Raises `RemanenceError` when the run was not
+    finished, or a measure needs a column or a score that the run does not have.
     """
-    spec = run.spec
-    settings = AuditSettings.of_spec(spec["settings"])
-    if measures is not None:
-        settings = replace(settings, measures=tuple(measures))
     if not run.has("verdict.json"):
         raise RemanenceError(f"{run.folder.name} has no verdict: the run was not finished; add --resume to the audit.")
-    old_gate, old_membership = run.read_json("verdict.json")["fail_if"], run.lines("membership")
-    lines = run.lines("rows")
+    spec = run.spec
+    settings = AuditSettings.of_spec(spec["settings"])
+    if is_streamed(run):
+        _check_scores(settings.measures, measures or ())
+    if measures is not None:
+        settings = replace(settings, measures=tuple(measures))
+    old_rule = run.read_json("verdict.json")["fail_if"]
+    rule = old_rule and old_rule["rule"]
+    blind = [line for line in run.lines("membership") if line["target"] == "blind"]
+    if is_streamed(run):
+        stream = StreamSettings.of_spec(spec["stream"])
+        return conclude_blocks(run, count_blocks(run, settings, stream), blind, settings, stream, rule)
     with_base = spec["models"]["base"] is not None
     groups = ["train"] if spec["data"]["heldout"] is None else ["train", "heldout"]
-    if not answered.facts(run):  # what a server does not give is told row by row
+    if not answered.facts(run):  # what a server does not give is said row by row
         _check_columns(run, settings, with_base, measures)
-    found = judge(run, with_base, groups, settings)
-    train = [r for r in lines if r["group"] == "train" and r["same_as"] is None]
-    held = [r for r in lines if r["group"] == "heldout" and r["same_as"] is None]
-    keep = np.array([not r["contaminated"] for r in held], bool)
-    facts, held_facts = _facts(train), _facts(held) if held else None
-    rate_lines = rates.all_rates(found, facts, held_facts, keep, settings)
-    rate_lines += budget_rates(found, facts, held_facts, keep, settings)
-    rate_lines += matching.match_rates(run, facts, held_facts, keep, settings)
-    run.write_table("rates", rates_to_arrow(rate_lines))
-    member_lines = membership.quality_lines(found, keep, settings.measures)
-    member_lines += [m for m in old_membership if m["target"] == "blind"]
-    run.write_table("membership", membership.to_arrow(member_lines))
-    ranked = ranking.lines(run, found, facts, keep, settings)
-    run.write_table("ranking", ranking.to_arrow(ranked))
-    count = sum(r["group"] == "train" for r in lines)
-    said = verdict(run, count, facts, keep if held else None, found, rate_lines, member_lines, ranked, settings)
-    undecided = apply_rule(said, old_gate and old_gate["rule"])
-    run.write_json("verdict.json", said)
-    return Audit(run, said, undecided)
+    return conclude_findings(run, judge(run, with_base, groups, settings), blind, settings, rule)
 
 
-def _facts(lines: list[dict[str, Any]]) -> rates.RowFacts:
-    return rates.RowFacts(
-        [r["row"] for r in lines],
-        [r["num_supervised"] or 0 for r in lines],
-        [r["copies"] for r in lines],
-        [r["near"] for r in lines],
-        [tuple(r.get("by") or ()) for r in lines],  # runs from before there were columns have none
-    )
+def is_streamed(run: Run) -> bool:
+    """Whether a run was streamed."""
+    return "stream" in run.spec
+
+
+def _check_scores(measured: Sequence[str], wanted: Sequence[str]) -> None:
+    lacking = [name for name in wanted if name not in measured]
+    if lacking:
+        raise RemanenceError(
+            f"A streamed run keeps the scores of {', '.join(measured)} and no tokens to measure "
+            f"{', '.join(lacking)} from: audit again with it."
+        )
 
 
 def _check_columns(run: Run, settings: AuditSettings, with_base: bool, asked: list[str] | None) -> None:

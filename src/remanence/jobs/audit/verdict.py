@@ -6,63 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from remanence.core.run import Run
-from remanence.jobs.audit.answered import answers_only, not_from_answers
-from remanence.jobs.audit.comparisons import comparisons
-from remanence.jobs.audit.findings import Found
-from remanence.jobs.audit.notes import not_measured, notes
 from remanence.jobs.audit.ranking import LEVEL
-from remanence.jobs.audit.rates import RowFacts
-from remanence.jobs.audit.settings import AuditSettings
 
 TOLD_BELOW = "sampling and membership are reported below"
 
 
-def verdict(
-    run: Run,
-    num_train: int,
-    train: RowFacts,
-    keep_H: NDArray[np.bool_] | None,
-    found: dict[tuple[str, str], Found],
-    rates: Sequence[dict[str, Any]],
-    membership: Sequence[dict[str, Any]],
-    ranking: Sequence[dict[str, Any]],
-    settings: AuditSettings,
-) -> dict[str, Any]:
-    """`verdict.json`. `train`: the distinct of `num_train` rows; `keep_H` [held-out rows] is True for the floor.
-
-    `keep_H` is None when no held-out rows were given.
-    """
-    back = [r for r in ranking if r["comes_back"]]
-    flagged = None
-    if any(r["q_value"] is not None for r in ranking):
-        flagged = sum(bool(r["q_value"] <= LEVEL) for r in ranking if r["q_value"] is not None)
-    said = assembled(
-        Told(
-            num_train=num_train,
-            num_distinct=len(train.place),
-            back=Back(len(back), sum(r["copies"] > 1 or r["near"] > 0 for r in back), back[0]["id"] if back else ""),
-            with_heldout=keep_H is not None,
-            with_base=("base", "train") in found,
-            columns=comparisons(rates, train, settings),
-            notes=notes(run, keep_H, found, settings),
-            not_measured=not_measured(found),
-            flagged=flagged,
-        ),
-        rates,
-        membership,
-    )
-    said["cannot_claim"] += not_from_answers(run)
-    if answers_only(run):
-        said["sentences"][1] = said["sentences"][1].replace(TOLD_BELOW, "extraction by sampling was not measured")
-    return said
-
-
-class Back(NamedTuple):
-    """The rows that come back, as the second sentence tells them."""
+class ExtractedRows(NamedTuple):
+    """The extracted rows, as the second sentence describes them."""
 
     num: int
     repeated: int
@@ -74,26 +24,28 @@ class Back(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the verdict tells beside the rates."""
+class VerdictFacts:
+    """What the verdict says beside the rates."""
 
     num_train: int
     num_distinct: int
-    back: Back
+    extracted: ExtractedRows
     with_heldout: bool
     with_base: bool
     columns: list[dict[str, Any]]
     notes: list[str]
     not_measured: dict[str, int]
     flagged: int | None
-    """Rows that stand out from held-out ones; None where nothing can be said of that."""
+    """Rows that are significant against the held-out rows; None where that cannot be computed."""
 
 
-def assembled(told: Told, rates: Sequence[dict[str, Any]], membership: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def verdict(
+    facts: VerdictFacts, rates: Sequence[dict[str, Any]], membership: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     """`verdict.json`, from what was counted."""
     line = next(r for r in rates if r["metric"] == "greedy" and r["by"] == "all")
     return {
-        "sentences": [_first(line, told.num_train, told.num_distinct), _second(line, told.back)],
+        "sentences": [_first(line, facts.num_train, facts.num_distinct), _second(line, facts.extracted)],
         "headline": {
             "metric": "greedy",
             **{k: line[k] for k in ("hits", "n", "rate", "low", "high")},
@@ -104,11 +56,11 @@ def assembled(told: Told, rates: Sequence[dict[str, Any]], membership: Sequence[
             },
             "auc": _auc(membership),
         },
-        "columns": told.columns,
-        "cannot_claim": _cannot_claim(line, told.with_heldout, told.with_base, membership),
-        "notes": told.notes,
-        "not_measured": told.not_measured,
-        "flagged": None if told.flagged is None else {"count": told.flagged, "level": LEVEL},
+        "columns": facts.columns,
+        "cannot_claim": _cannot_claim(line, facts.with_heldout, facts.with_base, membership),
+        "notes": facts.notes,
+        "not_measured": facts.not_measured,
+        "flagged": None if facts.flagged is None else {"count": facts.flagged, "level": LEVEL},
         "fail_if": None,
     }
 
@@ -129,7 +81,7 @@ def _first(line: dict[str, Any], num_train: int, num_distinct: int) -> str:
     return f"{line['hits']:,} of {rows}{counted} can be extracted word for word ({share}){beside}."
 
 
-def _second(line: dict[str, Any], back: Back) -> str:
+def _second(line: dict[str, Any], back: ExtractedRows) -> str:
     if not line["n"]:
         return "The notes give the reasons; this run supports no conclusion."
     if not back.num:

@@ -13,8 +13,8 @@ from remanence.core.read import records_from
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.engine.rows import first_places
+from remanence.jobs.audit.outcomes import outcomes
 from remanence.jobs.forget.settings import ForgetSettings
-from remanence.jobs.stream.outcomes import outcomes
 from remanence.text.duplicates import contamination, twin_groups
 
 FEWEST_HELDOUT = 8

@@ -15,13 +15,13 @@ import pyarrow as pa
 from remanence.core.record import Record
 from remanence.core.table import TokenRow
 from remanence.core.target import Scores, Target
-from remanence.core.verbs import TableMeasure
 from remanence.engine.columns import labels
 from remanence.engine.token_pass import recheck
 from remanence.jobs.audit.measures import discoverable, table_columns, table_measures
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.stream.side import side
-from remanence.jobs.stream.survey import Survey
+from remanence.jobs.audit.summaries import extraction_measures, schema
+from remanence.jobs.audit.summarize import side
+from remanence.jobs.audit.survey import Survey
 
 LONGEST = 8
 """Lines of a block, in shards of distinct rows: a row that stands there a thousand times does not make it endless."""
@@ -99,44 +99,10 @@ def block_table(targets: Mapping[str, Target], block: Block, settings: AuditSett
         mine = [m for m in measures if role == "tuned" or not m.needs_base]
         values |= {f"{role}.{name}": found for name, found in side(rows, base, mine, settings).items()}
     if block.group == "train":
-        top = side(scored["tuned"], None, _extraction(measures), settings, sure=True)
+        top = side(scored["tuned"], None, extraction_measures(measures), settings, sure=True)
         values |= {f"ceiling.{name}": found for name, found in top.items()}
     values |= _facts(scored["tuned"])
     return _table(block, at, values, schema(targets, block.group, settings), settings.by)
-
-
-def schema(roles: Iterable[str], group: str, settings: AuditSettings) -> pa.Schema:
-    """The columns of a block table. Numbers are null where nothing could be measured, and in repeats."""
-    whole, number, text = pa.int32(), pa.float64(), pa.string()
-    fields: dict[str, pa.DataType] = {
-        "row": whole,
-        "id": text,
-        "same_as": whole,
-        "copies": whole,
-        "near": whole,
-        "contaminated": pa.bool_(),
-        "by": pa.list_(text),
-        "num_tokens": whole,
-        "num_supervised": whole,
-        "num_truncated": whole,
-        "num_supervised_truncated": whole,
-    }
-    roles = list(roles)
-    measures = table_measures(settings, "base" in roles)
-    for role in [*roles, *(["ceiling"] if group == "train" else [])]:
-        mine = _extraction(measures) if role == "ceiling" else measures
-        fields |= {f"{role}.{name}": pa.int64() for name in ("cuts", "hits")}
-        fields |= {f"{role}.{name}": whole for name in ("run", "reach", "room", "prefix")}
-        fields[f"{role}.reason"] = text
-        if role != "ceiling":
-            fields[f"{role}.recheck"] = text
-        names = (m.name for m in mine if m.name != "discoverable" and (role == "tuned" or not m.needs_base))
-        fields |= {f"{role}.{name}": number for name in names}
-    return pa.schema(list(fields.items()))
-
-
-def _extraction(measures: Sequence[TableMeasure]) -> list[TableMeasure]:
-    return [m for m in measures if m.name.startswith(("discoverable", "np_discoverable"))]
 
 
 def _facts(rows: Sequence[TokenRow | str]) -> dict[str, list[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,10 @@ import numpy as np
 from remanence.core.finding import Finding
 from remanence.core.table import TokenRow
 from remanence.core.verbs import TableMeasure
-from remanence.jobs.audit.findings import perfect, reach_of
+from remanence.jobs.audit.array_measures import LIKELIHOOD, Batch, Grid, drawn, reference
+from remanence.jobs.audit.findings import certain, reach_of
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.stream.batch import LIKELIHOOD, Batch, Grid, drawn, reference
+from remanence.jobs.audit.summaries import prefix_bits
 from remanence.measure.extraction.discoverable import Discoverable
 from remanence.measure.extraction.extraction_strength import ExtractionStrength
 from remanence.measure.extraction.np_discoverable import NPDiscoverable
@@ -22,7 +23,7 @@ Values = dict[str, list[Any]]
 """Column -> a value per row; None where nothing could be measured."""
 
 GREEDY = ("cuts", "hits", "run", "reach", "room", "prefix", "reason")
-"""What is kept of greedy decoding: see `block.schema`."""
+"""What is kept of greedy decoding: see `summaries.schema`."""
 
 
 def side(
@@ -43,7 +44,7 @@ def side(
     fast = _fast(scored, base, measures, settings, values, sure) if scored else set[int]()
     for i, row in enumerate(rows):
         if i not in fast:
-            _slow(i, perfect(row) if sure else row, None if base is None else base[i], measures, settings, values)
+            _slow(i, certain(row) if sure else row, None if base is None else base[i], measures, settings, values)
     return values
 
 
@@ -64,8 +65,8 @@ def _slow(
     at: dict[int, bool] = greedy.evidence.get("at", {})
     run, room = reach_of(row, settings.prefixes)
     kept = {
-        "cuts": _bits(settings.prefixes, at),
-        "hits": _bits(settings.prefixes, [prefix for prefix, hit in at.items() if hit]),
+        "cuts": prefix_bits(settings.prefixes, at),
+        "hits": prefix_bits(settings.prefixes, [prefix for prefix, hit in at.items() if hit]),
         "run": greedy.evidence.get("run"),
         "reach": run,
         "room": room,
@@ -74,12 +75,6 @@ def _slow(
     }
     for name, value in kept.items():
         values[name][i] = value
-
-
-def _bits(prefixes: Sequence[int], which: Iterable[int]) -> int:
-    """One bit per prefix length of the grid, the lowest for the shortest."""
-    chosen = set(which)
-    return sum(1 << i for i, prefix in enumerate(prefixes) if prefix in chosen)
 
 
 def _prefix(at: Mapping[int, bool], sampled: Finding) -> int | None:
@@ -141,7 +136,7 @@ def _fast(
         for name, column in columns.items():
             values[name][i] = column[b] if cut or name not in needs_cut else None
         if not cut:
-            values["reason"][i] = greedy.find("", perfect(row) if sure else row).reason
+            values["reason"][i] = greedy.find("", certain(row) if sure else row).reason
         done.add(i)
     return done
 

@@ -14,10 +14,10 @@ from remanence.core.target import Generates, Scores, Target, rendered_rows
 from remanence.engine.executors import OpenTargets
 from remanence.engine.rows import DistinctRows
 from remanence.jobs.audit import attempts, matching
+from remanence.jobs.audit.counts import Counts
+from remanence.jobs.audit.ranking import places_to_ask, questions
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.stream.count import Counts
-from remanence.jobs.stream.survey import Survey
-from remanence.jobs.stream.worst import questions, to_ask
+from remanence.jobs.audit.survey import Survey
 from remanence.text.spans import SpanIndex
 
 
@@ -60,7 +60,7 @@ def _sample(known: Survey, size: int, seed: int) -> set[int]:
 
 def asked_about(found: Counts, settings: AuditSettings) -> list[int]:
     """Places in the data of the training rows to be put to the model, worst first."""
-    return [] if settings.generate == "none" else to_ask(found.worst.rows(), settings)
+    return [] if settings.generate == "none" else places_to_ask(found.ranked.rows(), settings)
 
 
 def attack(
@@ -76,15 +76,15 @@ def attack(
     show: bool,
 ) -> None:
     """`attempts.parquet` and `matches.parquet`. Spans of other training rows are looked for where those are few."""
-    groups: list[tuple[DistinctRows, Any]] = [(again.rows, found.worst)]
+    groups: list[tuple[DistinctRows, Any]] = [(again.rows, found.ranked)]
     if known.heldout is not None:
-        groups.append((known.heldout, found.worst_held))
+        groups.append((known.heldout, found.ranked_heldout))
     if not run.has("attempts.parquet"):
         able = {role: target for role, target in targets.items() if isinstance(target, Generates)}
         if able and settings.generate != "none":
             asked = [
-                (rows, questions(worst.rows(), {p: i for i, p in enumerate(rows.places)}, settings))
-                for rows, worst in groups
+                (rows, questions(ranked.rows(), {p: i for i, p in enumerate(rows.places)}, settings))
+                for rows, ranked in groups
             ]
             corpus = [] if again.whole is None else rendered_rows(cast(Scores, targets["tuned"]), again.rows.records)
             index = SpanIndex.build([np.empty(0, np.int32) if isinstance(row, str) else row.ids for row in corpus])

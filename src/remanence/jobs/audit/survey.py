@@ -15,7 +15,7 @@ from remanence.core.record import Record
 from remanence.core.run import Fingerprint
 from remanence.engine.columns import MOST, NONE, check_columns, labels
 from remanence.engine.rows import DistinctRows, distinct_rows, first_places
-from remanence.jobs.stream.hashes import RowHashes, among, hash_of, refuse_equal_ids, twins
+from remanence.jobs.audit.row_hashes import RowHashes, among, hash_of, refuse_equal_ids, twins
 from remanence.text.duplicates import contamination, duplicate_counts
 from remanence.text.spans import normalise
 

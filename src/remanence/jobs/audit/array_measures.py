@@ -56,7 +56,7 @@ class Batch:
         return cls(length_B, scored_BT, hit_BT & scored_BT, columns, [row.text for row in rows])
 
     def perfect(self) -> Batch:
-        """The rows as a model that is sure of every token would score them, see `findings.perfect`."""
+        """The rows as a model that is sure of every token would score them, see `findings.certain`."""
         sure = {
             name: np.where(self.scored_BT, np.inf if name == "gap" else 0.0, values)
             for name, values in self.columns.items()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from remanence.core.run import Run
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.stream.seen import seen
+from remanence.jobs.audit.summaries import block_summaries
 
 
 class Outcome(NamedTuple):
@@ -27,7 +27,7 @@ def outcomes(run: Run) -> Iterator[Outcome]:
             yield Outcome(line["id"], bool(line["comes_back"]), line["shortest_prefix"])
         return
     prefixes = AuditSettings.of_spec(spec["settings"]).prefixes
-    for block in seen(run, "train"):
+    for block in block_summaries(run, "train"):
         cuts, hits = block.counts("tuned.cuts").tolist(), block.counts("tuned.hits").tolist()
         for name, cut, hit in zip(block.words("id"), cuts, hits, strict=True):
             if cut:

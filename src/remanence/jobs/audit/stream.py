@@ -8,7 +8,6 @@ kept, near duplicates are counted for few rows only, and the notes say so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -22,21 +21,16 @@ from remanence.core.run import Run
 from remanence.core.target import Scores, Target, rendered_rows
 from remanence.engine.describe import rendered_fingerprint
 from remanence.engine.executors import OpenTargets, openable_by
-from remanence.engine.gates import apply_rule, check_rule
-from remanence.engine.rates import rates_to_arrow
-from remanence.jobs.audit import membership, ranking
-from remanence.jobs.audit.audit import Audit, run_spec
-from remanence.jobs.audit.comparisons import compared_columns
-from remanence.jobs.audit.notes import note_sentences, tried
+from remanence.engine.gates import check_rule
+from remanence.jobs.audit import membership
+from remanence.jobs.audit.audit import run_spec
+from remanence.jobs.audit.blocks import Block, block_table, blocks
+from remanence.jobs.audit.conclude import Audit, conclude_blocks, count_blocks
+from remanence.jobs.audit.large import MOST_PREFIXES
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.audit.verdict import Back, Told, assembled
-from remanence.jobs.stream.asking import asked_about, attack, match, read_again
-from remanence.jobs.stream.block import Block, block_table, blocks
-from remanence.jobs.stream.count import Counts, count
-from remanence.jobs.stream.large import MOST_PREFIXES
-from remanence.jobs.stream.settings import StreamSettings
-from remanence.jobs.stream.survey import Survey, survey
-from remanence.jobs.stream.worst import ranking_lines
+from remanence.jobs.audit.stream_attempts import asked_about, attack, match, read_again
+from remanence.jobs.audit.stream_settings import StreamSettings
+from remanence.jobs.audit.survey import Survey, survey
 
 
 def run_stream(
@@ -70,7 +64,7 @@ def run_stream(
     groups: dict[str, Iterable[Record]] = {"train": train} | ({} if heldout is None else {"heldout": heldout})
     run = Run.begin(out, _spec(targets, known, groups, settings, stream, names or {}), resume=resume)
     _pass_over(run, at_work, groups, known, settings, executor, show=show)
-    found = count(run, settings, stream.worst, with_heldout=heldout is not None, with_base=base is not None)
+    found = count_blocks(run, settings, stream)
     again = read_again(train, known, asked_about(found, settings), stream.together, settings.seed)
     attack(run, at_work, targets, again, known, found, settings, executor, show=show)
     match(run, again, heldout, base, settings, show=show)
@@ -78,7 +72,7 @@ def run_stream(
     if known.heldout is not None:
         kept = [r.plain for r, keep in zip(known.heldout.records, known.keep_H.tolist(), strict=True) if keep]
         blind = [membership.blind_line(again.texts, kept, settings.seed)]
-    return conclude(run, found, blind, settings, stream, fail_if)
+    return conclude_blocks(run, found, blind, settings, stream, fail_if)
 
 
 def _refuse(targets: Mapping[str, Target], settings: AuditSettings) -> None:
@@ -154,87 +148,3 @@ def _pass_over(
         for block, table in executor.map(opens, partial(block_table, settings=settings), missing()):
             run.write_table(block.name, table)
             advance(block.group, len(block.records))
-
-
-def conclude(
-    run: Run,
-    found: Counts,
-    blind: list[dict[str, Any]],
-    settings: AuditSettings,
-    stream: StreamSettings,
-    fail_if: str | None,
-) -> Audit:
-    """Rates, membership, ranking and verdict, from what was counted."""
-    rate_lines = found.rates.lines()
-    run.write_table("rates", rates_to_arrow(rate_lines))
-    member_lines = [*found.membership_lines(settings), *blind]
-    run.write_table("membership", membership.to_arrow(member_lines))
-    null = found.null(settings)
-    ranked = ranking_lines(run, found.worst.rows(), null, settings)[: stream.worst]
-    run.write_table("ranking", ranking.to_arrow(ranked))
-    worst = ranked[0]["id"] if ranked else ""
-    spec = run.spec
-    told = Told(
-        num_train=found.num_train,
-        num_distinct=found.num_distinct,
-        back=Back(found.num_back, found.num_repeated, worst, found.near_counted),
-        with_heldout=spec["data"]["heldout"] is not None,
-        with_base=spec["models"]["base"] is not None,
-        columns=compared_columns(rate_lines, found.rates.values, settings),
-        notes=[*note_sentences(found.notes(), settings), *tried(run), *_notes(run, found, settings, stream)],
-        not_measured=dict(found.notes().not_measured),
-        flagged=None if null is None else null.counted_within(ranking.LEVEL),
-    )
-    said = assembled(told, rate_lines, member_lines)
-    undecided = apply_rule(said, fail_if)
-    run.write_json("verdict.json", said)
-    return Audit(run, said, undecided)
-
-
-def _notes(run: Run, found: Counts, settings: AuditSettings, stream: StreamSettings) -> list[str]:
-    """What a streamed audit does not know."""
-    said: list[str] = []
-    if not found.near_counted:
-        held = " and held-out rows that nearly stand in the training data" if run.spec["data"]["heldout"] else ""
-        said.append(
-            f"Near duplicates{held} were not looked for: there are more than {stream.together:,} training rows "
-            "(--together); copies are rows that are equal word for word."
-        )
-        if run.has("attempts.parquet") and not run.has("origins.parquet"):
-            said.append(
-                "The answers were held against the rows asked about, and not against all training text: "
-                "`remanence match` does that, from an index on disk."
-            )
-    measured = found.num_distinct - sum(found.reasons.values())
-    if measured > stream.worst:
-        said.append(
-            f"The ranking names the worst {stream.worst:,} of {measured:,} measured rows; "
-            "every row has its line in the tables under blocks/."
-        )
-    return said
-
-
-def rescore_stream(run: Run, measures: list[str] | None = None) -> Audit:
-    """`rescore` of a streamed run, from its block tables: other likelihood measures among those that it measured."""
-    spec = run.spec
-    settings, stream = AuditSettings.of_spec(spec["settings"]), StreamSettings.of_spec(spec["stream"])
-    if not run.has("verdict.json"):
-        raise RemanenceError(f"{run.folder.name} has no verdict: the run was not finished; add --resume to the audit.")
-    if measures is not None:
-        lacking = [name for name in measures if name not in settings.measures]
-        if lacking:
-            raise RemanenceError(
-                f"A streamed run keeps the scores of {', '.join(settings.measures)} and no tokens to measure "
-                f"{', '.join(lacking)} from: audit again with it."
-            )
-        settings = replace(settings, measures=tuple(measures))
-    old_gate, blind = run.read_json("verdict.json")["fail_if"], run.lines("membership")
-    with_heldout, with_base = spec["data"]["heldout"] is not None, spec["models"]["base"] is not None
-    found = count(run, settings, stream.worst, with_heldout=with_heldout, with_base=with_base)
-    blind = [line for line in blind if line["target"] == "blind"]
-    return conclude(run, found, blind, settings, stream, old_gate and old_gate["rule"])
-
-
-def is_streamed(run: Run) -> bool:
-    """Whether this run was streamed."""
-    return "stream" in run.spec

@@ -1,1 +1,0 @@
-"""The audit of more rows than memory holds."""
