@@ -19,8 +19,9 @@ test: ruff browser ## all that CI runs; pyright and the strict build of the manu
 fast: .venv/installed-dev ## the fast tests alone
 	$(PYTEST) -m "not slow and not nightly"
 
-nightly: lint docs browser ## everything at full size: all experiments' quick runs, more examples of each property; hours
-	HYPOTHESIS_PROFILE=nightly REMANENCE_TESTS=full $(PYTEST) --timeout 3600
+nightly: lint docs browser ## everything at full size: all experiments trained anew, more examples of each property; hours
+	$(BIN)/python tools/quick_runs.py --all
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) --timeout 3600
 
 ruff: .venv/installed-dev
 	$(BIN)/ruff check

@@ -356,6 +356,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(PLACES)), ids=PLACES)
 def test_a_resumed_match_equals_one_that_was_left_alone_byte_for_byte(killed: Path, number: int) -> None:
     whole, resumed = files(killed / "whole"), files(killed / f"killed-{number}")

@@ -63,6 +63,7 @@ def folders(tuned: Path, llama: Path, tmp_path_factory: pytest.TempPathFactory) 
     return work
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(PLACES)), ids=PLACES)
 def test_a_resumed_audit_equals_one_that_was_left_alone_byte_for_byte(folders: Path, number: int) -> None:
     whole, resumed = files(folders / "whole"), files(folders / f"killed-{number}")
@@ -72,7 +73,9 @@ def test_a_resumed_audit_equals_one_that_was_left_alone_byte_for_byte(folders: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seen", ["tokens/tuned-train-00000.parquet", "findings.parquet"])
+@pytest.mark.parametrize(
+    "seen", [pytest.param("tokens/tuned-train-00000.parquet", marks=pytest.mark.nightly), "findings.parquet"]
+)
 def test_a_command_killed_from_outside_ends_with_the_same_report(
     tuned: Path, llama: Path, tmp_path: Path, seen: str
 ) -> None:

@@ -87,7 +87,14 @@ def test_no_word_of_a_row_and_no_path_stands_where_it_must_not(done: tuple[Any, 
         assert str(tuned.parent) not in (out / name).read_text()
 
 
-@pytest.mark.parametrize("place", ["paths/gradient_difference-0", "finals/before-scores", "points"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "paths/gradient_difference-0",
+        pytest.param("finals/before-scores", marks=pytest.mark.nightly),
+        pytest.param("points", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_killed_run_ends_with_the_same_bytes(
     done: tuple[Any, Path], tuned: Path, llama: Path, tmp_path: Path, place: str
 ) -> None:

@@ -36,6 +36,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(PLACES)), ids=PLACES)
 def test_a_resumed_stream_equals_one_that_was_left_alone_byte_for_byte(folders: Path, number: int) -> None:
     whole, resumed = files(folders / "whole"), files(folders / f"killed-{number}")

@@ -114,7 +114,14 @@ def test_two_processes_write_the_same_bytes_as_one(done: Studied, tmp_path: Path
     assert files(tmp_path / "two") == files(done.run.folder)
 
 
-@pytest.mark.parametrize("seen", ["bases/*/texts.parquet", "arms/*/model/config.json", "arms/*/attempts.parquet"])
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param("bases/*/texts.parquet", marks=pytest.mark.nightly),
+        "arms/*/model/config.json",
+        pytest.param("arms/*/attempts.parquet", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_killed_study_goes_on_and_ends_with_the_same_bytes(done: Studied, tmp_path: Path, seen: str) -> None:
     out = tmp_path / "killed"
     command = [sys.executable, str(Path(__file__).parent / "small_study.py"), str(out)]
