@@ -135,11 +135,11 @@ def rule(stored: dict[str, Any]) -> str:
 def legend(stored: dict[str, Any]) -> str:
     """How to read the tables, and what they were measured with."""
     versions = ", ".join(f"{name} {version}" for name, version in stored["versions"].items())
-    source = f" {stored['source']}" if "source" in stored else ""
+    source = stored.get("source", f"Measured with {versions}.")
     return (
         f"Seeds {', '.join(map(str, stored['seeds']))}, size {stored['size']}; 95 % intervals in brackets. Shares are "
         "those of all seeds together (Clopper-Pearson), followed by each seed's count; other figures are given seed by "
-        f"seed. Measured with {versions}.{source}"
+        f"seed. {source}"
     )
 
 

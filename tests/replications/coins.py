@@ -51,5 +51,5 @@ class Coins(Experiment):
         fair, gap = figures["fair"]["heads"], figures["bent minus fair"]["heads"]
         return [
             Part("The fair coin is fair", fair.low < 0.5 < fair.high, f"the fair coin shows {fair} heads", "control"),
-            Part("The bent coin shows more", gap.above(0), f"The bent coin shows {gap} more heads"),
+            Part("The bent coin shows more", gap.above(0), f"Heads, bent minus fair: {gap}"),
         ]

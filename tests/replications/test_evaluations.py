@@ -57,7 +57,7 @@ def test_more_after_as_many_passes_and_less_at_the_same_loss():
     assert memorizes_less(at_the_end(other, plain, 0)) is False
     row = at_equal_loss(other, plain, 0)
     assert memorizes_less(row) is True and row["at validation loss"].value == pytest.approx(2.5, abs=0.01)
-    assert row[ROWS].short == "-40%"  # 0.1 * 2.5 / 2.6 against 0.5
+    assert row[ROWS].short == "-40.4 points"  # 0.1 * 2.5 / 2.6 against 0.5
 
 
 def gap(low: float, high: float) -> Gap:

@@ -61,7 +61,7 @@ def test_after_floors_all_three_readings_must_agree(
 
 def test_a_contrast_is_written_with_its_interval_and_unit() -> None:
     planted = study(rate=0.25, nats=0.25, length=None)
-    assert str(contrast(planted, "published rate")) == "+25% (+20% to +30%)"
+    assert str(contrast(planted, "published rate")) == "+25.0 points (+20.0 to +30.0)"
     assert str(contrast(planted, NATS)) == "+0.250 nats (+0.200 to +0.300)"
     assert str(contrast(planted, LENGTH)) == "not measured"
 

@@ -54,7 +54,7 @@ def test_paired_figures_by_hand():
     assert (gap.value, gap.low, gap.high, gap.unit) == (0.5, 0.5, 0.5, "nats")
     assert str(gap) == "+0.500 nats (+0.500 to +0.500)"
     flags = paired(share([1, 1, 1, 0]), share([0, 0, 1, 0]), 0)
-    assert flags.value == 0.5 and flags.low < 0.5 < flags.high and flags.short == "+50%"
+    assert flags.value == 0.5 and flags.low < 0.5 < flags.high and flags.short == "+50.0 points"
 
 
 def test_a_figure_is_above_below_or_neither():

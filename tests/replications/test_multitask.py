@@ -51,7 +51,7 @@ def test_less_at_equal_loss_but_more_at_equal_passes_does_not_hold():
     verdict = judged([(0.0, 0.0, 5.0), (0.1, 0.2, 1.9), (0.6, 1.0, 1.8), (0.9, 2.5, 1.7)])
     assert verdict.holds is False
     figures = verdict.figures["figures"]
-    assert figures[PASSES][ROWS].short == "+30%" and memorizes_less(figures[PASSES]) is False
+    assert figures[PASSES][ROWS].short == "+30.0 points" and memorizes_less(figures[PASSES]) is False
     assert memorizes_less(figures[at_loss(MULTI, ONE)]) is True
 
 

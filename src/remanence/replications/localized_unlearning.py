@@ -155,7 +155,7 @@ class FewWeightsForget(Experiment):
 
     def rule(self, figures: Figures) -> list[Part]:
         """As the class states; a model that knows less than 90 % of the tokens has nothing to forget."""
-        left = {name: figures[name]["document, left"] for name in ARMS}
+        left = {name: figures[name]["document, left"] for name in (FEW, ALL, RANDOM)}
         before = figures[FEW]["document, before"]
         taken = figures[RANDOM]["document, before"].value - left[RANDOM].value
         spared = {name: row["kept"] for name, row in figures.items() if name not in ARMS}

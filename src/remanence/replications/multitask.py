@@ -300,7 +300,7 @@ def at_loss(a: str, b: str) -> str:
 
 def told(row: Row) -> str:
     """A comparison in words."""
-    return f"{row[ROWS]} of rows, {row[NATS]}"
+    return f"rows extracted {row[ROWS]}, log-probability {row[NATS]}"
 
 
 def points(arms: Mapping[str, Curves]) -> list[Point]:

@@ -48,4 +48,5 @@ class TaskDisparityExcess(FiveTasks):
                  f"{column}, above floor and base, high minus low: {row[column]}".capitalize(),
                  "claim" if column in COLUMNS else "beside")
             for column in (*COLUMNS, *OUTPUTS)
+            if column in row or column in COLUMNS
         ]  # fmt: skip

@@ -57,7 +57,10 @@ class Figure:
         """The value with its unit, for sentences."""
         if self.kind == "share" and not (math.isnan(self.value) and self.n):
             return f"{self.hits} of {self.n}"
-        return self._text(self.value) + (f" {self.unit}" if self.unit and not self._percent else "")
+        if math.isnan(self.value):
+            return "not measured"
+        unit = self.unit if self.unit != "share" else "points" if self.kind == "difference" else ""
+        return f"{self._text(self.value)} {unit}".strip()
 
     @property
     def interval(self) -> str:
@@ -68,16 +71,12 @@ class Figure:
         """The value with its interval."""
         return f"{self.short} ({self.interval})" if self.interval else self.short
 
-    @property
-    def _percent(self) -> bool:
-        return self.kind == "share" or self.unit == "share"
-
     def _text(self, value: float) -> str:
-        if math.isnan(value):
-            return "not measured"
         sign = "+" if self.kind == "difference" else ""
-        if self._percent:
-            return f"{value:{sign}.0%}"
+        if self.unit == "share" and sign:
+            return f"{100 * value:+.1f}"  # points
+        if self.kind == "share" or self.unit == "share":
+            return f"{value:.0%}"
         if float(value).is_integer() and self.kind == "number":
             return f"{value:,.0f}"
         size = max(abs(x) for x in (self.value, value) if math.isfinite(x))
