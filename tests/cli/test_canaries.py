@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import typer
 from memorizers import LEARNED, UNSEEN
-
-from remanence.cli.app import app
-from remanence.jobs.canaries.settings import CanarySettings, MakeSettings
 
 
 def rows(path: Path) -> Path:
@@ -59,15 +53,3 @@ def test_misuse_ends_with_one_sentence_and_exit_code_2(remanence: Any, tmp_path:
     )
     said = remanence("canaries", "make", "--model=none", f"--data={data}", "--secret=colours")
     assert said.code == 2 and "--secret is one of words, digits, got 'colours'." in said.sentence
-
-
-def test_every_setting_is_an_option_with_the_same_default() -> None:
-    group: Any = typer.main.get_command(app)
-    for name, settings in (("make", MakeSettings()), ("audit", CanarySettings())):
-        options = {option.name: option.default for option in group.commands["canaries"].commands[name].params}
-        for field in fields(settings):
-            if (name, field.name) == ("audit", "shard_rows"):
-                continue  # of Python only, as for `remanence audit`
-            value = getattr(settings, field.name)
-            assert options[field.name] == (",".join(value) if isinstance(value, tuple) else value), field.name
-        assert inspect.getdoc(type(settings))

@@ -6,15 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-
-from remanence.cli.app import app
-from remanence.training.settings import FinetuneSettings
 
 FAST = ("--epochs=1", "--learning-rate=1e-3", "--heldout-share=0.25", "--device=cpu")
 
@@ -38,13 +33,6 @@ def refused(said: Any, *words: str) -> None:
     assert said.out == "" and "Traceback" not in said.err
     for word in words:
         assert word in said.sentence, said.err
-
-
-def test_every_setting_is_an_option_with_the_same_default() -> None:
-    command: Any = typer.main.get_command(app)
-    options = {option.name: option.default for option in command.commands["finetune"].params}
-    wanted = {field.name: field.default for field in fields(FinetuneSettings)}
-    assert {name: options[name] for name in wanted} == wanted
 
 
 def test_a_model_is_trained_and_the_audit_of_it_is_told(finetune: Any, place: Path, tmp_path: Path) -> None:

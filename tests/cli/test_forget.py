@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-
-from remanence.cli.app import app
-from remanence.jobs.forget.settings import ForgetSettings
-
-LATER = {"loss_on": None, "max_length": None}
-"""Options that take over what the audit said, unless they are named."""
-
-
-def test_options_have_the_defaults_of_the_settings() -> None:
-    command: Any = typer.main.get_command(app)
-    options = {option.name: option.default for option in command.commands["forget"].params}
-    wanted = {field.name: field.default for field in fields(ForgetSettings)} | LATER
-    shared = set(wanted) & set(options)
-    assert {"limit", "goal", "steps", "check_every", "beyond", "finalists", "twins", "merge", "seed"} <= shared
-    differing = {n for n in shared if options[n] != wanted[n]} - {"learning_rates"}
-    assert differing == set() and options["method"] == "auto" and ForgetSettings().methods == ("auto",)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The command line: `remanence VERB`. Nothing heavy is imported before a command runs."""
+"""The command line: `remanence COMMAND`. Nothing heavy is imported before a command runs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import sys
 import typer
 
 from remanence.cli import audit, canaries, finetune, forget, match, preflight, replicate, runs, study, systems
-from remanence.cli.shared import in_command_line
+from remanence.cli.command import add_command
 from remanence.core.errors import RemanenceError
 
 app = typer.Typer(
-    help="What did a fine-tuned model keep of its training rows, and is that more than chance?",
+    help="What did a fine-tuned language model memorize of its training rows, and is that more than chance?",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+)
+canaries_app = typer.Typer(
+    help="Plant made-up rows with a secret among yours, and measure how well a model remembers them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 COMMANDS = {
@@ -35,11 +40,15 @@ COMMANDS = {
     "replicate": replicate.replicate,
 }
 """In the order of --help."""
-for name, command in COMMANDS.items():
-    app.command(name)(in_command_line(command))
-app.add_typer(canaries.app, name="canaries")
+CANARIES = {"make": canaries.make, "plant": canaries.plant, "audit": canaries.audit, "remove": canaries.remove}
 
-STOPPED = 130
+for name, command in COMMANDS.items():
+    add_command(app, name, command)
+for name, command in CANARIES.items():
+    add_command(canaries_app, name, command)
+app.add_typer(canaries_app, name="canaries")
+
+INTERRUPTED = 130
 """Exit code that typer makes of Ctrl-C."""
 
 
@@ -51,9 +60,10 @@ def main() -> None:
         typer.echo(f"remanence: {error}", err=True)
         sys.exit(2)
     except SystemExit as end:
-        if end.code == STOPPED:
+        if end.code == INTERRUPTED:
             typer.echo(
-                "remanence: stopped; add --resume to go on: what was measured is kept, a training begins anew.",
+                "remanence: interrupted; run the same command with --resume to continue. Measurements are kept; a "
+                "training starts again.",
                 err=True,
             )
         raise

@@ -1,158 +1,123 @@
-"""`remanence canaries`: made-up rows with a secret, planted on purpose, to measure memorization against chance."""
+"""`remanence canaries`: plant rows with a secret, to compare memorization with chance."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from remanence.cli.shared import Format, check_format, columns, in_command_line, names, numbers, say
-
-app = typer.Typer(
-    help="Plant made-up rows with a secret among yours, and measure how well a model remembers them.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-
-KeyOption = Annotated[Path, typer.Option(help="The key that `canaries plant` wrote.")]
+from remanence.cli.command import Given
+from remanence.cli.options import ColumnOptions, FinetunedModelOptions, ModelOptions, RunOptions, TrainingDataOptions
+from remanence.cli.output import print_verdict
+from remanence.core.settings import check_settings, option, required
+from remanence.jobs.canaries.settings import CanarySettings, MakeSettings
 
 
-@app.command()
-@in_command_line
+@dataclass(frozen=True, kw_only=True)
+class MakeOptions:
+    """The file of canaries."""
+
+    out: Path = option(Path("canaries.json"), group="output", metavar="FILE")
+    """File for the canaries and the control canaries."""
+
+
 def make(
-    model: Annotated[str, typer.Option(help="The model before fine-tuning: folder, adapter folder or Hub name.")],
-    data: Annotated[Path, typer.Option(help="Training rows, whose shape the canaries get.")],
-    out: Annotated[Path, typer.Option(help="File for canaries and twins.")] = Path("canaries.json"),
-    canaries: Annotated[int, typer.Option(help="Rows to plant.")] = 24,
-    twins: Annotated[int, typer.Option(help="Rows of the same kind that are never planted.")] = 192,
-    bands: Annotated[str, typer.Option(help="Loss of your own rows to have: low, typical, high.")] = "low,typical,high",
-    secret: Annotated[str, typer.Option(help="words, or digits, which can be counted through.")] = "words",
-    secret_tokens: Annotated[int, typer.Option(help="Length of secret words, in tokens at least.")] = 10,
-    digits: Annotated[int, typer.Option(help="Number of secret digits.")] = 3,
-    words: Annotated[str, typer.Option(help="Who writes: model, or rows (words of many rows, shuffled).")] = "model",
-    min_tokens: Annotated[int, typer.Option(help="Shortest learned part.")] = 24,
-    max_tokens: Annotated[int, typer.Option(help="Longest learned part.")] = 64,
-    top_k: Annotated[int, typer.Option(help="The model draws among so many tokens.")] = 50,
-    rows_scored: Annotated[int, typer.Option(help="Rows that are scored for the bands.")] = 200,
-    rounds: Annotated[int, typer.Option(help="Most rounds of drawing candidates.")] = 60,
-    loss_on: Annotated[str, typer.Option(help="Tokens to be learned: auto, all, completion, assistant.")] = "auto",
-    max_length: Annotated[int | None, typer.Option(help="Tokens after which training will cut a row.")] = None,
-    add_eos: Annotated[bool, typer.Option(help="Whether training will end rows with the end-of-text token.")] = True,
-    seed: Annotated[int, typer.Option(help="Seed of everything drawn at random.")] = 0,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    batch_tokens: Annotated[int, typer.Option(help="Padded tokens per batch.")] = 4096,
-    text_column: Annotated[str | None, typer.Option(help="Column of the text.")] = None,
-    prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
-    completion_column: Annotated[str | None, typer.Option(help="Column of the completion.")] = None,
-    messages_column: Annotated[str | None, typer.Option(help="Column of the chat turns.")] = None,
-    id_column: Annotated[str, typer.Option(help="Column of the row ids.")] = "id",
-    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code from the model.")] = False,
+    model: ModelOptions,
+    rows: TrainingDataOptions,
+    columns: ColumnOptions,
+    settings: Annotated[Given, MakeSettings],
+    options: MakeOptions,
 ) -> None:
-    """Make canaries in the shape of your rows, and twins that are never planted."""
+    """Make canaries in the shape of your rows, and control canaries that are never planted."""
     from remanence.jobs.canaries.api import make_canaries
 
     key = make_canaries(
-        model,
-        data,
-        out=out,
-        trust_remote_code=trust_remote_code,
-        columns=columns(text_column, prompt_column, completion_column, messages_column, id_column),
-        canaries=canaries,
-        twins=twins,
-        bands=names(bands),
-        secret=secret,
-        secret_tokens=secret_tokens,
-        digits=digits,
-        words=words,
-        min_tokens=min_tokens,
-        max_tokens=max_tokens,
-        top_k=top_k,
-        rows_scored=rows_scored,
-        rounds=rounds,
-        loss_on=loss_on,
-        dtype=dtype,
-        max_length=max_length,
-        add_eos=add_eos,
-        seed=seed,
-        device=device,
-        batch_tokens=batch_tokens,
+        model.model,
+        rows.data,
+        out=options.out,
+        trust_remote_code=model.trust_remote_code,
+        columns=columns.named,
+        **settings,
     )
     typer.echo(key.told())
-    typer.echo(f"\nnext: remanence canaries plant --data {data} --canaries {out} --out PLANTED", err=True)
+    typer.echo(f"\nnext: remanence canaries plant --data {rows.data} --canaries {options.out} --out PLANTED", err=True)
 
 
-@app.command()
-@in_command_line
-def plant(
-    data: Annotated[Path, typer.Option(help="Training rows: JSONL, CSV, TSV (or .gz of these) or Parquet.")],
-    canaries: Annotated[Path, typer.Option(help="The file that `canaries make` wrote.")],
-    out: Annotated[Path, typer.Option(help="File for the data with canaries, with the same ending.")],
-    copies: Annotated[str, typer.Option(help="How often canaries stand in the data, dealt out by lot.")] = "1,4,16",
-    key: Annotated[Path | None, typer.Option(help="File for the key; default: beside --out.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the lot and of the places.")] = 0,
-) -> None:
-    """Plant canaries among your rows. Nothing is written over."""
+@dataclass(frozen=True, kw_only=True)
+class PlantOptions:
+    """What is planted where, and how often."""
+
+    data: Path = required(metavar="FILE")
+    """Training rows: JSONL, CSV, TSV (or .gz of these) or Parquet."""
+    canaries: Path = required(metavar="FILE")
+    """File that `canaries make` wrote."""
+    copies: tuple[int, ...] = option((1, 4, 16), group="data", least=1, nonempty=True)
+    """Numbers of copies; each canary gets one of them at random."""
+    seed: int = option(0, group="data", least=0)
+    """Random seed of the numbers of copies and of the positions."""
+    out: Path = required(group="output", metavar="FILE")
+    """File for the data with canaries, with the same extension."""
+    key: Path | None = option(None, group="output", metavar="FILE")
+    """File for the key. Default: beside --out."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+def plant(options: PlantOptions) -> None:
+    """Insert canaries at random positions among your rows. No file is overwritten."""
     from remanence.jobs.canaries.api import plant_canaries
 
-    planted = plant_canaries(data, canaries, copies=numbers(copies, "--copies"), out=out, key=key, seed=seed)
+    planted = plant_canaries(
+        options.data, options.canaries, copies=options.copies, out=options.out, key=options.key, seed=options.seed
+    )
     typer.echo(planted.text())
 
 
-@app.command()
-@in_command_line
-def audit(
-    model: Annotated[str, typer.Option(help="The model trained on the planted data.")],
-    key: KeyOption,
-    base: Annotated[str | None, typer.Option(help="The model before fine-tuning; an adapter names its own.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("remanence-canaries"),
-    loss_on: Annotated[str, typer.Option(help="Tokens that carried loss: auto, all, completion, assistant.")] = "auto",
-    max_length: Annotated[int | None, typer.Option(help="Tokens after which training cut a row.")] = None,
-    add_eos: Annotated[bool, typer.Option(help="Whether training ended rows with the end-of-text token.")] = True,
-    enumerate_most: Annotated[int, typer.Option(help="Digits are counted through up to so many.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of bootstrap and shuffles.")] = 0,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    batch_tokens: Annotated[int, typer.Option(help="Padded tokens per batch.")] = 4096,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show the canaries' secrets in the report.")] = False,
-    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code from the model.")] = False,
-    format: Format = "table",
-) -> None:
-    """How exposed are the planted canaries, by repetition, and is that more than chance?"""
-    check_format(format)
+@dataclass(frozen=True, kw_only=True)
+class CanaryRunOptions(RunOptions):
+    """The key of the planted canaries, and the run folder."""
+
+    key: Path = required(metavar="FILE")
+    """Key that `canaries plant` wrote."""
+    out: Path = option(Path("remanence-canaries"), group="output", metavar="FOLDER")
+    """Folder for the run."""
+
+
+def audit(model: FinetunedModelOptions, settings: Annotated[Given, CanarySettings], run: CanaryRunOptions) -> None:
+    """Measure the exposure of planted canaries by number of copies, and compare it with chance."""
     from remanence.jobs.canaries.api import audit_canaries
 
-    chosen: dict[str, Any] = {"loss_on": loss_on, "dtype": dtype}
     result = audit_canaries(
-        model,
-        key,
-        base=base,
-        out=out,
-        resume=resume,
-        reveal=reveal,
-        trust_remote_code=trust_remote_code,
-        max_length=max_length,
-        add_eos=add_eos,
-        enumerate_most=enumerate_most,
-        seed=seed,
-        device=device,
-        batch_tokens=batch_tokens,
-        **chosen,
+        model.model,
+        run.key,
+        base=model.base,
+        out=run.out,
+        resume=run.resume,
+        reveal=run.reveal,
+        trust_remote_code=model.trust_remote_code,
+        **settings,
     )
-    say(result.run, format)
-    typer.echo(f"\nreport: {out / 'report.html'}", err=True)
+    print_verdict(result.run, run.format)
+    typer.echo(f"\nreport: {run.out / 'report.html'}", err=True)
 
 
-@app.command()
-@in_command_line
-def remove(
-    data: Annotated[Path, typer.Option(help="The data with canaries.")],
-    key: KeyOption,
-    out: Annotated[Path, typer.Option(help="File for the data without them, with the same ending.")],
-) -> None:
-    """Take the canaries out of the data again, and say whether it is the very file from before."""
+@dataclass(frozen=True, kw_only=True)
+class RemoveOptions:
+    """The data with canaries, and the file without them."""
+
+    data: Path = required(metavar="FILE")
+    """Data with canaries."""
+    key: Path = required(metavar="FILE")
+    """Key that `canaries plant` wrote."""
+    out: Path = required(group="output", metavar="FILE")
+    """File for the data without canaries, with the same extension."""
+
+
+def remove(options: RemoveOptions) -> None:
+    """Remove the canaries from the data, and verify that the result equals the original file."""
     from remanence.jobs.canaries.api import remove_canaries
 
-    typer.echo(remove_canaries(data, key, out=out).text())
+    typer.echo(remove_canaries(options.data, options.key, out=options.out).text())

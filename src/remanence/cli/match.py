@@ -1,59 +1,57 @@
-"""`remanence match`: whose words are these?"""
+"""`remanence match`: which training rows do generated texts copy?"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from remanence.cli.shared import Format, check_format, columns, say
+from remanence.cli.command import Given
+from remanence.cli.options import ColumnOptions, HeldoutOptions, RunOptions
+from remanence.cli.output import print_verdict
+from remanence.core.settings import option
+from remanence.jobs.match.settings import MatchSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchRunOptions(RunOptions):
+    """The run folder of a match, its index, and the model behind `--background base`."""
+
+    base: str | None = option(None, group="data", metavar="MODEL")
+    """Base model, before fine-tuning, for --background base."""
+    out: Path = option(Path("remanence-match"), group="output", metavar="FOLDER")
+    """Folder for the run."""
+    index: Path | None = option(None, group="output", metavar="FOLDER")
+    """Folder of the index of the training rows, which is built once and used again. Default: in --out."""
 
 
 def match(
     generated: Annotated[Path, typer.Argument(help="Generated texts: JSONL, CSV or Parquet, gzipped or not.")],
     training: Annotated[Path, typer.Argument(help="Training rows.")],
-    heldout: Annotated[Path | None, typer.Option(help="Texts of the same kind that were not trained on.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the run.")] = Path("remanence-match"),
-    index: Annotated[Path | None, typer.Option(help="Folder of the index, used again; default: in --out.")] = None,
-    alpha: Annotated[float, typer.Option(help="Share of held-out texts that may be flagged as copied.")] = 0.01,
-    detector: Annotated[str, typer.Option(help="calibrated, or pan2015, the published one.")] = "calibrated",
-    background: Annotated[str, typer.Option(help="Common words by: corpus, unigram, heldout, base.")] = "corpus",
-    base: Annotated[str | None, typer.Option(help="The model before fine-tuning, for --background base.")] = None,
-    decoys: Annotated[int, typer.Option(help="Records that the own one is ranked among; 0 = no ideas.")] = 99,
-    likeness: Annotated[str, typer.Option(help="For ideas: words, or embed (an extra).")] = "words",
-    own_column: Annotated[str, typer.Option(help="Column with the id of the row that a text was asked about.")] = "own",
-    seed: Annotated[int, typer.Option(help="Seed of everything drawn at random.")] = 0,
-    text_column: Annotated[str | None, typer.Option(help="Column of the text, in all files.")] = None,
-    prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
-    completion_column: Annotated[str | None, typer.Option(help="Column of the completion.")] = None,
-    messages_column: Annotated[str | None, typer.Option(help="Column of the chat turns.")] = None,
-    id_column: Annotated[str, typer.Option(help="Column of the row ids.")] = "id",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show training text in the report.")] = False,
-    format: Format = "table",
+    heldout: HeldoutOptions,
+    columns: ColumnOptions,
+    settings: Annotated[Given, MatchSettings],
+    run: MatchRunOptions,
 ) -> None:
-    """Whose words are these texts made of: the prompt's, everybody's, or a training row's? Needs no model."""
-    check_format(format)
-    from remanence.jobs.api import match as run
+    """Find out which words of generated texts come from the prompt, from common language, or from a training row.
 
-    result = run(
+    Needs no model.
+    """
+    from remanence.jobs.api import match as run_match
+
+    result = run_match(
         generated,
         training,
-        heldout=heldout,
-        out=out,
-        index=index,
-        resume=resume,
-        reveal=reveal,
-        columns=columns(text_column, prompt_column, completion_column, messages_column, id_column),
-        alpha=alpha,
-        detector=detector,
-        background=background,
-        base=base,
-        decoys=decoys,
-        likeness=likeness,
-        own_column=own_column,
-        seed=seed,
+        heldout=heldout.heldout,
+        base=run.base,
+        out=run.out,
+        index=run.index,
+        resume=run.resume,
+        reveal=run.reveal,
+        columns=columns.named,
+        **settings,
     )
-    say(result.run, format)
-    typer.echo(f"\nreport: {out / 'report.html'}", err=True)
+    print_verdict(result.run, run.format)
+    typer.echo(f"\nreport: {run.out / 'report.html'}", err=True)

@@ -3,47 +3,49 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from remanence.cli.shared import Format, check_format, columns
+from remanence.cli.command import Given
+from remanence.cli.options import ColumnOptions, FormatOptions, ModelOptions, TrainingDataOptions
+from remanence.core.errors import RemanenceError
+from remanence.core.settings import option
+from remanence.jobs.preflight.settings import PreflightSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreflightOptions(FormatOptions):
+    """Texts to look for in the training input."""
+
+    secrets: Path | None = option(None, group="data", metavar="FILE")
+    """Texts that must be learned whole, such as canaries, one per line."""
 
 
 def preflight(
-    model: Annotated[str, typer.Option(help="The model to start from: folder or Hub name.")],
-    data: Annotated[Path, typer.Option(help="Rows: JSONL, CSV or Parquet, gzipped or not.")],
-    max_length: Annotated[int, typer.Option(help="Tokens after which a row is cut, or of a pack; 0 = no cut.")] = 1024,
-    loss_on: Annotated[str, typer.Option(help="Tokens to learn: auto, all, completion, assistant.")] = "auto",
-    packing: Annotated[str, typer.Option(help="none, bfd, bfd_split or wrapped.")] = "none",
-    secrets: Annotated[
-        Path | None, typer.Option(help="Texts that must be learned whole, such as canaries: one a line.")
-    ] = None,
-    text_column: Annotated[str | None, typer.Option(help="Column of the text.")] = None,
-    prompt_column: Annotated[str | None, typer.Option(help="Column of the prompt.")] = None,
-    completion_column: Annotated[str | None, typer.Option(help="Column of the completion.")] = None,
-    messages_column: Annotated[str | None, typer.Option(help="Column of the chat turns.")] = None,
-    id_column: Annotated[str, typer.Option(help="Column of the row ids.")] = "id",
-    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code from the model.")] = False,
-    format: Format = "table",
+    model: ModelOptions,
+    rows: TrainingDataOptions,
+    columns: ColumnOptions,
+    settings: Annotated[Given, PreflightSettings],
+    options: PreflightOptions,
 ) -> None:
-    """What TRL's SFTTrainer would feed the model: rows cut, split, dropped or without loss. Nothing is trained."""
-    check_format(format)
-    from remanence.core.errors import RemanenceError
+    """Report what TRL's SFTTrainer would feed the model: rows truncated, split, dropped or without loss.
+
+    Nothing is trained.
+    """
     from remanence.jobs.preflight.dry_run import dry_run
 
-    if secrets is not None and not secrets.is_file():
-        raise RemanenceError(f"There is no file {secrets}: check the path to the secrets.")
-    lines = [] if secrets is None else secrets.read_text(encoding="utf-8").splitlines()
-    found = dry_run(
-        model,
-        data,
-        max_length=max_length,
-        loss_on=loss_on,
-        packing=packing,
+    if options.secrets is not None and not options.secrets.is_file():
+        raise RemanenceError(f"There is no file {options.secrets}: check the path to the secrets.")
+    lines = [] if options.secrets is None else options.secrets.read_text(encoding="utf-8").splitlines()
+    result = dry_run(
+        model.model,
+        rows.data,
         secrets=[line for line in lines if line.strip()],
-        columns=columns(text_column, prompt_column, completion_column, messages_column, id_column),
-        trust_remote_code=trust_remote_code,
+        columns=columns.named,
+        trust_remote_code=model.trust_remote_code,
+        **settings,
     )
-    typer.echo(json.dumps(found.json()) if format == "json" else found.text())
+    typer.echo(json.dumps(result.json()) if options.format == "json" else result.text())

@@ -1,63 +1,62 @@
-"""`remanence report`, `score` and `compare`: runs that are there already."""
+"""`remanence report`, `score` and `compare`: commands on finished runs."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from remanence.cli.shared import Format, JUnit, RunFolder, Summary, check_format, names, say, tell_ci
+from remanence.cli.options import CIOptions, FormatOptions, RevealOptions
+from remanence.cli.output import print_verdict, write_ci_files
+
+RunFolder = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
 
 
-def report(
-    run: RunFolder,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show training text.")] = False,
-    summary: Summary = None,
-    junit: JUnit = None,
-    format: Format = "table",
-) -> None:
+def report(run: RunFolder, options: RevealOptions, ci: CIOptions) -> None:
     """Write report.html of a run and print its verdict."""
-    check_format(format)
     from remanence.core.run import Run
     from remanence.report.html import write_report
 
-    path = write_report(Run.open(run), reveal=reveal)
-    say(Run.open(run), format)
-    tell_ci(Run.open(run), summary, junit)
+    path = write_report(Run.open(run), reveal=options.reveal)
+    print_verdict(Run.open(run), options.format)
+    write_ci_files(Run.open(run), ci)
     typer.echo(f"\nreport: {path}", err=True)
 
 
-def score(
-    run: RunFolder,
-    measures: Annotated[str | None, typer.Option(help="Likelihood measures, like loss,min_k.")] = None,
-    format: Format = "table",
-) -> None:
-    """Score a finished run again from its token tables, without the model."""
-    check_format(format)
-    from remanence.jobs.api import score as again
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(FormatOptions):
+    """Which measures to compute."""
 
-    result = again(run, None if measures is None else list(names(measures)))
-    say(result.run, format)
+    measures: tuple[str, ...] = ()
+    """Likelihood measures, such as loss,min_k. Default: those of the run."""
+
+
+def score(run: RunFolder, options: ScoreOptions) -> None:
+    """Compute the measures of a finished run again from its token tables, without the model."""
+    from remanence.jobs.api import score as score_run
+
+    result = score_run(run, list(options.measures) or None)
+    print_verdict(result.run, options.format)
 
 
 def compare(
-    one: Annotated[Path, typer.Argument(help="The run before.", metavar="RUN")],
-    other: Annotated[Path, typer.Argument(help="The run after.", metavar="RUN")],
-    format: Format = "table",
+    before: Annotated[Path, typer.Argument(help="The earlier run.", metavar="BEFORE")],
+    after: Annotated[Path, typer.Argument(help="The later run.", metavar="AFTER")],
+    options: FormatOptions,
 ) -> None:
-    """What changed between two runs over the same rows?"""
-    check_format(format)
-    from remanence.jobs.api import compare as compared
+    """Compare two runs on the same rows."""
+    from remanence.jobs.api import compare as compare_runs
 
-    result = compared(one, other)
-    if format == "json":
-        typer.echo(json.dumps(result.to_json()))
+    comparison = compare_runs(before, after)
+    if options.format == "json":
+        typer.echo(json.dumps(comparison.to_json()))
         return
-    typer.echo(result.text())
-    for title, ids in (("no longer", result.went), ("new", result.came)):
+    typer.echo(comparison.text())
+    for title, ids in (("no longer", comparison.went), ("new", comparison.came)):
         if ids:
             typer.echo(f"{title}: {', '.join(ids[:20])}{', ...' if len(ids) > 20 else ''}")
-    for note in result.notes:
+    for note in comparison.notes:
         typer.echo(note)
