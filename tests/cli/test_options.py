@@ -27,6 +27,7 @@ from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.preflight.settings import PreflightSettings
 from remanence.jobs.stream.settings import StreamSettings
 from remanence.jobs.study.settings import GridSettings, StudySettings
+from remanence.jobs.systems.settings import RunSettings
 from remanence.models.endpoint.settings import EndpointSettings
 from remanence.training.settings import FinetuneSettings
 
@@ -37,6 +38,7 @@ SETTINGS: dict[str, tuple[type, ...]] = {
     "study": (GridSettings, StudySettings),
     "finetune": (FinetuneSettings,),
     "preflight": (PreflightSettings,),
+    "run": (RunSettings, EndpointSettings),
     "canaries make": (MakeSettings,),
     "canaries audit": (CanarySettings,),
 }
@@ -107,7 +109,7 @@ def test_every_option_that_a_message_names_is_one_of_its_command() -> None:
         f"{path.relative_to(root)}:{line} names {flag}"
         for path in sorted(root.rglob("*.py"))
         for line, flag in options_in_strings(path)
-        if flag not in {"--help", "--set"}.union(*(flags(ALL[name]) for name in commands_of(path)))
+        if flag not in {"--help"}.union(*(flags(ALL[name]) for name in commands_of(path)))
     ]
     assert wrong == []
 

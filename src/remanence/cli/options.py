@@ -73,9 +73,12 @@ class ExecutorOptions:
     executor: Literal["serial", "ray"] = option("serial", group="machine")
     """Executor: serial, or ray for a cluster."""
     workers: int | None = option(None, group="machine", least=1)
-    """Number of Ray workers, each of which holds a model. Default: one per GPU, or per CPU core without GPUs."""
+    """Number of Ray workers, each of which holds a model. Default: as many as the cluster has room for."""
     ray_address: str | None = option(None, group="machine", metavar="HOST:PORT")
     """Address of the Ray cluster; auto = the cluster of this machine. Default: a new local one."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True, kw_only=True)
