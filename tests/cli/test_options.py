@@ -21,11 +21,11 @@ from remanence.cli.command import HEADINGS, Given, add_command
 from remanence.core.errors import RemanenceError
 from remanence.core.settings import option, options_of
 from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.audit.stream_settings import StreamSettings
 from remanence.jobs.canaries.settings import CanarySettings, MakeSettings
 from remanence.jobs.forget.settings import ForgetSettings
 from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.preflight.settings import PreflightSettings
-from remanence.jobs.stream.settings import StreamSettings
 from remanence.jobs.study.settings import GridSettings, StudySettings
 from remanence.jobs.systems.settings import RunSettings
 from remanence.models.endpoint.settings import EndpointSettings
@@ -97,7 +97,7 @@ def options_in_strings(path: Path) -> Iterator[tuple[int, str]]:
 
 def commands_of(path: Path) -> list[str]:
     """The commands whose messages a file of the package holds: those of its job, or all."""
-    names = {"stream": "audit", "trainer": "audit"}
+    names = {"trainer": "audit"}
     folder = path.parent.name if path.parent.parent.name == "jobs" else path.stem if path.parent.name == "cli" else ""
     own = [name for name in ALL if name.split()[0] == names.get(folder, folder)]
     return own or list(ALL)

@@ -22,7 +22,7 @@ from remanence.cli.options import (
 from remanence.cli.output import FAILED, print_verdict, write_ci_files
 from remanence.core.settings import option, required
 from remanence.jobs.audit.settings import AuditSettings
-from remanence.jobs.stream.settings import StreamSettings
+from remanence.jobs.audit.stream_settings import StreamSettings
 from remanence.models.endpoint.settings import EndpointSettings
 
 
