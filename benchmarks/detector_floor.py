@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from remanence.stats.calibration import ALPHAS, LEAST, ByLength, halves
+from remanence.stats.calibration import ALPHAS, MIN_ABOVE, ByLength, halves
 from remanence.stats.rates import Rate
 from remanence.text.background import NGrams, credited, near_groups, run_bits
 from remanence.text.chain import Seeds, best_scores, chains, seeds_of
@@ -195,7 +195,7 @@ def run_set(data: Path, name: str, seed: int) -> dict[str, Any]:
                 "thresholds": {n: float(np.mean(v)) for n, v in limits.items()},
                 **{what: float(np.mean(v)) for what, v in sums.items()},
             }
-        few = out["nulls"][LENGTHS[-1]] * alpha < LEAST
+        few = out["nulls"][LENGTHS[-1]] * alpha < MIN_ABOVE
         found["alphas"][f"{alpha:g}"] = {**out, "few": bool(few)}
     found["bits_per_word"] = float(whole["copy 50"].sum() / asked[50].keys.size)
     return found

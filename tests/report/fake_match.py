@@ -76,7 +76,8 @@ def calibrated() -> list[dict[str, Any]]:
         for alpha, hits in ((0.001, 0), (0.01, 2)):
             for num_words, num_null in ((10, 1200), (20, 400)):
                 enough = num_null * alpha >= 1
-                reason = None if enough else f"{num_null} held-out texts cannot calibrate a false-alarm rate of 0.1 %"
+                why = f"{num_null} held-out texts cannot calibrate a false-positive rate of 0.1 %"
+                reason = None if enough else why
                 lines.append({
                     "kind": kind, "alpha": alpha, "num_words": num_words, "num_null": num_null, "reason": reason,
                     "bits": 30.0 + num_words if enough else None, "few": num_null * alpha < 10,

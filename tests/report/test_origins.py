@@ -97,7 +97,7 @@ def test_thresholds_stand_beside_what_came_of_them(tmp_path: Path) -> None:
         ("40 bits", "1,200 pieces, few"), ("40 bits", "1,200 pieces"),
     ]  # fmt: skip
     assert rows[1][1][0] is None, "refused"
-    assert found.remarks[0] == "no threshold: 400 held-out texts cannot calibrate a false-alarm rate of 0.1 %"
+    assert found.remarks[0] == "no threshold: 400 held-out texts cannot calibrate a false-positive rate of 0.1 %"
     assert found.remarks[1].startswith("few: ")
 
 

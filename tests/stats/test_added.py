@@ -79,7 +79,7 @@ def test_lines_of_one_row_stay_together():
 
 def test_too_few_hits_are_no_result_and_gaps_are_counted():
     hit = np.arange(100) < 5
-    with pytest.raises(NotMeasured, match="5 folds need 10 rows that come back and as many that do not, got 5 and 95"):
+    with pytest.raises(NotMeasured, match="5 folds need 10 rows of each outcome, got 5 and 95"):
         added_value(hit, {"loss": np.arange(100.0)}, {"a": np.arange(100.0)})
     loss = np.random.default_rng(5).normal(size=100)
     loss[:3] = np.nan

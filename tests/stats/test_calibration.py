@@ -28,7 +28,7 @@ def test_five_percent_of_1000_nulls():
 def test_alpha_below_ten_over_n_is_refused_with_the_number_needed():
     one = threshold(np.arange(999.0), 0.01)
     assert one.score is None
-    assert one.reason == "999 held-out texts cannot calibrate a false-alarm rate of 1 %; it takes 1000"
+    assert one.reason == "999 held-out texts cannot calibrate a false-positive rate of 1 %; it takes 1000"
     with pytest.raises(ValueError, match="it takes 1000"):
         one.flags(np.array([5.0]))
     assert threshold(np.arange(1000.0), 0.01).score == 990
@@ -44,7 +44,7 @@ def test_no_null_calibrates_nothing():
 
 
 def test_realised_false_alarms_have_an_interval():
-    rate = threshold(np.arange(1000.0), 0.05).realised(np.array([0.0] * 90 + [2000.0] * 10))
+    rate = threshold(np.arange(1000.0), 0.05).false_positive_rate(np.array([0.0] * 90 + [2000.0] * 10))
     assert (rate.hits, rate.n) == (10, 100)
     assert rate.low < 0.05 < 0.1 < rate.high
 
@@ -67,7 +67,7 @@ def test_the_threshold_flags_just_what_the_p_value_allows(null: list[int], alpha
 def test_chance_is_kept_on_average():
     rng = np.random.default_rng(1)
     rates = [
-        threshold(rng.normal(size=200), 0.05).realised(rng.normal(size=500)).rate
+        threshold(rng.normal(size=200), 0.05).false_positive_rate(rng.normal(size=500)).rate
         for _ in range(200)
     ]  # fmt: skip
     assert np.mean(rates) == pytest.approx(10 / 201, abs=0.004)
@@ -103,10 +103,10 @@ def test_p_values_by_length_flag_what_the_thresholds_flag(seed: int):
     assert flags.tolist() == (p_values_by_length(scores, num_words, nulls) <= 0.1).tolist()
 
 
-def test_misuse_is_told():
+def test_invalid_arguments_are_errors():
     with pytest.raises(ValueError, match="between 0 and 1"):
         threshold(np.zeros(5), 0)
     with pytest.raises(ValueError, match="never NaN"):
         threshold(np.array([math.nan]), 0.5)
-    with pytest.raises(ValueError, match="one length at least"):
+    with pytest.raises(ValueError, match="at least one length"):
         ByLength.fit({}, 0.1)

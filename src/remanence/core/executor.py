@@ -1,4 +1,4 @@
-"""An executor: who does the work of a run, piece by piece: this process, or workers on other machines.
+"""Executor: runs the independent tasks of a job, in this process or in workers on other machines.
 
 The run's own process hands out the pieces and writes what comes back, so a folder is the same whoever did the work, and
 a piece that is written is never handed out again.
@@ -15,12 +15,12 @@ Result = TypeVar("Result")
 
 
 class Executor(Protocol):
-    """Works through tasks with something that each worker opens once, such as a model."""
+    """Runs tasks with a resource that each worker opens once, such as a model."""
 
     def map(
         self, opens: Callable[[], Opened], work: Callable[[Opened, Task], Result], tasks: Iterable[Task]
     ) -> Iterator[tuple[Task, Result]]:
-        """(task, `work(opens(), task)`) of every task, as they are done, in any order.
+        """(task, `work(opens(), task)`) of every task, in order of completion.
 
         Tasks are taken from the iterable as workers come free, not ahead of time. `opens` and `work` must be
         importable from other processes (a function of a module, or a `functools.partial` of one) unless the work is
@@ -30,12 +30,12 @@ class Executor(Protocol):
 
 
 class Serial:
-    """One task after the other, here."""
+    """Runs one task after the other in this process."""
 
     def map(
         self, opens: Callable[[], Opened], work: Callable[[Opened, Task], Result], tasks: Iterable[Task]
     ) -> Iterator[tuple[Task, Result]]:
-        """As `Executor.map`, in the order of the tasks; nothing is opened when there is no task."""
+        """As `Executor.map`, in the order of the tasks; nothing is opened if there is no task."""
         opened: list[Opened] = []
         for task in tasks:
             if not opened:

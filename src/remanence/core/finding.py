@@ -1,4 +1,4 @@
-"""A finding says what was found about one record, or why nothing could be measured; never a silent zero."""
+"""Finding: the score of one record under one measure, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Finding:
-    """One record under one measure. Higher scores always mean more memorized."""
+    """The result of one measure for one record. Higher scores always mean more memorized."""
 
     record_id: str
     measure: str
@@ -24,7 +24,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Score:
-    """What a measure says of one row, before it knows whose row it is."""
+    """The score of a measure for one row, without the record's id."""
 
     value: float
     evidence: Mapping[str, Any] = field(default_factory=dict[str, Any])

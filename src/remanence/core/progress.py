@@ -1,4 +1,4 @@
-"""Progress of long work, on stderr, with the time left; silent when stderr is not a terminal that wants it."""
+"""Progress bars on stderr, with the remaining time; silent if they are not wanted."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Key = TypeVar("Key", bound=Hashable)
 
 @contextlib.contextmanager
 def track(label: str, total: int, *, show: bool = True) -> Generator[Advance]:
-    """A bar of `total` steps; the function it gives moves the bar on by so many."""
+    """A progress bar of `total` steps; the yielded function advances it by a number of steps."""
     with tracks({label: (label, total)}, show=show) as advance:
         yield lambda steps: advance(label, steps)
 
 
 @contextlib.contextmanager
 def tracks(bars: Mapping[Key, tuple[str, int]], *, show: bool = True) -> Generator[Callable[[Key, int], None]]:
-    """Several bars, (label, total) each, for work that is done side by side; a bar of no steps is left out."""
+    """Several progress bars, (label, total) each, for parallel work; bars without steps are left out."""
     bars = {key: (label, total) for key, (label, total) in bars.items() if total}
     if not show or not bars:
         yield lambda key, steps: None

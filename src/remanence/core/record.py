@@ -1,4 +1,4 @@
-"""A record is one unit of training data: a text, a prompt with its completion, or a chat.
+"""Record: one unit of training data: a text, a prompt with its completion, or a chat.
 
 These are the three forms TRL trains on. Everything that remanence measures, it measures per record.
 """
@@ -34,7 +34,8 @@ class Record:
 
     @property
     def plain(self) -> str:
-        """All words of the record as one string, for duplicates and blind baselines; not what the model reads."""
+        """All words of the record as one string, for duplicates and blind baselines; not the text that the model
+        reads."""
         if self.text is not None:
             return self.text
         if self.prompt is not None:

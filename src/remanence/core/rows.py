@@ -1,4 +1,4 @@
-"""The rows of a data file with their place in words, so that whoever meets a bad one can say where it stands.
+"""The rows of a data file with their position, so that error messages can name it.
 
 JSON lines, a JSON list, CSV, TSV (each also gzipped) and Parquet. Nothing is guessed: a broken line is an error.
 """
@@ -21,7 +21,7 @@ from remanence.core.errors import RemanenceError
 
 Row: TypeAlias = Mapping[str, Any]
 Placed: TypeAlias = Iterator[tuple[str, Row]]
-"""Rows with their place, `Line 7` (from 1) or, where there are no lines, `Row 6` (from 0)."""
+"""Rows with their position, `Line 7` (from 1) or, for formats without lines, `Row 6` (from 0)."""
 
 KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
@@ -39,7 +39,7 @@ def placed_rows(path: Path) -> Placed:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines with their number from 1, split at `\\n` only, so that a bad byte is found where it stands."""
+    """Lines with their number from 1, split at `\\n` only, so that an invalid byte is reported with its line."""
     try:
         with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as handle:
             for number, raw in enumerate(handle, 1):

@@ -1,4 +1,4 @@
-"""A run is a folder that a person can read, and that a killed process can take up again.
+"""Run: the folder of one run, readable by people, from which a killed process can resume.
 
 `run.json` says what was asked, with seeds, versions and fingerprints and without any path; the tables are Parquet.
 Every file is written beside its place and then renamed, so a file is either whole or absent; long tables come in
@@ -23,14 +23,14 @@ from remanence.core.errors import RemanenceError
 
 
 class Run:
-    """A run folder. `Run.open` reads one; `Run.begin` makes one or takes one up again."""
+    """A run folder. `Run.open` reads one; `Run.begin` creates or resumes one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @classmethod
     def open(cls, folder: Path | str) -> Run:
-        """An existing run. Raises `RemanenceError` if the folder is none."""
+        """Open an existing run. Raises `RemanenceError` if the folder is not a run."""
         folder = Path(folder)
         if not (folder / "run.json").is_file():
             raise RemanenceError(f"{folder} is not a run folder: it has no run.json.")
@@ -66,11 +66,11 @@ class Run:
         return self.read_json("run.json")
 
     def has(self, name: str) -> bool:
-        """Whether a file of the run is there."""
+        """Whether the run has this file."""
         return (self.folder / name).is_file()
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a text file, whole or not at all."""
+        """Write a text file atomically."""
         with self._place(name) as part:
             part.write_text(text, encoding="utf-8")
 
@@ -88,7 +88,7 @@ class Run:
             pq.write_table(table, part, compression="zstd")
 
     def read_table(self, name: str) -> pa.Table:
-        """Read `NAME.parquet`; raises `RemanenceError` when the run has no such table."""
+        """Read `NAME.parquet`; raises `RemanenceError` if the run has no such table."""
         if not self.has(f"{name}.parquet"):
             raise RemanenceError(f"{self.folder.name} has no table {name}: the run was not finished; add --resume.")
         return pq.read_table(self.folder / f"{name}.parquet")
@@ -131,7 +131,7 @@ def refuse_taken(folder: Path | str, *, resume: bool = False) -> None:
 
 @contextlib.contextmanager
 def _writable(folder: Path) -> Generator[None]:
-    """Turn what the disk says into one helpful sentence."""
+    """Turn an OSError into a `RemanenceError` with one sentence."""
     try:
         yield
     except OSError as error:
@@ -157,13 +157,13 @@ def _json(value: Any) -> str:
 
 
 class Fingerprint:
-    """A `fingerprint` whose parts come one by one."""
+    """A `fingerprint` whose parts are added one by one."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
 
     def add(self, part: bytes) -> None:
-        """One more part."""
+        """Add a part."""
         self._digest.update(len(part).to_bytes(8, "little"))
         self._digest.update(part)
 

@@ -1,7 +1,7 @@
-"""What the tables of a run hold, column by column.
+"""Schemas of the tables of a run.
 
-Every table is Parquet; a `reason` is null exactly where something was measured. Texts stand in `tokens`, `attempts`
-and `matches` only, and they are training text: keep a run folder as safe as the data.
+Every table is a Parquet file; a `reason` is null exactly if there is a measurement. Only `tokens`, `attempts` and
+`matches` contain texts. These are training text: protect a run folder like the data.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _ROW = {"group": _TEXT, "row": _INT, "id": _TEXT}
 ROWS = _schema(
     **_ROW,
     form=_TEXT,  # text, pair, messages
-    num_tokens=_INT,  # after truncation, all of them
-    num_supervised=_INT,  # tokens that carry loss and are predicted
-    num_truncated=_INT,  # cut off, never seen in training
+    num_tokens=_INT,  # tokens after truncation
+    num_supervised=_INT,  # tokens with loss that the model predicts
+    num_truncated=_INT,  # truncated tokens, not trained on
     num_supervised_truncated=_INT,
-    copies=_INT,  # rows of the training data with the same text (itself included; 0 = none, for held-out rows)
-    near=_INT,  # other training rows that are nearly the same
-    same_as=_INT,  # first row of the same group with the very same content, which is measured in its stead; or null
-    contaminated=_BOOL,  # a held-out row that stands in the training data, exactly or nearly: kept out of the floor
-    reason=_TEXT,  # why the row cannot be measured at all
+    copies=_INT,  # rows of the training data with the same text (including itself; 0 = none, for held-out rows)
+    near=_INT,  # near duplicates among the other training rows
+    same_as=_INT,  # first row of the same group with the same content, which is measured instead; or null
+    contaminated=_BOOL,  # a held-out row that occurs in the training data, exactly or nearly: left out of the floor
+    reason=_TEXT,  # why the row cannot be measured
     by=pa.list_(_TEXT),  # its value in each column named with --by, in that order
 )
 """One line per row of data. `rows.parquet`"""
@@ -41,7 +41,7 @@ TOKENS = _schema(
     supervised=pa.list_(_BOOL),
     source=pa.list_(_INT),  # encoder input, or null
     text=_TEXT,  # text of the supervised part
-    recheck=_TEXT,  # null, or what float32 at batch size 1 said of a verdict that hung on rounding: agrees, overturned
+    recheck=_TEXT,  # null, or the result of repeating a close decision in float32 at batch size 1: agrees, overturned
     reason=_TEXT,
 )
 """Plus one list<float> per column of the token table. `tokens/TARGET-GROUP-NNNNN.parquet`, TARGET tuned or base"""
@@ -60,95 +60,95 @@ ATTEMPTS = _schema(
     target=_TEXT,
     **_ROW,
     attack=_TEXT,  # prefix
-    prefix_tokens=_INT,  # tokens that carry loss given away in the prompt
+    prefix_tokens=_INT,  # tokens with loss in the prompt
     new_tokens=_INT,
     scheme=_TEXT,  # "greedy" or a sampling scheme's name
     seed=_INT,
-    why=_TEXT,  # table (the table says it comes back), near (it nearly does), asked (the user wants all)
-    prompt=_TEXT,  # text of what the model was given (decoder side; for an encoder-decoder the source)
-    answer=_TEXT,  # what it said
-    expected=_TEXT,  # what the row says there, new_tokens tokens of it
-    num_answer=_INT,  # tokens in the answer
-    shared_prefix=_INT,  # leading tokens of the answer equal to `expected`
-    exact=_BOOL,  # the whole of `expected` came back
-    recheck=_TEXT,  # null; or "agrees" / "overturned": verdict repeated in fp32 at batch size 1
+    why=_TEXT,  # table (the token table predicts extraction), near (nearly), asked (all rows are generated)
+    prompt=_TEXT,  # text of the prompt (for an encoder-decoder the source)
+    answer=_TEXT,  # generated text
+    expected=_TEXT,  # the row's own continuation, new_tokens tokens
+    num_answer=_INT,  # tokens in the generated text
+    shared_prefix=_INT,  # leading tokens of the generated text equal to `expected`
+    exact=_BOOL,  # all of `expected` was generated
+    recheck=_TEXT,  # null; or "agrees" / "overturned": result of repeating it in float32 at batch size 1
 )
-"""One line per question put to a model; `row` of the table is the attempt's number. `attempts.parquet`"""
+"""One line per generation; its position in the table is the attempt's number. `attempts.parquet`"""
 
 REFUSED = _schema(
     target=_TEXT,
     **_ROW,
-    prefix_tokens=_INT,  # tokens that carry loss given away in the prompt
-    reason=_TEXT,  # why there is no answer: what the server said, or why it could not be asked
+    prefix_tokens=_INT,  # tokens with loss in the prompt
+    reason=_TEXT,  # why there is no text: the server's message, or why no request could be made
 )
-"""Questions to a server that got no answer, and so are in no denominator. `refused.parquet`"""
+"""Requests to a server without a reply; their rows are not counted. `refused.parquet`"""
 
 MATCHES = _schema(
     attempt=_INT,  # line of `attempts`
-    whose=_TEXT,  # own (the row asked about), other (another training row), both; corpus = longest in any training row
+    whose=_TEXT,  # own (the prompted row), other (another training row), both; corpus = longest in any training row
     kind=_TEXT,  # verbatim, paraphrase, idea
-    train_row=_INT,  # row of the training data it was found in; null for a held-out row's own text
+    train_row=_INT,  # matched training row; null for a held-out row's own text
     train_id=_TEXT,
-    length=_INT,  # tokens of the longest shared span; null for what the detector found, which counts words
-    start_answer=_INT,  # its first token in the answer
-    start_record=_INT,  # its first token in the record
-    char_start=_INT,  # span in the text of the answer, characters
+    length=_INT,  # tokens of the longest shared span; null for a detector match, which counts words
+    start_answer=_INT,  # first token of the span in the generated text
+    start_record=_INT,  # first token of the span in the record
+    char_start=_INT,  # span in the generated text, characters
     char_end=_INT,
-    in_prompt=_BOOL,  # the same tokens already stood in the prompt: copying, not memory
+    in_prompt=_BOOL,  # the same tokens are in the prompt: copied, not memorized
     words=_INT,  # equal words of a verbatim match; words of the passage for another; null for a longest span
-    bits=_FLOAT,  # how surprising the match is; null for an idea and for a longest span
-    e_value=_FLOAT,  # matches as surprising that chance brings over the whole corpus; verbatim matches only
-    p_value=_FLOAT,  # share of held-out pieces that reach as much, over 0.8 (verbatim) or 0.2; of decoys, for an idea
+    bits=_FLOAT,  # surprisal of the match; null for an idea and for a longest span
+    e_value=_FLOAT,  # expected number of such matches by chance over the whole corpus; verbatim only
+    p_value=_FLOAT,  # share of held-out pieces that score as high, over 0.8 (verbatim) or 0.2; of decoys for an idea
     record_char_start=_INT,  # span in the text of the training row; null for an idea and for a longest span
     record_char_end=_INT,  # its end, exclusive
     record_text=_TEXT,  # that span of the training row
 )
-"""Where an attempt coincides with training text: the longest shared spans in tokens, and what the detector flagged.
+"""Text that an attempt shares with training rows: the longest shared spans in tokens, and the detector's matches.
 
 `matches.parquet`
 """
 
 ORIGINS = _schema(
     attempt=_INT,  # line of `attempts`
-    side=_TEXT,  # said (by the model), or ceiling (the row's own continuation, through the same judge)
-    label=_TEXT,  # strongest kind that passes the threshold: verbatim, paraphrase, idea; null = none
+    side=_TEXT,  # said (generated text), or ceiling (the row's own continuation, judged the same way)
+    label=_TEXT,  # strongest kind above its threshold: verbatim, paraphrase, idea; null = none
     num_words=_INT,  # words of the text; the next six add up to them
-    prompt=_INT,  # words that stand in runs of 4 or more words of the prompt
-    common=_INT,  # words of runs that held-out texts use too
-    own=_INT,  # words flagged as the own record's
-    both=_INT,  # as the own record's and another one's
-    other=_INT,  # as another record's
-    new=_INT,  # all others: new, or not to be told from chance
-    bits=_FLOAT,  # of the best verbatim chain
-    most_bits=_FLOAT,  # if all words that nothing explains were one run of a training row
-    p_value=_FLOAT,  # of `bits` against held-out texts of that length; null without held-out texts
+    prompt=_INT,  # words in runs of 4 or more words of the prompt
+    common=_INT,  # words in runs that held-out texts also contain
+    own=_INT,  # words that match the prompted record
+    both=_INT,  # words that match it and another record
+    other=_INT,  # words that match another record
+    new=_INT,  # all other words: new, or below the threshold
+    bits=_FLOAT,  # bits of the best verbatim chain
+    most_bits=_FLOAT,  # upper bound of `bits`: as if all unexplained words were one run of a training row
+    p_value=_FLOAT,  # of `bits` against held-out texts of the same length; null without held-out texts
     q_value=_FLOAT,  # Benjamini-Hochberg over the attempts of the same model and group
-    paraphrase_bits=_FLOAT,  # of the best aligned passage
-    paraphrase_p=_FLOAT,  # of those against held-out texts of that length
-    idea_p=_FLOAT,  # rank of the own record among decoys; null where something stronger was found
-    reason=_TEXT,  # why it is not measurable; never a zero
+    paraphrase_bits=_FLOAT,  # bits of the best aligned passage
+    paraphrase_p=_FLOAT,  # of `paraphrase_bits` against held-out texts of the same length
+    idea_p=_FLOAT,  # rank of the prompted record among decoys; null if there is a stronger match
+    reason=_TEXT,  # why it is not measurable; never counted as zero
 )
-"""Whose words each attempt is made of. `origins.parquet`"""
+"""Attribution of the words of each attempt. `origins.parquet`"""
 
 CALIBRATION = _schema(
     kind=_TEXT,  # verbatim, paraphrase
-    alpha=_FLOAT,  # false-alarm rate asked for
+    alpha=_FLOAT,  # requested false-positive rate
     num_words=_INT,  # length of the held-out pieces
-    num_null=_INT,  # pieces that set the threshold
-    bits=_FLOAT,  # a match must have more; null where too few pieces set one
+    num_null=_INT,  # number of pieces that set the threshold
+    bits=_FLOAT,  # the threshold; null if there are too few pieces
     reason=_TEXT,
-    few=_BOOL,  # fewer than ten pieces lie above it
-    realised_hits=_INT,  # whole held-out texts flagged by the other half's thresholds (all lengths together)
-    realised_n=_INT,  # whole held-out texts asked
+    few=_BOOL,  # fewer than ten pieces are above the threshold
+    realised_hits=_INT,  # whole held-out texts flagged by thresholds of the other half (all lengths together)
+    realised_n=_INT,  # whole held-out texts tested
     realised_low=_FLOAT,
     realised_high=_FLOAT,
 )
-"""Thresholds from held-out texts, and how often held-out texts are flagged by them. `calibration.parquet`"""
+"""Thresholds from held-out texts, and their measured false-positive rates. `calibration.parquet`"""
 
 RATES = _schema(
     metric=_TEXT,  # greedy; np; match = flagged by the detector
     by=_TEXT,  # all, prefix, budget, length, copies, near, n, kind (of a match); column:NAME = a column of the data
-    value=_TEXT,  # the value of `by`; of kind: verbatim, paraphrase, idea, each with all stronger ones
+    value=_TEXT,  # the value of `by`; for kind: verbatim, paraphrase, idea, each with all stronger kinds
     order=_INT,  # for sorting
     detail=_TEXT,  # scheme and p for `np`; alpha (and kind, by column) for `match`; budget=N, or empty = new_tokens
     **{
@@ -164,47 +164,47 @@ RATES = _schema(
     over_base_high=_FLOAT,
     normalised=_FLOAT,  # (rate - floor) / (ceiling - floor)
 )
-"""Every rate with its count, interval (95 %), floor, base and ceiling; null where a baseline was not given.
+"""Every rate with its count, interval (95 %), floor, base and ceiling; null for a missing baseline.
 
-A budget is how many tokens must come back; where no row has so many, n is 0 and the rate null: not measurable.
+A budget is the number of tokens that must be extracted; if no row has that many, n is 0 and the rate null.
 
 `floor_`: held-out rows on the tuned model; `base_`: the same rows on the base model; `base_floor_`: held-out rows on
-the base model; `ceiling_`: the rows' own continuations put through the same judge. `rates.parquet`
+the base model; `ceiling_`: the rows' own continuations, judged the same way. `rates.parquet`
 """
 
 MEMBERSHIP = _schema(
-    target=_TEXT,  # tuned, base, or blind (never sees a model)
+    target=_TEXT,  # tuned, base, or blind (a classifier without a model)
     measure=_TEXT,
     num_members=_INT,
     num_nonmembers=_INT,
     auc=_FLOAT,
     auc_low=_FLOAT,
     auc_high=_FLOAT,
-    fpr=_FLOAT,  # the false-positive rate asked for
+    fpr=_FLOAT,  # requested false-positive rate
     fpr_realised=_FLOAT,
     tpr=_FLOAT,
     tpr_low=_FLOAT,
     tpr_high=_FLOAT,
-    reason=_TEXT,  # why no TPR is claimed at this FPR
+    reason=_TEXT,  # why there is no TPR at this FPR
 )
-"""How well each likelihood measure tells training rows from held-out ones. `membership.parquet`"""
+"""How well each likelihood measure separates training rows from held-out rows. `membership.parquet`"""
 
 RANKING = _schema(
     rank=_INT,
     row=_INT,
     id=_TEXT,
-    comes_back=_BOOL,  # greedy, at some prefix length of the grid
-    shortest_prefix=_INT,  # smallest prefix of the grid at which it does; null if at none
-    longest_run=_INT,  # most tokens that greedy decoding gets right in a row
+    comes_back=_BOOL,  # extracted by greedy decoding at a prefix length of the grid
+    shortest_prefix=_INT,  # smallest such prefix length; null if there is none
+    longest_run=_INT,  # largest number of consecutive tokens that greedy decoding generates exactly
     strength=_FLOAT,  # extraction strength, 0 to 1
     log_p=_FLOAT,  # best log-probability of the next new_tokens over the grid, first scheme
-    queries=_FLOAT,  # samples needed to see it with probability 1/2, first scheme; inf if never
+    queries=_FLOAT,  # samples that contain it with probability 1/2, first scheme; inf if never
     p_value=_FLOAT,  # against held-out rows (conformal)
     q_value=_FLOAT,  # Benjamini-Hochberg over rows
     copies=_INT,
     near=_INT,
     num_supervised=_INT,
-    attempt=_INT,  # line of `attempts` that shows it best, tuned model; null if none was made
-    base_attempt=_INT,  # the base model's answer to the same prompt
+    attempt=_INT,  # line of `attempts` with the best generation of the tuned model; null if there is none
+    base_attempt=_INT,  # line of `attempts` of the base model with the same prompt
 )
 """The training rows, worst first. `ranking.parquet`"""

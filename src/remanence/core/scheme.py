@@ -1,4 +1,4 @@
-"""A sampling scheme says how a token is drawn: temperature first, then top-k, then top-p, then renormalise.
+"""Sampling scheme: temperature first, then top-k, then top-p, then renormalise.
 
 The order and the edge cases are those of Hugging Face `generate`: top-k keeps every token that ties with the k-th;
 top-p keeps a token while the mass of the tokens above it is below p, so the token that crosses p stays in. Which of
@@ -15,7 +15,7 @@ from remanence.core.errors import RemanenceError
 
 @dataclass(frozen=True)
 class SamplingScheme:
-    """How the next token is drawn. `SamplingScheme()` is plain sampling from the model."""
+    """Sampling parameters. `SamplingScheme()` samples from the model's distribution."""
 
     temperature: float = 1.0
     top_k: int | None = None
@@ -50,7 +50,7 @@ class SamplingScheme:
 
     @classmethod
     def parse(cls, text: str) -> SamplingScheme:
-        """Read `T=0.8,k=40,p=0.9`; every part may be left out, at least one must be there."""
+        """Read `T=0.8,k=40,p=0.9`; parts are optional, at least one is required."""
         values: dict[str, float] = {}
         for part in text.split(","):
             key, _, value = part.strip().partition("=")
@@ -75,7 +75,7 @@ class SamplingScheme:
 
 
 def _short(value: float) -> str:
-    """As few digits as give the same number back."""
+    """The shortest decimal representation of the number."""
     return f"{value:g}" if float(f"{value:g}") == value else repr(float(value))
 
 

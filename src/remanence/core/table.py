@@ -31,18 +31,18 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Rendered:
-    """A row as the model reads it in training: token ids, which of them carry loss, what truncation cut."""
+    """A row as in training: token ids, which of them have loss, and what was truncated."""
 
     ids: IntsT
     """[T] token ids of the full row after truncation; for an encoder-decoder, of the target side."""
     supervised: BoolsT
-    """[T] True where the token carries loss."""
+    """[T] True if the token has loss."""
     source: IntsT | None = None
     """[S] encoder input, for an encoder-decoder; None for a decoder-only model."""
     num_truncated: int = 0
-    """Tokens of the row beyond the context or `max_length`, never seen in training."""
+    """Tokens of the row beyond the context or `max_length`, not trained on."""
     num_supervised_truncated: int = 0
-    """How many of the truncated tokens would have carried loss."""
+    """Number of truncated tokens that would have had loss."""
 
     @property
     def first(self) -> int:
@@ -51,14 +51,14 @@ class Rendered:
 
     @property
     def scored(self) -> BoolsT:
-        """[T] True where a token carries loss and is predicted."""
+        """[T] True if a token has loss and is predicted."""
         mask = self.supervised.copy()
         mask[: self.first] = False
         return mask
 
     @property
     def start(self) -> int:
-        """Index of the first token that is scored; what stands before is always given to the model.
+        """Index of the first token that is scored; the tokens before it are always in the prompt.
 
         Raises `NotMeasured` when no token is.
         """
@@ -85,7 +85,7 @@ class TokenRow:
     """The text of the supervised part, for measures that compress it."""
 
     def scored(self, column: str) -> NDArray[np.float64]:
-        """[N] the values of a column where tokens carry loss, in float64. Raises `NotMeasured` if there are none."""
+        """[N] the values of a column at tokens with loss, in float64. Raises `NotMeasured` if there are none."""
         _ = self.rendered.start
         values = self.columns[column][self.rendered.scored].astype(np.float64)
         if np.isnan(values).any():
@@ -93,5 +93,5 @@ class TokenRow:
         return values
 
     def hits(self) -> BoolsT:
-        """[T] True where greedy decoding says the row's own token and the token carries loss."""
+        """[T] True if greedy decoding generates the row's own token and the token has loss."""
         return (self.columns["rank"] == 0) & self.rendered.scored

@@ -92,7 +92,7 @@ def flags(lines: Sequence[dict[str, Any]], kind: str) -> NDArray[np.float64]:
 
 
 def calibration_table(calibration: NullCalibration | None, alpha: float) -> pa.Table:
-    """`calibration.parquet`: at the usual false-alarm rates and the one asked for."""
+    """`calibration.parquet`: at the usual false-positive rates and the requested one."""
     lines = [] if calibration is None else calibration.rows(sorted({*ALPHAS, alpha}))
     return pa.Table.from_pylist(lines, CALIBRATION)
 

@@ -1,11 +1,11 @@
-"""Does one more number help to tell which rows come back, beyond the cheap ones that everyone has anyway?
+"""Added value: do additional predictors improve the prediction of a binary outcome over known predictors?
 
-Out of sample: a logistic regression with smooth terms is fitted on some rows and asked about others, once with the
-cheap numbers and once with the new ones added; all lines of one row are on the same side. The difference of the areas
-under the two ROC curves is what the new numbers add.
+Out of sample: a logistic regression with spline terms is fitted on some rows and tested on others, once with the known
+predictors and once with the additional ones; all lines of one row are in the same fold. The result is the difference of
+the areas under the two ROC curves.
 
-Sources: Harrell 2015, "Regression Modeling Strategies" (splines, added value out of sample); the areas are compared
-pair by pair within a fold, for scores of two different fits have no common scale.
+Sources: Harrell 2015, "Regression Modeling Strategies" (splines, added value out of sample). Pairs are compared within
+a fold, because scores of different fits have no common scale.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ class Added:
     """Two areas under the ROC curve, out of sample, and their difference."""
 
     auc_without: float
-    """From the known numbers alone; 0.5 = a coin."""
+    """With the known predictors alone; 0.5 = chance."""
     without_interval: Interval
     auc_with: float
     with_interval: Interval
     difference: float
-    """With minus without; above 0 = the new numbers help."""
+    """With minus without; above 0 = the additional predictors help."""
     interval: Interval
-    """Paired bootstrap over rows, the fits taken as given."""
+    """Paired bootstrap over rows, with the fits held fixed."""
     n: int
     hits: int
-    """Lines that come back."""
+    """Lines with a positive outcome."""
     left_out: int
-    """Lines where some number was missing (NaN)."""
+    """Lines with a missing value (NaN)."""
 
 
 def added_value(
@@ -54,10 +54,11 @@ def added_value(
     level: float = 0.95,
     rounds: int = 2000,
 ) -> Added:
-    """What `added` [N] each tells of `hit_N` beyond `known` [N] each, in grouped k-fold cross-validation.
+    """The value that predictors `added` [N] add to predictors `known` [N] for `hit_N`, by grouped k-fold
+    cross-validation.
 
-    `rows` names the row each line is about: its lines (copies, seeds) never stand on both sides. Raises `NotMeasured`
-    unless both outcomes have twice as many rows as there are folds.
+    `rows` has the row of each line; lines of one row (copies, seeds) are in the same fold. Raises `NotMeasured` unless
+    both outcomes have at least twice as many rows as there are folds.
     """
     columns = np.stack([np.asarray(v, np.float64) for v in (*known.values(), *added.values())], axis=1)
     whole = ~np.isnan(columns).any(axis=1)
@@ -65,9 +66,7 @@ def added_value(
     owners = (np.arange(whole.size) if rows is None else codes(rows))[whole]
     sides = (np.unique(owners[hit]).size, np.unique(owners[~hit]).size)
     if min(sides) < 2 * folds:
-        raise NotMeasured(
-            f"{folds} folds need {2 * folds} rows that come back and as many that do not, got {sides[0]} and {sides[1]}"
-        )
+        raise NotMeasured(f"{folds} folds need {2 * folds} rows of each outcome, got {sides[0]} and {sides[1]}")
     fold = fold_of(hit, owners, folds, seed)
     scores = [out_of_fold(columns[:, : len(known)], hit, fold), out_of_fold(columns, hit, fold)]
     weights = draws(owners, np.random.default_rng(seed), rounds)
@@ -92,7 +91,7 @@ def added_value(
 
 
 def fold_of(hit_N: NDArray[np.bool_], owners_N: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
-    """[N] the fold of each line; lines of one owner share it, and hits are spread evenly."""
+    """[N] the fold of each line; lines of one owner share it, and hits are balanced."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     fold = np.zeros(hit_N.size, np.int64)
@@ -103,7 +102,7 @@ def fold_of(hit_N: NDArray[np.bool_], owners_N: NDArray[np.int64], folds: int, s
 
 
 def out_of_fold(columns_NC: Floats, hit_N: NDArray[np.bool_], fold_N: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[N] log-odds of coming back, each line's from a model that never saw its fold."""
+    """[N] log-odds of a hit, each from a model fitted without the line's fold."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import QuantileTransformer, SplineTransformer
@@ -123,9 +122,8 @@ def out_of_fold(columns_NC: Floats, hit_N: NDArray[np.bool_], fold_N: NDArray[np
 def auc_within_folds(
     score_N: Floats, hit_N: NDArray[np.bool_], fold_N: NDArray[np.int64], weights_BN: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """[B] share of pairs (a hit, a miss of the same fold) that the score puts in order, ties one half; NaN without any.
-
-    Each line counts as often as its weight says.
+    """[B] share of pairs (a hit and a miss of the same fold) that the score orders correctly, ties one half; NaN
+    without pairs. Lines are weighted by `weights_BN`.
     """
     won, pairs = np.zeros(len(weights_BN)), np.zeros(len(weights_BN))
     for number in np.unique(fold_N):

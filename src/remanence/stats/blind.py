@@ -1,9 +1,9 @@
-"""Can the training rows be told from the held-out rows by their words alone, without asking the model?
+"""Blind baseline: can a classifier separate training rows from held-out rows by their words alone, without the model?
 
-If they can, a membership score may be reading the difference between the two sets and not the model's memory.
+If it can, a membership score may measure the difference between the two sets instead of memorization.
 
 Paper: Das, Zhang & Tramer 2024, "Blind Baselines Beat Membership Inference Attacks for Foundation Models",
-arXiv 2406.16201. Where we depart: repeated texts count once, and scores are compared within their fold. The interval
+arXiv 2406.16201. Departures: repeated texts count once, and scores are compared within their fold. The interval
 is widened for cross-validation, whose fits share rows: Nadeau & Bengio 2003, "Inference for the Generalization Error".
 """
 
@@ -24,22 +24,22 @@ from remanence.stats.intervals import Interval
 from remanence.stats.membership import auc_interval, roc_auc
 
 MIN_ROWS = 10
-"""Distinct texts needed on each side."""
+"""Minimum number of distinct texts on each side."""
 MAX_ROWS = 2000
-"""Distinct texts used at most on each side, drawn at random: an AUC's standard error is then under 0.01."""
+"""Maximum number of distinct texts on each side, drawn at random; the AUC's standard error is then below 0.01."""
 FOLDS = 5
 WIDENING = (1 + FOLDS / (FOLDS - 1)) ** 0.5
-"""1.5: the factor on the standard error for scores out of 5 folds (Nadeau & Bengio's 1/k + test/train, times k).
+"""1.5: the factor for the standard error of scores from 5 folds (Nadeau & Bengio's 1/k + test/train, times k).
 
-Without it, 84 of 100 intervals held the truth on 40 + 40 texts of the same kind; with it, 95.
+On 40 + 40 texts of the same kind, 84 of 100 intervals contain the true value without it, and 95 with it.
 """
 
 
 class Blind(NamedTuple):
-    """How well a classifier that never sees the model tells training rows from held-out rows."""
+    """How well a classifier without the model separates training rows from held-out rows."""
 
     auc: float
-    """Out of fold; 0.5 = the words give nothing away, which is what a fair comparison needs."""
+    """Out of fold; 0.5 = the words do not differ, as a fair comparison requires."""
     interval: Interval
     """95 %."""
     n_train: int
@@ -49,12 +49,12 @@ class Blind(NamedTuple):
 
 
 def blind_membership(train_texts: Sequence[str], heldout_texts: Sequence[str], seed: int) -> Blind:
-    """Area under the ROC curve of bag-of-words logistic regression, each row scored by a fit that did not see it.
+    """Area under the ROC curve of bag-of-words logistic regression, each row scored by a fit without it.
 
-    Texts equal up to case and white space are one row, and a text that stands on both sides keeps both its rows in
-    the same fold: nothing can be learned by heart. Features are tf-idf of words and word pairs, or of runs of 1 to 3
-    characters when the texts have next to no words. Higher = the two sets differ more. Same seed, same answer,
-    whatever the order of the rows. Raises `NotMeasured` under `MIN_ROWS` distinct texts on a side.
+    Texts equal up to case and white space are one row, and equal texts of both sides are in the same fold, so that no
+    text can be memorized. Features are tf-idf of words and word pairs, or of runs of 1 to 3 characters for texts with
+    very few words. Higher = the two sets differ more. The result depends on the seed and not on the order of the rows.
+    Raises `NotMeasured` below `MIN_ROWS` distinct texts on a side.
     """
     rng = np.random.default_rng(seed)
     train, heldout = _distinct(train_texts, rng), _distinct(heldout_texts, rng)
@@ -71,7 +71,7 @@ def blind_membership(train_texts: Sequence[str], heldout_texts: Sequence[str], s
 
 
 def _distinct(texts: Sequence[str], rng: np.random.Generator) -> list[str]:
-    """Sorted, so that the order of the rows cannot tell the classifier or the folds anything."""
+    """Distinct texts, sorted so that the order of the rows has no effect."""
     distinct = sorted({" ".join(text.casefold().split()) for text in texts})
     if len(distinct) <= MAX_ROWS:
         return distinct
@@ -79,7 +79,7 @@ def _distinct(texts: Sequence[str], rng: np.random.Generator) -> list[str]:
 
 
 def _features(texts: list[str]) -> Any:
-    """Sparse [N, F]. A word that stands in one text only teaches nothing about the others and is left out."""
+    """Sparse [N, F]. Words that occur in one text only are left out."""
     num_words = sum(len(text.split()) for text in texts)
     if num_words >= 3 * len(texts):
         words = TfidfVectorizer(
@@ -87,14 +87,14 @@ def _features(texts: list[str]) -> Any:
         )
         try:
             return words.fit_transform(texts)
-        except ValueError:  # no word stands in two texts
+        except ValueError:  # no word occurs in two texts
             pass
     characters = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), max_features=50_000, sublinear_tf=True)
     return characters.fit_transform(texts)
 
 
 def _out_of_fold(features: Any, labels: NDArray[np.int64], groups: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """[N] the rank of each row within its fold, in (0, 1]: fits of different folds do not share a scale."""
+    """[N] the rank of each row within its fold, in (0, 1]: fits of different folds have no common scale."""
     scores = np.zeros(labels.size)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     for fit, test in folds.split(features, labels, groups):

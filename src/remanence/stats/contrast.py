@@ -1,8 +1,8 @@
-"""Do two groups of rows really differ, once what chance gives each of them is taken off?
+"""Contrasts: do the excess rates of two groups of rows differ by more than chance?
 
 The excess of each group over its own floor is a difference of two rates (Newcombe); the difference of two such excesses
 gets its interval from theirs, by the same rule: distances to the ends of independent intervals add like standard
-errors. Several pairs are looked at together, so each interval is made wider (Bonferroni).
+errors. For several pairs the intervals are widened to be simultaneous (Bonferroni).
 
 Sources:
 - Newcombe 1998a, see `remanence.stats.intervals`.
@@ -21,7 +21,7 @@ from remanence.stats.intervals import Difference, Interval, newcombe_difference
 
 
 class Counts(NamedTuple):
-    """Rows of one group that come back, and of its held-out rows; no held-out rows (None) = no floor is taken off."""
+    """Hits and rows of one group and of its held-out rows; None = no held-out rows, so no floor is subtracted."""
 
     hits: int
     n: int
@@ -29,12 +29,12 @@ class Counts(NamedTuple):
     floor_n: int | None = None
 
     def above(self, level: float) -> Difference:
-        """Rate minus floor, with its interval. Value NaN where either has no rows."""
+        """Rate minus floor, with its interval. Value NaN if either has no rows."""
         return newcombe_difference(self.hits, self.n, self.floor_hits or 0, self.floor_n or 0, level)
 
 
 class Pair(NamedTuple):
-    """How much more of group `a` comes back than of group `b`; in [-2, 2], above 0 = a is more memorized."""
+    """Excess of group `a` minus excess of group `b`, in [-2, 2]; above 0 = a is more memorized."""
 
     a: str
     b: str

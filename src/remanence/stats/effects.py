@@ -3,9 +3,9 @@
     excess = mean(members, tuned) - mean(held-out, tuned)
     DiD    = excess - (mean(members, base) - mean(held-out, base))
 
-Rows are drawn again within each seed (bootstrap, percentile interval); a row keeps its tuned and base values together.
-Seeds count alike. Where no row differs from another the bootstrap says nothing, and Newcombe's interval on the pooled
-counts stands in its place.
+Rows are resampled within each seed (bootstrap, percentile interval), keeping the tuned and base values of a row
+together. All seeds have equal weight. If all rows are equal the bootstrap interval has no width, and Newcombe's
+interval on the pooled counts is used instead.
 
 Shapes: C cells (metrics), R members, H held-out rows, B bootstrap rounds.
 """
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 
 class SeedSides(NamedTuple):
-    """Values of one seed; NaN = not measurable, which is in no mean."""
+    """Values of one seed; NaN = not measurable, left out of the means."""
 
     members_CR: Array
     heldout_CH: Array
@@ -36,7 +36,7 @@ class SeedSides(NamedTuple):
 
 @dataclass(frozen=True)
 class Effects:
-    """One number per cell [C], NaN where some side has no row."""
+    """One value per cell [C]; NaN if a side has no rows."""
 
     excess: Array
     excess_low: Array
@@ -47,7 +47,7 @@ class Effects:
     excess_SC: Array
     """[seeds, C]"""
     rate_BC: Array
-    """[B, C] draws of the members' mean itself."""
+    """[B, C] bootstrap draws of the members' mean."""
 
 
 def effects(seeds: Sequence[SeedSides], rounds: int = 1000, seed: int = 0, level: float = 0.95) -> Effects:
@@ -82,13 +82,13 @@ def effects(seeds: Sequence[SeedSides], rounds: int = 1000, seed: int = 0, level
 
 
 def interval_of(draws_B: Array, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of draws; (NaN, NaN) where nothing was drawn."""
+    """Percentile interval of draws; (NaN, NaN) without draws."""
     low, high = _ends(draws_B[:, None], level)
     return float(low[0]), float(high[0])
 
 
 def _weights(rng: np.random.Generator, rows: int, rounds: int) -> Array:
-    """[B, rows] how often each row is drawn."""
+    """[B, rows] number of times each row is drawn."""
     return rng.multinomial(rows, np.full(rows, 1 / rows), rounds).astype(np.float64) if rows else np.zeros((rounds, 0))
 
 
@@ -101,7 +101,7 @@ def _means(weights_BR: Array, values_CR: Array) -> Array:
 
 
 def _over_seeds(values_S: Array) -> Array:
-    """Mean over seeds, those without a measurable row left out."""
+    """Mean over the seeds with a measurable row."""
     known = ~np.isnan(values_S)
     count = known.sum(axis=0)
     total = np.where(known, values_S, 0.0).sum(axis=0)
@@ -120,7 +120,7 @@ def _ends(draws_BC: Array, level: float) -> tuple[Array, Array]:
 def _newcombe(seeds: Sequence[SeedSides], cell: int, sides: tuple[int, int], level: float) -> tuple[float, float]:
     counts: list[int] = []
     for side in sides:
-        values = np.concatenate([one[side][cell] for one in seeds])
+        values = np.concatenate([values_of[side][cell] for values_of in seeds])
         values = values[~np.isnan(values)]
         counts += [int((values == 1).sum()), int(values.size)]
     hits_a, n_a, hits_b, n_b = counts

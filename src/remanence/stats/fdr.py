@@ -1,4 +1,4 @@
-"""When a thousand rows are tested, some look memorized by luck; this keeps that share small.
+"""False discovery rate: conformal p-values and Benjamini-Hochberg, for testing many rows at once.
 
 Sources:
 - Bates, Candes, Lei, Romano & Sesia 2023, "Testing for outliers with conformal p-values", Annals of Statistics 51:1,
@@ -30,14 +30,14 @@ def conformal_p_values(scores: Floats, null_scores: Floats) -> NDArray[np.float6
 
 
 def q_values(p: Floats) -> NDArray[np.float64]:
-    """Benjamini-Hochberg adjusted p [N]: the smallest false discovery rate at which the row is still a discovery."""
+    """Benjamini-Hochberg adjusted p [N]: the smallest false discovery rate at which the row is flagged."""
     if np.size(p) == 0:
         return np.empty(0)
     return np.asarray(stats.false_discovery_control(np.asarray(p, np.float64), method="bh"), np.float64)
 
 
 def benjamini_hochberg(p: Floats, level: float = 0.05) -> NDArray[np.bool_]:
-    """True [N] where the row is a discovery: among those, the expected share of false ones is at most `level`.
+    """[N] which rows are flagged; the expected share of false positives among them is at most `level`.
 
     The largest k with p_(k) <= level * k / N, and all rows up to it. ValueError for a p outside [0, 1].
     """

@@ -1,4 +1,4 @@
-"""How far the true number may lie from the one we counted.
+"""Confidence intervals of rates, differences of rates, and means.
 
 Sources:
 - Clopper & Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the binomial".
@@ -20,7 +20,7 @@ from scipy import stats
 
 
 class Interval(NamedTuple):
-    """The two ends between which the true value lies, at the stated level (0.95 unless said otherwise)."""
+    """Lower and upper end of a confidence interval (level 0.95 unless stated otherwise)."""
 
     low: float
     high: float
@@ -30,18 +30,18 @@ class Difference(NamedTuple):
     """A difference of two rates, in [-1, 1], with its interval."""
 
     value: float
-    """NaN when one of the two rates has no rows."""
+    """NaN if one of the rates has no rows."""
     interval: Interval
 
 
 UNKNOWN_DIFFERENCE = Difference(math.nan, Interval(-1.0, 1.0))
-"""What can be said of two rates when one of them has no rows: nothing."""
+"""The difference of two rates if one of them has no rows: unknown."""
 
 
 def clopper_pearson(hits: int, n: int, level: float = 0.95) -> Interval:
     """Exact interval of a binomial rate `hits / n`; its coverage is never below `level`.
 
-    With n = 0 nothing is known and the interval is (0, 1). ValueError unless 0 <= hits <= n and 0 < level < 1.
+    With n = 0 the interval is (0, 1). ValueError unless 0 <= hits <= n and 0 < level < 1.
     """
     _check(hits, n, level)
     tail = (1 - level) / 2
@@ -67,7 +67,7 @@ def wilson(hits: int, n: int, level: float = 0.95) -> Interval:
 def newcombe_difference(hits_a: int, n_a: int, hits_b: int, n_b: int, level: float = 0.95) -> Difference:
     """Rate a minus rate b on DIFFERENT rows (training rows minus held-out rows), by Newcombe 1998a, method 10.
 
-    Positive = a is higher. When a side has no rows the answer is `UNKNOWN_DIFFERENCE`: value NaN, interval (-1, 1).
+    Positive = a is higher. `UNKNOWN_DIFFERENCE` (value NaN, interval (-1, 1)) if a side has no rows.
     """
     a, b = wilson(hits_a, n_a, level), wilson(hits_b, n_b, level)
     if n_a == 0 or n_b == 0:
@@ -78,8 +78,8 @@ def newcombe_difference(hits_a: int, n_a: int, hits_b: int, n_b: int, level: flo
 def paired_difference(a: NDArray[np.bool_], b: NDArray[np.bool_], level: float = 0.95) -> Difference:
     """Rate of a [N] minus rate of b [N] on the SAME rows (tuned minus base model), by Newcombe 1998b, method 10.
 
-    Rows on which both agree narrow the interval. Positive = a is higher. ValueError when the lengths differ;
-    `UNKNOWN_DIFFERENCE` for N = 0.
+    Rows with equal values on both sides make the interval narrower. Positive = a is higher. ValueError if the lengths
+    differ; `UNKNOWN_DIFFERENCE` for N = 0.
     """
     if a.shape != b.shape or a.ndim != 1:
         raise ValueError(f"paired rates need the same rows on both sides, got shapes {a.shape} and {b.shape}")
@@ -106,8 +106,8 @@ def bootstrap(
 ) -> Interval:
     """Percentile bootstrap interval of `statistic(values)`, drawing rows [N] with replacement `rounds` times.
 
-    A statistic that takes `axis` (`np.mean`, `np.median`) is computed for many draws at once; any other, one by one.
-    Fewer than two values say nothing of their spread: the interval is then (-inf, inf). Same seed, same interval.
+    A statistic with an `axis` argument (`np.mean`, `np.median`) is computed for many draws at once, others one by one.
+    With fewer than two values the interval is (-inf, inf). The result depends only on the values and the seed.
     """
     if values.ndim != 1:
         raise ValueError(f"the bootstrap draws from one axis of values, got shape {values.shape}")
@@ -140,7 +140,7 @@ def _square_and_add(p_a: float, a: Interval, p_b: float, b: Interval, correlatio
 
 
 def _phi(both: int, only_a: int, only_b: int, neither: int) -> float:
-    """Correlation of the paired table; a positive one is moved towards 0 by n/2 (the correction of method 10)."""
+    """Correlation of the paired table; a positive one is reduced by n/2 (the correction of method 10)."""
     margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
     if margins == 0:
         return 0.0

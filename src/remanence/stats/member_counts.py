@@ -1,8 +1,8 @@
-"""ROC-AUC of any number of training rows, exactly, in memory that grows with the held-out rows alone.
+"""Exact ROC-AUC of any number of training rows, in memory proportional to the number of held-out rows.
 
-The area only asks how many held-out rows lie under each training row. So a training row is counted in the gap between
-two held-out scores that it falls into, or at the score that it equals, and may then be forgotten. The same counts give
-DeLong's variance, the true-positive rates, and conformal p-values with their q-values (`remanence.stats.fdr`).
+The AUC depends only on how many held-out scores are below each training score. A training row is therefore counted in a
+bin, the gap between two held-out scores or one of these scores, and does not have to be kept. The same counts give
+DeLong's variance, true-positive rates, and conformal p-values with their q-values (`remanence.stats.fdr`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class MemberCounts:
         self._bins = np.zeros(2 * self._scores.size + 1, np.int64)
 
     def add(self, members: Floats) -> None:
-        """More training rows [any number]."""
+        """Count the scores of more training rows [N]."""
         self._bins += np.bincount(self.bins(members), minlength=self._bins.size)
 
     def bins(self, members: Floats) -> NDArray[np.int64]:
@@ -48,11 +48,11 @@ class MemberCounts:
 
     @property
     def num_members(self) -> int:
-        """Training rows counted so far."""
+        """Number of training rows counted so far."""
         return int(self._bins.sum())
 
     def quality(self, fprs: Sequence[float], level: float = 0.95) -> MembershipQuality:
-        """`membership.membership_quality` of all rows added. Raises `NotMeasured` when a side is empty."""
+        """`membership.membership_quality` of all rows added. Raises `NotMeasured` if a side is empty."""
         n, m = self.num_members, self.nonmembers.size
         if not n or not m:
             _ = roc_auc(np.zeros(min(1, n)), np.zeros(min(1, m)))  # raises, in the same words
@@ -68,8 +68,8 @@ class MemberCounts:
         for fpr in fprs:
             try:
                 supported.append(self._at(fpr))
-            except NotMeasured as why:
-                refused[fpr] = why.reason
+            except NotMeasured as error:
+                refused[fpr] = error.reason
         return MembershipQuality(
             num_members=n,
             num_nonmembers=m,
@@ -103,12 +103,12 @@ class MemberCounts:
         return q_B
 
     def counted_within(self, level: float) -> int:
-        """Rows whose q-value is at most `level`."""
+        """Number of rows with a q-value of at most `level`."""
         q_B = self.q_values()
         return int(self._bins[np.nan_to_num(q_B, nan=np.inf) <= level].sum())
 
     def _under(self) -> NDArray[np.float64]:
-        """[bins] held-out rows under a row of that bin, ties one half."""
+        """[bins] number of held-out rows below a row of that bin, ties one half."""
         under = np.zeros(self._bins.size)
         whole = np.concatenate(([0], np.cumsum(self._counts)))
         under[0::2] = whole
@@ -116,7 +116,7 @@ class MemberCounts:
         return under
 
     def _over(self) -> NDArray[np.float64]:
-        """[K] training rows over each distinct held-out score, ties one half."""
+        """[K] number of training rows above each distinct held-out score, ties one half."""
         from_top = np.cumsum(self._bins[::-1])[::-1]
         return from_top[2::2] + self._bins[1::2] / 2
 
@@ -129,7 +129,8 @@ class MemberCounts:
         return TprAtFpr(fpr, threshold, *rates)
 
     def _advantage(self) -> float:
-        """The best cut lies at a distinct score or just under the lowest training row of a gap."""
+        """Largest TPR minus FPR; the best threshold is a distinct score or just below the lowest training row of a
+        gap."""
         held: NDArray[Any] = np.zeros(self._bins.size, np.int64)
         held[1::2] = self._counts
         called_n = np.concatenate(([0], np.cumsum(self._bins[::-1])))

@@ -1,13 +1,13 @@
-"""Can the scores tell rows that were trained on from rows that were not, above all when false alarms are rare?
+"""Membership: how well scores separate training rows from held-out rows, in particular at low false-positive rates.
 
 Sources:
 - Carlini et al. 2022, "Membership Inference Attacks From First Principles", arXiv 2112.03570: report the true-positive
-  rate at a low false-positive rate, because an average over all rows hides the few that are surely recognised.
+  rate at a low false-positive rate, because an average over all rows hides the few that are recognized with certainty.
 - DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44:837-845: the variance of the area under the ROC curve.
-- Newcombe 2006, Statistics in Medicine 25:559-573 (method 5): an interval that stays honest when DeLong's collapses.
+- Newcombe 2006, Statistics in Medicine 25:559-573 (method 5): an interval that is valid where DeLong's has no width.
 
 Throughout, members [N] are scores of training rows and nonmembers [M] of held-out rows; HIGHER = more memorized.
--inf is allowed, as the lowest score of all; NaN is a ValueError, for such a row was not measured and must be left out.
+-inf is allowed as the lowest score; NaN is a ValueError, because rows that were not measured must be left out.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from remanence.stats.rates import Rate
 
 Floats = NDArray[np.floating[Any]]
 
-FALSE_ALARMS_NEEDED = 3
-"""A false-positive rate needs held-out rows for this many false alarms: 300 for 1 %, 3,000 for 0.1 %.
+MIN_FALSE_POSITIVES = 3
+"""A false-positive rate needs held-out rows for this many expected false positives: 300 for 1 %, 3,000 for 0.1 %.
 
-With fewer, not even a clean sheet would put the true rate below the asked one with 95 % confidence (rule of three).
+With fewer, even zero false positives would not bound the true rate by the requested one at 95 % (rule of three).
 """
 
 
@@ -43,37 +43,37 @@ class RocCurve(NamedTuple):
 
 @dataclass(frozen=True)
 class TprAtFpr:
-    """How many members are recognised when at most a share `asked` of the non-members is wrongly accused."""
+    """True-positive rate at a false-positive rate of at most `asked`."""
 
     asked: float
     threshold: float
-    """A row is called a member when its score is strictly above this held-out score."""
+    """A row is classified as a member if its score is strictly above this held-out score."""
     true_positives: Rate
-    """Members above the threshold; its rate is the TPR. The interval takes the threshold as given."""
+    """Members above the threshold; its rate is the TPR. The interval treats the threshold as fixed."""
     false_positives: Rate
-    """Non-members above the threshold; its rate is the FPR that was reached, never above `asked`."""
+    """Non-members above the threshold; its rate is the measured FPR, at most `asked`."""
 
 
 @dataclass(frozen=True)
 class MembershipQuality:
-    """How well one score tells members from non-members."""
+    """How well one score separates members from non-members."""
 
     num_members: int
     num_nonmembers: int
     auc: float
-    """0.5 = a coin, 1 = every member outranks every non-member."""
+    """0.5 = chance, 1 = every member has a higher score than every non-member."""
     auc_interval: Interval
     advantage: float
     tpr_at: tuple[TprAtFpr, ...]
-    """One for each false-positive rate that the held-out rows can support."""
+    """One for each false-positive rate with enough held-out rows."""
     refused: Mapping[float, str] = field(default_factory=dict[float, str])
-    """The false-positive rates they cannot support, each with the sentence that says why."""
+    """The other false-positive rates, each with the reason."""
 
 
 def roc_auc(member_scores: Floats, nonmember_scores: Floats) -> float:
-    """Chance that a random member outranks a random non-member, ties counting one half; in [0, 1].
+    """Probability that a random member has a higher score than a random non-member, ties count one half; in [0, 1].
 
-    Raises `NotMeasured` when one side has no rows.
+    Raises `NotMeasured` if one side has no rows.
     """
     above, _ = _placements(*_checked(member_scores, nonmember_scores))
     return float(above.mean())
@@ -83,7 +83,7 @@ def auc_interval(member_scores: Floats, nonmember_scores: Floats, level: float =
     """Interval of `roc_auc`: DeLong's variance on the logit scale, so that the ends stay inside (0, 1).
 
     Where that variance is zero or unknown (perfect separation, all scores equal, one row on a side) it is Newcombe's
-    method 5, which depends on the area and the two counts only and does not collapse to a point.
+    method 5, which depends only on the area and the two counts and always has a width.
     """
     members, nonmembers = _checked(member_scores, nonmember_scores)
     above, below = _placements(members, nonmembers)
@@ -104,10 +104,10 @@ def delong_interval(area: float, variance: float, n: int, m: int, level: float =
 
 
 def tpr_at_fpr(member_scores: Floats, nonmember_scores: Floats, fpr: float) -> TprAtFpr:
-    """True-positive rate where the false-positive rate among NON-members does not exceed `fpr`.
+    """True-positive rate at a false-positive rate (share of non-members) of at most `fpr`.
 
     The threshold is the lowest held-out score with at most `fpr * M` held-out scores strictly above it. Raises
-    `NotMeasured` when M * fpr < `FALSE_ALARMS_NEEDED`, ValueError unless 0 < fpr < 1.
+    `NotMeasured` when M * fpr < `MIN_FALSE_POSITIVES`, ValueError unless 0 < fpr < 1.
     """
     members, nonmembers = _checked(member_scores, nonmember_scores)
     threshold = threshold_at(nonmembers, fpr)
@@ -115,11 +115,11 @@ def tpr_at_fpr(member_scores: Floats, nonmember_scores: Floats, fpr: float) -> T
 
 
 def threshold_at(nonmembers: NDArray[np.float64], fpr: float) -> float:
-    """The threshold of `tpr_at_fpr`, which the held-out scores [M] alone decide; raises as it does."""
+    """The threshold of `tpr_at_fpr`, from the held-out scores [M]; raises the same errors."""
     if not 0 < fpr < 1:
         raise ValueError(f"a false-positive rate lies between 0 and 1, got {fpr}")
-    if nonmembers.size * fpr < FALSE_ALARMS_NEEDED - 1e-9:
-        needed = math.ceil(FALSE_ALARMS_NEEDED / fpr - 1e-9)
+    if nonmembers.size * fpr < MIN_FALSE_POSITIVES - 1e-9:
+        needed = math.ceil(MIN_FALSE_POSITIVES / fpr - 1e-9)
         raise NotMeasured(
             f"a false-positive rate of {100 * fpr:g} % needs at least {needed:,} held-out rows, got {nonmembers.size:,}"
         )
@@ -130,7 +130,7 @@ def threshold_at(nonmembers: NDArray[np.float64], fpr: float) -> float:
 def advantage(member_scores: Floats, nonmember_scores: Floats) -> float:
     """max over thresholds of TPR - FPR, in [0, 1] (Yeom et al. 2018, arXiv 1709.01604).
 
-    The best threshold is picked after the fact, so on few rows this is above 0 even for scores that say nothing.
+    The best threshold is chosen on the same rows, so with few rows it is above 0 even for random scores.
     """
     members, nonmembers = _checked(member_scores, nonmember_scores)
     called_m, called_n = _called(members, nonmembers)
@@ -138,7 +138,7 @@ def advantage(member_scores: Floats, nonmember_scores: Floats) -> float:
 
 
 def roc_curve_points(member_scores: Floats, nonmember_scores: Floats) -> RocCurve:
-    """The ROC curve, one point per distinct score, without the points in the middle of a straight line."""
+    """The ROC curve, one point per distinct score, without points on a straight line between others."""
     members, nonmembers = _checked(member_scores, nonmember_scores)
     called_m, called_n = _called(members, nonmembers)
     step_m, step_n = np.diff(called_m), np.diff(called_n)
@@ -150,14 +150,14 @@ def roc_curve_points(member_scores: Floats, nonmember_scores: Floats) -> RocCurv
 def membership_quality(
     members: Floats, nonmembers: Floats, fprs: Sequence[float] = (0.1, 0.01, 0.001), level: float = 0.95
 ) -> MembershipQuality:
-    """AUC, advantage, and TPR at each FPR that the held-out rows can support. `NotMeasured` when a side is empty."""
+    """AUC, advantage, and TPR at each FPR with enough held-out rows. Raises `NotMeasured` if a side is empty."""
     supported: list[TprAtFpr] = []
     refused: dict[float, str] = {}
     for fpr in fprs:
         try:
             supported.append(tpr_at_fpr(members, nonmembers, fpr))
-        except NotMeasured as why:
-            refused[fpr] = why.reason
+        except NotMeasured as error:
+            refused[fpr] = error.reason
     return MembershipQuality(
         num_members=int(np.size(members)),
         num_nonmembers=int(np.size(nonmembers)),
@@ -175,7 +175,7 @@ def _checked(members: Floats, nonmembers: Floats) -> tuple[NDArray[np.float64], 
         raise ValueError("membership needs scores without NaN; leave out the rows that could not be measured")
     if ours.size == 0 or others.size == 0:
         side = "training" if ours.size == 0 else "held-out"
-        raise NotMeasured(f"telling members from non-members needs rows of both kinds, and there is no {side} row")
+        raise NotMeasured(f"membership needs training rows and held-out rows, and there is no {side} row")
     return ours, others
 
 
@@ -193,7 +193,7 @@ def _placements(
 def _called(
     members: NDArray[np.float64], nonmembers: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many non-members and members score at or above each distinct score, highest first, starting from none."""
+    """Numbers of non-members and members with at least each distinct score, highest first, starting from none."""
     cuts = np.unique(np.concatenate((members, nonmembers)))[::-1]
     called_m = nonmembers.size - np.searchsorted(np.sort(nonmembers), cuts, side="left")
     called_n = members.size - np.searchsorted(np.sort(members), cuts, side="left")

@@ -1,4 +1,4 @@
-"""How much does one number change with another, once each task and each seed may have a level of its own?
+"""Linear mixed model: the effect of one variable on another with random intercepts, such as for tasks and seeds.
 
 Paper: Laird & Ware 1982, "Random-Effects Models for Longitudinal Data", doi 10.2307/2529876; restricted maximum
 likelihood as in Bates et al. 2015, "Fitting Linear Mixed-Effects Models Using lme4", doi 10.18637/jss.v067.i01
@@ -23,12 +23,12 @@ from remanence.stats.within import codes
 
 Floats = NDArray[np.floating[Any]]
 STARTS = (0.05, 0.5, 3.0)
-"""Where the search for the spreads begins, in units of the rest's; the best end counts."""
+"""Starting values of the standard deviations, in units of the residual's; the best result is used."""
 
 
 @dataclass(frozen=True)
 class Coefficient:
-    """By how much y is higher where this is one unit (or one standard deviation) higher, all others the same."""
+    """Change of y per unit (or standard deviation) of this variable, with all others fixed."""
 
     value: float
     interval: Interval
@@ -39,18 +39,18 @@ class Coefficient:
 
 @dataclass(frozen=True)
 class MixedModel:
-    """What stays of each predictor beside the others and the levels of the groups."""
+    """Effect of each predictor, adjusted for the others and the random intercepts."""
 
     fixed: Mapping[str, Coefficient]
     spread: Mapping[str, float]
-    """Standard deviation of each group's levels, and of the `rest`: in units of y, or of its own deviation."""
+    """Standard deviation of each random intercept and of the residual (`rest`), in units of y or of its deviation."""
     n: int
     left_out: int
-    """Rows where some number was missing (NaN)."""
+    """Rows with a missing value (NaN)."""
 
 
 class Fit(NamedTuple):
-    """A fit in the letters of the header."""
+    """A fit, in the notation of the module."""
 
     b: NDArray[np.float64]
     """[P]"""

@@ -1,4 +1,4 @@
-"""How well do found passages agree with the true ones? Plagdet: one number out of coverage, correctness, wholeness.
+"""Plagdet: agreement of detected passages with the true ones, from precision, recall and granularity.
 
 Paper: Potthast et al. 2010, "An Evaluation Framework for Plagiarism Detection", COLING 2010. The macro version, with
 which PAN 2013 and 2014 rank: every case counts the same, whatever its length. Characters are counted on both sides.
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Passages(NamedTuple):
-    """A passage of one text that stands in another: half-open character spans on both sides."""
+    """A passage of one text that is also in another: half-open character spans on both sides."""
 
     susp_start: int
     susp_end: int
@@ -21,7 +21,7 @@ class Passages(NamedTuple):
 
 
 class Plagdet(NamedTuple):
-    """The four scores; precision and recall are 0 where there was nothing to average, granularity is then 1."""
+    """The four scores; precision and recall are 0 if there is nothing to average; granularity is then 1."""
 
     plagdet: float
     """F1 / log2(1 + granularity), in [0, 1]; higher = better."""

@@ -1,4 +1,4 @@
-"""What a training with noise gives away at most: its (epsilon, delta), counted in numpy alone.
+"""Privacy accounting of DP-SGD: (epsilon, delta) of a training with noise, in NumPy.
 
 Sources: Mironov et al. 2019, "Rényi Differential Privacy of the Sampled Gaussian Mechanism", arXiv 1908.10530; the
 conversion to epsilon by Balle et al. 2020, "Hypothesis Testing Interpretations and Rényi Differential Privacy",
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 ORDERS: tuple[float, ...] = (*(k / 10 for k in range(11, 110)), *map(float, range(12, 64)))
-"""Orders of the Rényi divergence that are tried; the best one counts."""
+"""Orders of the Rényi divergence; the one with the lowest epsilon is used."""
 
 
 def rdp_epsilon(q: float, sigma: float, steps: int, delta: float, orders: Sequence[float] = ORDERS) -> float:

@@ -1,4 +1,4 @@
-"""A share of rows is only worth something next to what chance, the base model and the best possible score.
+"""Rates with exact intervals, and their comparison with floor, base model and ceiling.
 
 The excess over held-out rows and over the base model are differences of rates with Newcombe's intervals
 (`remanence.stats.intervals`); the normalised score is (rate - floor) / (ceiling - floor).
@@ -22,17 +22,17 @@ Label = TypeVar("Label", bound=Hashable)
 
 @dataclass(frozen=True)
 class Rate:
-    """How many rows of how many, with the exact (Clopper-Pearson) 95 % interval unless another level was asked for."""
+    """Number of hits among n rows, with the exact (Clopper-Pearson) interval, by default at 95 %."""
 
     hits: int
     n: int
-    """Rows that could be measured; the others belong in no denominator."""
+    """Number of measurable rows; others are not counted."""
     low: float
     high: float
 
     @property
     def rate(self) -> float:
-        """`hits / n`; NaN with no rows, never a silent zero."""
+        """`hits / n`; NaN without rows."""
         return self.hits / self.n if self.n else math.nan
 
     @classmethod
@@ -49,7 +49,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Excess:
-    """By how much one rate is higher than another, in [-1, 1], with its interval; above 0 = more memorized."""
+    """Difference of two rates, in [-1, 1], with its interval; above 0 = more memorized."""
 
     value: float
     low: float
@@ -57,13 +57,13 @@ class Excess:
 
     @classmethod
     def of(cls, difference: Difference) -> Excess | None:
-        """None when one of the two rates has no rows."""
+        """None if one of the rates has no rows."""
         return None if math.isnan(difference.value) else cls(difference.value, *difference.interval)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A measured rate and everything it has to be held against. None = was not given, so cannot be claimed."""
+    """A measured rate and its comparisons; None = not available."""
 
     measured: Rate
     floor: Rate | None = None
@@ -71,7 +71,7 @@ class Comparison:
     base: Rate | None = None
     """The base model on the rows of `measured`."""
     ceiling: Rate | None = None
-    """The rows' own continuations through the same pipeline: the most that any model can reach."""
+    """The rows' own continuations through the same pipeline: the highest rate of any model."""
     excess: Excess | None = None
     """`measured - floor`: other rows, same model (Newcombe, independent)."""
     excess_over_base: Excess | None = None
@@ -79,7 +79,7 @@ class Comparison:
 
     @property
     def normalised(self) -> float | None:
-        """(rate - floor) / (ceiling - floor): 0 = like unseen rows, 1 = as high as the pipeline can show.
+        """(rate - floor) / (ceiling - floor): 0 = like held-out rows, 1 = as high as the pipeline can show.
 
         Negative when the rate is under the floor. None without floor or ceiling, or when the ceiling is not above it.
         """
@@ -96,7 +96,7 @@ def compare(
     ceiling: NDArray[np.bool_] | Sequence[bool] | None = None,
     level: float = 0.95,
 ) -> Comparison:
-    """Hold the flags of the training rows [N] against held-out rows [H], the base model [N] and the ceiling [N].
+    """Compare the flags of the training rows [N] with held-out rows [H], the base model [N] and the ceiling [N].
 
     `base` speaks of the very rows of `measured`, in the same order: ValueError when its length differs.
     """
@@ -142,7 +142,7 @@ def length_bucket(n: int) -> str:
 
 
 def copies_bucket(n: int) -> str:
-    """How often a row stands in the set: "0", "1", "2", "3-4", "5-8", "9-16", "17-32", "33+". ValueError below 0."""
+    """Number of copies of a row in buckets: "0", "1", "2", "3-4", "5-8", "9-16", "17-32", "33+". ValueError below 0."""
     _not_negative(n)
     if n <= 2:
         return str(n)

@@ -1,9 +1,9 @@
-"""How unlikely is a value below all that were seen? A skew-normal fitted to those, and its lower tail in bits.
+"""Skew-normal distribution: fit to observed values and lower tail probability in bits, beyond the observed range.
 
 Carlini et al. 2019, "The Secret Sharer", arXiv 1802.08232, section 4.3: the log-perplexities of secrets follow a
-skew-normal, so exposure is estimated as -log2 P(perplexity <= that of the canary) where ranks run out. Azzalini 1985,
-"A class of distributions which includes the normal ones". We fit by moments: maximum likelihood puts the bound of the
-distribution right at the lowest of a few dozen values now and then, and then every tail is infinite.
+skew-normal, so exposure beyond the ranks is estimated as -log2 P(perplexity <= that of the canary). Azzalini 1985, "A
+class of distributions which includes the normal ones". The fit uses moments: with a few dozen values maximum likelihood
+sometimes puts the bound of the distribution at the lowest value, with an infinite result.
 
 Legend: density 2 phi(z) Phi(a z) / w of z = (x - xi) / w.
 """
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, logsumexp
 
 MOST_SKEW = 0.99
-"""A skew-normal has a skewness of at most 0.9953; what is more skewed is fitted with this."""
+"""A skew-normal has a skewness of at most 0.9953; more skewed values are fitted with this skewness."""
 FEWEST = 8
-"""Values that a fit needs."""
+"""Minimum number of values for a fit."""
 _GRID = np.linspace(math.log(1e-9), math.log(60.0), 4001)
-"""Logarithms of the distances below z that the tail is summed over."""
+"""Logarithms of the distances below z at which the density is summed."""
 
 
 class SkewNormal(NamedTuple):
@@ -36,7 +36,7 @@ class SkewNormal(NamedTuple):
     """w"""
 
     def log_cdf(self, values: NDArray[np.floating[Any]] | float) -> NDArray[np.float64]:
-        """[...] log P(X <= value), nats; true far below the smallest float too."""
+        """[...] log P(X <= value), nats; accurate far below the smallest float."""
         z = (np.asarray(values, np.float64) - self.place) / self.scale
         below = z[..., None] - np.exp(_GRID)
         log_density = math.log(2 / math.sqrt(2 * math.pi)) - below**2 / 2 + log_ndtr(self.shape * below)
@@ -45,9 +45,9 @@ class SkewNormal(NamedTuple):
 
 
 def fit_skew_normal(values_N: NDArray[np.floating[Any]]) -> SkewNormal:
-    """The skew-normal with the mean, the variance and (as far as one can have it) the skewness of the values.
+    """The skew-normal with the mean, the variance and (within the possible range) the skewness of the values.
 
-    ValueError for fewer than `FEWEST` values, for NaN or infinity, and where all are equal.
+    ValueError for fewer than `FEWEST` values, for NaN or infinity, and if all are equal.
     """
     x = np.asarray(values_N, np.float64)
     if x.size < FEWEST or not np.isfinite(x).all():
@@ -66,7 +66,7 @@ def fit_skew_normal(values_N: NDArray[np.floating[Any]]) -> SkewNormal:
 def extrapolated_exposure(others_N: NDArray[np.floating[Any]], own: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """[...] bits: -log2 P(score >= own) under a skew-normal fitted to the scores of others (higher = likelier).
 
-    An extrapolation: beyond log2 N bits no value was seen. ValueError as for `fit_skew_normal`.
+    Values beyond log2 N bits are extrapolated. ValueError as for `fit_skew_normal`.
     """
     fitted = fit_skew_normal(-np.asarray(others_N, np.float64))
     return -fitted.log_cdf(-np.asarray(own, np.float64)) / math.log(2)

@@ -1,13 +1,12 @@
-"""Do two numbers go together within a task, where it cannot be the task that makes both of them high?
+"""Rank correlation of two variables within tasks, so that differences between tasks have no effect.
 
 Sources:
 - Spearman 1904, "The proof and measurement of association between two things"; the partial correlation is Pearson's,
   taken on ranks.
-- Efron 1979, "Bootstrap methods: another look at the jackknife": here rows are drawn within their task, by weights.
+- Efron 1979, "Bootstrap methods: another look at the jackknife": here rows are resampled within their task, by weights.
 
-Correlations over tasks (one point a task) cannot tell an effect from whatever else differs between tasks. Here every
-variable is ranked within its task, so that all tasks have the same ranks, and only differences between rows of one
-task count.
+Correlations over tasks (one point per task) are confounded by all other differences between tasks. Here every variable
+is ranked within its task, so that all tasks have the same ranks, and only differences between rows of one task count.
 
 Shapes: N rows, B draws, C variables.
 """
@@ -25,7 +24,7 @@ from remanence.stats.intervals import Interval
 
 Floats = NDArray[np.floating[Any]]
 NOTHING_LEFT = 1e-9
-"""Share of a variable's spread under which the covariates have explained it all."""
+"""Share of a variable's variance below which the covariates explain it completely."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Correlation:
     rho: float
     interval: Interval
     n: int
-    """Rows it is over; of several seeds, all of them."""
+    """Number of rows, over all seeds."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,11 @@ class WithinTasks:
     """A rank correlation in every task, and over all tasks."""
 
     by_task: Mapping[str, Correlation | None]
-    """None where a task has fewer than 4 rows beside its covariates, or one of the two numbers does not vary in it."""
+    """None if a task has too few rows for its covariates, or one of the variables is constant in it."""
     pooled: Correlation | None
-    """Over the tasks that have one, by ranks centred within each task."""
+    """Over the tasks with a correlation, by ranks centred within each task."""
     left_out: int
-    """Rows where some number was missing (NaN)."""
+    """Rows with a missing value (NaN)."""
 
 
 def within_rank_correlation(
@@ -60,11 +59,11 @@ def within_rank_correlation(
     level: float = 0.95,
     rounds: int = 2000,
 ) -> WithinTasks:
-    """Spearman's rho of x and y within each task and pooled over tasks; > 0 = they rise together.
+    """Spearman's rho of x and y within each task and pooled over tasks; > 0 = they increase together.
 
-    With `covariates` [N] each, what they say of x and of y is taken out first, on ranks and by task. `rows` names the
-    row each line is about, so that lines of one row (its seeds) are drawn together; every line is its own when None.
-    Percentile interval from drawing rows within tasks. Lines with a NaN are left out and counted.
+    With `covariates` [N] each, x and y are first adjusted for them, on ranks and by task. `rows` has the row of each
+    line, so that lines of one row (its seeds) are resampled together; None = every line is a row. Percentile interval
+    from resampling rows within tasks. Lines with a NaN are left out and counted.
     """
     given = [x_N, y_N, *(covariates or {}).values()]
     columns = np.stack([np.asarray(column, np.float64) for column in given])
@@ -88,9 +87,9 @@ def within_rank_correlation(
 
 
 def centred_ranks(values_N: Floats, weights_BN: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[B, N] rank of each row among the rows as often as they were drawn, as a share of all, less 1/2; ties share.
+    """[B, N] rank of each row among the resampled rows, as a share of all, minus 1/2; ties get the mean rank.
 
-    The weighted mean is 0. The same as ranking the drawn rows anew, but the values are sorted only once.
+    The weighted mean is 0. Equal to ranking the resampled rows, but the values are sorted only once.
     """
     total = weights_BN.sum(axis=1, keepdims=True)
     return (weight_below(values_N, weights_BN) / total) - 0.5
@@ -105,7 +104,8 @@ def weight_below(values_N: Floats, weights_BN: NDArray[np.float64]) -> NDArray[n
 
 
 def draws(owners_N: NDArray[np.int64], rng: np.random.Generator, rounds: int) -> NDArray[np.float64]:
-    """[1 + B, N] how often each line is in the sample: once each, then in B draws of its owners with replacement."""
+    """[1 + B, N] number of times each line is in the sample: once in the first, then in B draws of owners with
+    replacement."""
     _, owner = np.unique(owners_N, return_inverse=True)
     num = int(owner.max()) + 1
     drawn = rng.multinomial(num, np.full(num, 1 / num), size=rounds)[:, owner]
@@ -121,9 +121,9 @@ def codes(labels: Sequence[Hashable]) -> NDArray[np.int64]:
 def _task_moments(
     columns: NDArray[np.float64], owners: NDArray[np.int64], rng: np.random.Generator, rounds: int
 ) -> NDArray[np.float64] | None:
-    """[1 + B, 2, 2] sums of squares and products of the ranks of x and y, less what the covariates explain.
+    """[1 + B, 2, 2] sums of squares and products of the ranks of x and y, minus what the covariates explain.
 
-    The first is the data's own. None where x or y has nothing left to vary.
+    The first is the data's own. None if x or y has no variance left.
     """
     weights = draws(owners, rng, rounds)
     num = columns.shape[0]
