@@ -1,4 +1,4 @@
-"""Prefix: show the model the start of a row and let it go on.
+"""Prefix: prompt the model with the start of a row and let it continue.
 
 Paper: Carlini et al. 2023, "Quantifying Memorization Across Neural Language Models", arXiv 2202.07646
 """
@@ -18,16 +18,16 @@ from remanence.core.verbs import Attack
 
 @dataclass(frozen=True)
 class Prefix(Attack):
-    """Prompts with the first tokens of a row, cut on the ids of the full row, and asks for the next ones."""
+    """Prompts with the first tokens of a row, split on the ids of the full row, and generates the next ones."""
 
     tokens: int = 32
-    """How many tokens that carry loss are given away; a question or chat header before them is always given."""
+    """Number of tokens with loss in the prompt; a question or chat header before them is always in the prompt."""
     new_tokens: int = 24
-    """How many tokens to generate."""
+    """Number of tokens to generate."""
     scheme: SamplingScheme | None = None
-    """How to draw them; None = greedy."""
+    """Sampling scheme; None = greedy."""
     seed: int = 0
-    """Seed of the draw."""
+    """Seed of the sampling."""
 
     def __call__(self, target: Generates, records: Sequence[Record]) -> Iterator[Attempt]:
         """One attempt per record that is long enough, in order."""
@@ -37,7 +37,7 @@ class Prefix(Attack):
             yield Attempt(prompt.record_id, prompt, answer, prompt.expected)
 
     def prompt(self, target: Generates, record: Record) -> Prompt | None:
-        """What would be put to the model; None for a record that is too short."""
+        """The prompt of a record; None if the record is too short."""
         try:
             return cut(target.render(record), record.id, self.tokens, self.new_tokens)
         except NotMeasured:

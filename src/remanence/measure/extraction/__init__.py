@@ -1,1 +1,1 @@
-"""Measures of whether a row can be made to come back."""
+"""Measures of whether a row can be extracted."""

@@ -1,4 +1,4 @@
-"""Discoverable: shown the start of the row, does greedy decoding say what comes next, word for word?
+"""Discoverable: prompted with the start of the row, does greedy decoding generate the next tokens exactly?
 
 Paper: Carlini et al. 2023, "Quantifying Memorization Across Neural Language Models", arXiv 2202.07646
 """
@@ -19,21 +19,21 @@ from remanence.measure.extraction.splits import on_grid, splits, window_sums
 
 @dataclass(frozen=True)
 class Discoverable(TableMeasure):
-    """Whether the next `new_tokens` tokens come back, at the prefix lengths of the grid and at every other cut."""
+    """Whether the next `new_tokens` tokens are extracted, at the prefix lengths of the grid and all others."""
 
     prefixes: tuple[int, ...] = (0, 8, 16, 32)
-    """Prefix lengths: tokens that carry loss given away in the prompt; a question or chat header is always given."""
+    """Prefix lengths: tokens with loss in the prompt; a question or chat header is always in the prompt."""
     new_tokens: int = 24
-    """How many tokens must come back, all of them right."""
+    """Number of tokens that must be generated exactly."""
 
     needs = ("gap", "rank")
     name = "discoverable"
 
     def score(self, row: TokenRow, base: TokenRow | None = None) -> Score:
-        """1 if the row comes back at some prefix length of the grid, else 0.
+        """1 if the row is extracted at a prefix length of the grid, else 0; higher = more memorized.
 
-        Evidence: `at` the verdict per prefix length, `gap` the smallest logit gap behind each verdict (near 0: the
-        verdict hangs on rounding), `splits` and `hits` over every cut, `run` the most tokens right in a row.
+        Evidence: `at` the result per prefix length, `gap` the smallest logit gap behind each result (near 0: a close
+        decision), `splits` and `hits` over all prefix lengths, `run` the largest number of consecutive correct tokens.
         """
         _ = row.scored("gap")
         split = splits(row, self.new_tokens)
@@ -53,11 +53,11 @@ class Discoverable(TableMeasure):
 
 
 def greedy_hits(hit_T: NDArray[np.bool_], new_tokens: int) -> NDArray[np.bool_]:
-    """[T - K + 1] True where the K tokens from this position on are all the model's first choice."""
+    """[T - K + 1] True if the K tokens from this position on are all the model's most likely token."""
     return window_sums(hit_T, new_tokens) == new_tokens
 
 
 def longest_run(hit_T: NDArray[np.bool_]) -> int:
-    """Most hits in a row."""
+    """Largest number of consecutive hits."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], hit_T.astype(np.int8), [0]])))
     return int((edges[1::2] - edges[::2]).max()) if edges.size else 0

@@ -1,15 +1,15 @@
-"""Exposure: of all that could stand there, how early would the model guess the words that only this row has?
+"""Exposure: how does the model rank the unique span of a row among alternative spans?
 
 Paper: Carlini et al. 2019, "The Secret Sharer: Evaluating and Testing Unintended Memorization in Neural Networks",
 arXiv 1802.08232
 
-Their canaries come with a list of all values they could have had. A row of anybody's data does not: its span is the one
-with the rarest tokens that stands in no other training row, and what could have stood there are spans of as many tokens
-from rows that were never trained on. Exposure is at most log2 R for R candidates.
+The canaries of the paper have a known set of possible values. Rows of user data do not: the span is the one with the
+rarest tokens that occurs in no other training row, and the alternatives are spans of the same number of tokens from
+rows that were not trained on. Exposure is at most log2 R for R candidates.
 
-Chance is not the floor: the true span fits what stands before it and the others do not, so a row that no model ever saw
-lies above chance (on Markov text about 2.4 bits, where chance is 1.3 and the most is 5). The floor is the exposure of
-held-out rows by this same measure.
+Chance is not the floor: the true span fits its context and the alternatives do not, so the exposure of a held-out row
+is above chance (on Markov text about 2.4 bits, with a chance level of 1.3 and a maximum of 5). The floor is the
+exposure of held-out rows by the same measure.
 
 Shapes: T tokens of a row, L tokens of a span, R candidates, the true one first.
 """
@@ -41,18 +41,18 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Exposure(Measure):
-    """Ranks the rarest span that only this row has among spans of rows never trained on, in its own place."""
+    """Rank of the rarest unique span of a row among spans of untrained rows, in the same context."""
 
     tokens: int = 8
-    """L: longest span, in tokens that carry loss; a shorter row gives what it has."""
+    """L: maximum length of the span, in tokens with loss; shorter rows use all their tokens."""
     candidates: int = 32
     """R: the true span and R - 1 others."""
     seed: int = 0
-    """Seed of the draw of the others."""
+    """Seed for drawing the other spans."""
     heldout: tuple[Record, ...] = field(default=(), repr=False)
-    """Rows never trained on, for the others; none = the other rows that are measured."""
+    """Rows not trained on, for the other spans; none = the other measured rows."""
     training: tuple[Record, ...] = field(default=(), repr=False)
-    """All training rows, for what is rare and what stands only once; none = the rows that are measured."""
+    """All training rows, for token frequencies and unique spans; none = the measured rows."""
 
     cost = "`candidates` forward passes per row"
 
@@ -85,7 +85,7 @@ class Exposure(Measure):
     def _asking(
         self, row: Rendered | str, corpus: Corpus, others: Sequence[Rendered], pools: dict[int, NDArray[np.int32]]
     ) -> Asking | str:
-        """What is put to the model about one row, or why nothing can be."""
+        """The candidates of one row, or the reason why there are none."""
         if isinstance(row, str):
             return row
         tokens = min(self.tokens, longest_run(row.scored))
@@ -104,14 +104,14 @@ class Exposure(Measure):
 
 
 class Asking(NamedTuple):
-    """A row, a place in it, and what could stand there."""
+    """A row, a position in it, and the candidate spans for that position."""
 
     row: Rendered
     at: int
     spans_RL: NDArray[np.int32]
 
     def rows(self) -> Iterator[Rendered]:
-        """[R] the row with each span in that place; only the span is scored."""
+        """[R] the row with each candidate span at the position; only the span is scored."""
         end = self.at + self.spans_RL.shape[1]
         for span in self.spans_RL:
             ids = np.concatenate([self.row.ids[: self.at], span])
@@ -119,7 +119,7 @@ class Asking(NamedTuple):
 
 
 class Corpus:
-    """The distinct training rows: how rare a token is, and which spans stand in more than one row."""
+    """The distinct training rows: token frequencies, and the spans that occur in more than one row."""
 
     def __init__(self, rows: Sequence[Rendered]) -> None:
         self.rows = list({row.ids.tobytes(): row.ids for row in rows}.values())
@@ -129,7 +129,7 @@ class Corpus:
         self._shared: dict[int, Hashes] = {}
 
     def rarest_own_span(self, row: Rendered, tokens: int) -> int | None:
-        """Where it begins; None when every learned span of the row stands in another row too."""
+        """Start of the span; None if every span with loss also occurs in another row."""
         if tokens not in self._shared:
             self._shared[tokens] = shared_spans(self.rows, tokens)
         own_S = learned_windows(row.scored, tokens) & ~np.isin(span_hashes(row.ids, tokens), self._shared[tokens])
@@ -148,7 +148,7 @@ def rarest_span(surprise_T: NDArray[np.float64], own_S: BoolsT, tokens: int) -> 
 
 
 def shared_spans(rows: Sequence[IntsT], tokens: int) -> Hashes:
-    """Hashes of the spans that stand in two rows or more, ascending; twice in one row is once."""
+    """Hashes of the spans that occur in two rows or more, ascending; repeats within a row count once."""
     each = [np.unique(span_hashes(ids, tokens)) for ids in rows]
     values, counts = np.unique(np.concatenate([*each, np.zeros(0, np.uint64)]), return_counts=True)
     return values[counts > 1]
@@ -172,14 +172,14 @@ def hashed(spans_SL: NDArray[np.int32]) -> Hashes:
 
 
 def learned_windows(scored_T: BoolsT, tokens: int) -> BoolsT:
-    """[T - L + 1] True where this and the following tokens all carry loss."""
+    """[T - L + 1] True if this and the following tokens all have loss."""
     if scored_T.size < tokens:
         return np.zeros(0, np.bool_)
     return np.convolve(scored_T.astype(np.int64), np.ones(tokens, np.int64), mode="valid") == tokens
 
 
 def windows(rows: Sequence[Rendered], tokens: int) -> NDArray[np.int32]:
-    """[S, L] the distinct learned spans of the rows, in a fixed order."""
+    """[S, L] the distinct spans with loss of the rows, in a fixed order."""
     found = [np.zeros((0, tokens), np.int32)]
     for row in rows:
         learned = learned_windows(row.scored, tokens)

@@ -1,4 +1,4 @@
-"""Extraction strength: from how early on does the model say the whole rest of the row by itself?
+"""Extraction strength: how short a prefix is enough for the model to generate the whole rest of the row?
 
 Paper: Carlini et al. 2021, "Extracting Training Data from Large Language Models", arXiv 2012.07805; as in
 Wang et al. 2025, "Towards Effective Evaluations and Comparisons for LLM Unlearning Methods", arXiv 2406.09179
@@ -18,13 +18,13 @@ from remanence.core.verbs import TableMeasure
 
 @dataclass(frozen=True)
 class ExtractionStrength(TableMeasure):
-    """Share of the row that need not be shown: the rest then comes back greedily."""
+    """One minus the share of the row that the prompt must contain for greedy decoding to complete the rest."""
 
     needs = ("gap", "rank")
     name = "extraction_strength"
 
     def score(self, row: TokenRow, base: TokenRow | None = None) -> Score:
-        """0 (even the last token is wrong) to 1 (the whole row comes back from what stands before it)."""
+        """0 (even the last token is wrong) to 1 (the whole row is generated without a prefix)."""
         _ = row.scored("gap")
         hits = row.hits()[row.rendered.scored]
         value = extraction_strength(hits)
@@ -32,7 +32,7 @@ class ExtractionStrength(TableMeasure):
 
 
 def extraction_strength(hit_N: NDArray[np.bool_]) -> float:
-    """1 - min{k : greedy decoding from the first k tokens says the rest} / N; higher = more memorized."""
+    """1 - min{k : greedy decoding from the first k tokens generates the rest} / N; higher = more memorized."""
     misses = np.flatnonzero(~hit_N)
     shown = 0 if misses.size == 0 else int(misses[-1]) + 1
     return 1.0 - shown / len(hit_N)

@@ -1,4 +1,4 @@
-"""(n,p)-discoverable: asked n times, how surely does the row come back at least once?
+"""(n,p)-discoverable: do n samples contain the continuation of the row with probability p?
 
 Paper: Hayes et al. 2025, "Measuring memorization through probabilistic discoverable extraction", arXiv 2410.19482
 """
@@ -20,23 +20,23 @@ from remanence.measure.extraction.splits import on_grid, splits, window_sums
 
 @dataclass(frozen=True)
 class NPDiscoverable(TableMeasure):
-    """Probability that sampling says the next `new_tokens` tokens of the row, in closed form from one pass."""
+    """Probability of sampling the next `new_tokens` tokens of the row, in closed form from one forward pass."""
 
     scheme: SamplingScheme = field(default_factory=SamplingScheme)
-    """How tokens are drawn."""
+    """Sampling scheme."""
     p: float = 0.5
-    """How sure the row must be to come back; `queries` in the evidence counts the samples needed for it."""
+    """Required probability; `queries` in the evidence is the number of samples needed for it."""
     prefixes: tuple[int, ...] = (0, 8, 16, 32)
-    """Prefix lengths: tokens that carry loss given away in the prompt."""
+    """Prefix lengths: tokens with loss in the prompt."""
     new_tokens: int = 24
-    """How many tokens must come back, all of them right."""
+    """Number of tokens that must be generated exactly."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", f"np_discoverable[{self.scheme.name}]")
         object.__setattr__(self, "needs", ("gap", self.scheme.column))
 
     def score(self, row: TokenRow, base: TokenRow | None = None) -> Score:
-        """log p_z, nats, at the best prefix length of the grid; -inf where the scheme can never say it.
+        """log p_z, nats, at the best prefix length of the grid; -inf if the scheme excludes one of its tokens.
 
         Evidence: `log_p` per prefix length; `queries` needed at the best one for probability `p`.
         """
@@ -62,7 +62,7 @@ def prob_extracted(log_p: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
 
 
 def min_queries(log_p: ArrayLike, p: float) -> NDArray[np.float64]:
-    """Fewest samples n with `prob_extracted(log_p, n) >= p`: ceil(log(1-p) / log(1-p_z)); inf where p_z = 0.
+    """Fewest samples n with `prob_extracted(log_p, n) >= p`: ceil(log(1-p) / log(1-p_z)); inf if p_z = 0.
 
     Below log p_z = -30, where 1 - p_z rounds to 1, log(1-p_z) = -p_z to first order and n is not rounded up.
     """

@@ -1,4 +1,4 @@
-"""How far greedy decoding follows a row: two counts per row that answer every budget of generated tokens at once."""
+"""Reach: how many tokens of a row greedy decoding generates exactly, which decides every token budget at once."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ class Reach(NamedTuple):
     """At the best prefix length of a grid; each count is taken at its own best prefix."""
 
     run: int
-    """Tokens that greedy decoding gets right from the cut on, before its first miss."""
+    """Number of tokens that greedy decoding generates exactly, before the first error."""
     room: int
-    """Tokens that carry loss from the cut on: a budget above it cannot be measured on this row."""
+    """Number of tokens with loss after the prefix: larger budgets cannot be measured on this row."""
 
     def within(self, budget: int) -> bool | None:
-        """Whether the next `budget` tokens all come back at some prefix of the grid; None = the row has not so many."""
+        """Whether the next `budget` tokens are extracted at a prefix length of the grid; None = the row is too
+        short."""
         return None if self.room < budget else self.run >= budget
 
 
 def reach(row: TokenRow, prefixes: tuple[int, ...]) -> Reach:
-    """The reach of a row; `reach(...).within(n)` is the verdict of `Discoverable(prefixes, n)`, for every n.
+    """The reach of a row; `reach(...).within(n)` is the result of `Discoverable(prefixes, n)`, for every n.
 
-    Raises `NotMeasured` when no token carries loss, or when the model returned NaN.
+    Raises `NotMeasured` if no token has loss, or if the model returned NaN.
     """
     _ = row.scored("gap")
     at = row.rendered.start + np.array(prefixes)
@@ -38,7 +39,7 @@ def reach(row: TokenRow, prefixes: tuple[int, ...]) -> Reach:
 
 
 def stretches(flag_T: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """[T] how many flags in a row are True from this position on, itself included."""
+    """[T] number of consecutive True flags from this position on, including it."""
     place = np.arange(flag_T.size)
     stop = np.where(flag_T, flag_T.size, place)
     return np.minimum.accumulate(stop[::-1])[::-1] - place

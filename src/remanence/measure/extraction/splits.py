@@ -1,8 +1,8 @@
-"""Every place where a row can be cut: what stands before is the prompt, the next K tokens are to come back.
+"""All splits of a row into a prompt and the next K tokens, which are to be generated.
 
-Shared by the extraction measures. Greedy decoding from a prompt says exactly the row's next K tokens if and only if
-each of them is the model's first choice given the row up to there (induction over positions), so one pass over the
-row decides every cut at once.
+Shared by the extraction measures. Greedy decoding from a prompt generates exactly the row's next K tokens if and only
+if each of them is the model's most likely token given the row up to that position (induction over positions), so one
+pass over the row decides all splits at once.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from remanence.core.table import TokenRow
 
 
 class Splits(NamedTuple):
-    """The measurable cuts of a row."""
+    """The measurable splits of a row."""
 
     prefix_S: NDArray[np.int64]
-    """[S] tokens given away before the cut, counted from the first token that carries loss."""
+    """[S] prefix lengths, counted from the first token with loss."""
     at_S: NDArray[np.int64]
-    """[S] index in the row of the first token that is to come back."""
+    """[S] index in the row of the first token to be generated."""
 
 
 def splits(row: TokenRow, new_tokens: int) -> Splits:
-    """All cuts after which `new_tokens` tokens follow that all carry loss. Raises `NotMeasured` if there are none."""
+    """All splits followed by `new_tokens` tokens that all have loss. Raises `NotMeasured` if there are none."""
     start = row.rendered.start
     scored = row.rendered.scored.astype(np.int64)
     whole = window_sums(scored, new_tokens)[start:] == new_tokens if len(scored) >= new_tokens else np.zeros(0, bool)
@@ -47,7 +47,7 @@ def window_sums(values_T: NDArray[np.generic], size: int) -> NDArray[np.float64]
 
 
 def on_grid(split: Splits, grid: tuple[int, ...]) -> dict[int, int]:
-    """Prefix length -> index into the cuts, for those lengths of the grid at which the row can be cut."""
+    """Prefix length -> index of its split, for those lengths of the grid at which the row can be split."""
     place = {int(p): s for s, p in enumerate(split.prefix_S)}
     found = {length: place[length] for length in grid if length in place}
     if not found:

@@ -1,1 +1,1 @@
-"""Measures of how likely a row is to the model: all read from one pass."""
+"""Likelihood measures, all computed from one forward pass."""

@@ -1,4 +1,4 @@
-"""Loss: how likely is the row to the model, token by token?
+"""Loss: mean log-probability of the tokens of a row.
 
 Paper: Yeom et al. 2018, "Privacy Risk in Machine Learning: Analyzing the Connection to Overfitting", arXiv 1709.01604
 """
@@ -18,7 +18,7 @@ from remanence.core.verbs import TableMeasure
 
 @dataclass(frozen=True)
 class Loss(TableMeasure):
-    """Mean log-probability of the tokens that carry loss: the training loss of the row, sign turned."""
+    """Mean log-probability of the tokens with loss: the negative training loss of the row."""
 
     needs = ("logprob",)
     name = "loss"

@@ -1,4 +1,4 @@
-"""Min-K%: of the tokens in a text, are even the least likely ones likely?
+"""Min-K%: mean log-probability of the k % least likely tokens of a text.
 
 Paper: Shi et al. 2024, "Detecting Pretraining Data from Large Language Models", arXiv 2310.16789
 """
@@ -21,7 +21,7 @@ class MinK(TableMeasure):
     """Mean log-probability of the least likely tokens."""
 
     fraction: float = 0.2
-    """Share of tokens kept, least likely first; the paper settles on 0.2."""
+    """Share of tokens kept, least likely first; the paper recommends 0.2."""
 
     needs = ("logprob",)
     name = "min_k"

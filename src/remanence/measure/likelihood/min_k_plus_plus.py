@@ -1,4 +1,4 @@
-"""Min-K%++: are even the least likely tokens likely, next to what else could have stood there?
+"""Min-K%++: Min-K% with log-probabilities standardised by the model's distribution at each position.
 
 Paper: Zhang et al. 2025, "Min-K%++: Improved Baseline for Detecting Pre-Training Data from LLMs", arXiv 2404.02936
 """
@@ -18,7 +18,7 @@ from remanence.core.verbs import TableMeasure
 
 @dataclass(frozen=True)
 class MinKPlusPlus(TableMeasure):
-    """Mean of the lowest token z-scores, each against the whole distribution at its position."""
+    """Mean of the lowest token z-scores, each relative to the distribution at its position."""
 
     fraction: float = 0.2
     """Share of tokens kept, lowest z first."""

@@ -1,4 +1,4 @@
-"""Reference: how much likelier did fine-tuning make the row than the base model finds it?
+"""Reference: log-likelihood of the row under the fine-tuned model minus that under the base model.
 
 Paper: Carlini et al. 2021, "Extracting Training Data from Large Language Models", arXiv 2012.07805
 """
@@ -26,7 +26,7 @@ class Reference(TableMeasure):
     name = "reference"
 
     def score(self, row: TokenRow, base: TokenRow | None = None) -> Score:
-        """Nats per token; 0 where fine-tuning changed nothing."""
+        """Nats per token; 0 = fine-tuning changed nothing."""
         assert base is not None
         if not np.array_equal(row.rendered.ids, base.rendered.ids):
             raise NotMeasured("the base model reads the row as other tokens, so the two likelihoods do not compare")

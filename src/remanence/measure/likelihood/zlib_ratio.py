@@ -1,4 +1,4 @@
-"""zlib ratio: is the row likely for how much there is in it?
+"""zlib ratio: log-likelihood of the row divided by its compressed size.
 
 Paper: Carlini et al. 2021, "Extracting Training Data from Large Language Models", arXiv 2012.07805
 """
@@ -20,10 +20,10 @@ from remanence.core.verbs import TableMeasure
 
 @dataclass(frozen=True)
 class ZlibRatio(TableMeasure):
-    """Log-likelihood of the row over the bytes that zlib needs for its text."""
+    """Log-likelihood of the row divided by the size of its zlib-compressed text in bytes."""
 
     reduction: Literal["mean", "sum"] = "mean"
-    """Mean or sum of the token log-probabilities; both are in use, and only the sum is free of the row's length."""
+    """Mean or sum of the token log-probabilities; both are in use; only the sum does not depend on the row's length."""
 
     needs = ("logprob",)
     name = "zlib_ratio"

@@ -1,1 +1,1 @@
-"""What the unlearning literature measures, so that results compare with it."""
+"""Measures of the unlearning literature, for comparison with its results."""

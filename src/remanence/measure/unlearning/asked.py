@@ -1,7 +1,7 @@
-"""Where a row's question ends and its answer begins: what is put to a model, and what would show that it knows it.
+"""Split of a row into a question (the prompt) and an answer (the tokens that show whether the model knows it).
 
-A row with a prompt, a chat header or an encoder's source is asked with that; of a text, whose every token is learned,
-the first half is given and the second half asked for.
+The question is the prompt, the chat header or the encoder's source; for a text, whose tokens all have loss, it is the
+first half of the text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from remanence.core.table import IntsT, Rendered
 
 
 class Asked(NamedTuple):
-    """The answer's tokens are `ids[at:end]`; what stands before them is the question."""
+    """The answer's tokens are `ids[at:end]`; the tokens before them are the question."""
 
     rendered: Rendered
     at: int
@@ -30,13 +30,13 @@ class Asked(NamedTuple):
         return self.rendered.ids[self.at : self.end]
 
     def with_answer(self, ids: IntsT) -> Rendered:
-        """The same question with other tokens as the answer, which alone carry loss."""
+        """The same question with another answer; only the answer has loss."""
         whole = np.concatenate([self.rendered.ids[: self.at], ids]).astype(np.int32)
         return Rendered(whole, np.arange(whole.size) >= self.at, self.rendered.source)
 
 
 def asked(rendered: Rendered) -> Asked:
-    """Of several learned parts the first counts. Raises `NotMeasured` for a row with nothing to ask or to answer."""
+    """If several parts have loss, the first is the answer. Raises `NotMeasured` for an empty question or answer."""
     at, scored = rendered.start, rendered.scored
     gaps = np.flatnonzero(~scored[at:])
     end = at + int(gaps[0]) if gaps.size else int(scored.size)
@@ -48,7 +48,7 @@ def asked(rendered: Rendered) -> Asked:
 
 
 def answers_otherwise(record: Record, text: str) -> Record:
-    """The record with `text` in the place of what was learned: its completion, its last turn, or all of a text."""
+    """The record with `text` in place of the part with loss: the completion, the last turn, or the whole text."""
     if record.form == "text":
         return replace(record, text=text)
     if record.form == "pair":
@@ -61,7 +61,7 @@ def answers_otherwise(record: Record, text: str) -> Record:
 
 
 def texts_in(record: Record, name: str) -> list[str]:
-    """What the user gave under `meta[name]`, a text or a list of them; empty when there is nothing."""
+    """The texts in `meta[name]`, a text or a list of texts; empty if there are none."""
     given: Any = record.meta.get(name)
     listed: Sequence[Any] = [given] if isinstance(given, str) else given if isinstance(given, (list, tuple)) else []
     return [text for text in listed if isinstance(text, str) and text]

@@ -1,7 +1,7 @@
-"""Exact memorization: of the row's tokens, how many would the model say next, each after the true ones before it?
+"""Exact memorization: share of the row's tokens that are the most likely next token after the true prefix.
 
 Paper: Tirumala et al. 2022, "Memorization Without Overfitting", arXiv 2205.10770; as OpenUnlearning (arXiv 2506.12618)
-computes it, over the tokens that carry loss
+computes it, over the tokens with loss
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from remanence.core.verbs import TableMeasure
 
 @dataclass(frozen=True)
 class ExactMemorization(TableMeasure):
-    """Teacher-forced token accuracy; wherever the model errs, it is put right before the next token."""
+    """Teacher-forced token accuracy: the context of every token is the true one."""
 
     needs = ("gap", "rank")
     name = "exact_memorization"
 
     def score(self, row: TokenRow, base: TokenRow | None = None) -> Score:
-        """0 to 1. Fluent text reaches far above 0 without any memory: read it beside held-out rows."""
+        """0 to 1. Predictable text has high values without memorization: compare with held-out rows."""
         _ = row.scored("gap")
         hits = row.hits()[row.rendered.scored]
         return Score(exact_memorization(hits), {"hits": int(hits.sum()), "tokens": int(hits.size)})

@@ -1,9 +1,9 @@
-"""Forget quality: could these truth ratios be those of a model that never saw the rows?
+"""Forget quality: are the truth ratios consistent with those of a model trained without the rows?
 
 Paper: Maini et al. 2024, "TOFU: A Task of Fictitious Unlearning for LLMs", arXiv 2401.06121
 
-A p-value answers a question about evidence, not about size: with few rows everything passes, with many nothing does.
-Compare it only at equal numbers of rows, and read the truth ratios beside it.
+A p-value measures evidence, not effect size: with few rows it is always high, with many always low. Compare it only at
+equal numbers of rows, together with the truth ratios.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from remanence.core.errors import NotMeasured
 def forget_quality(ratio_unlearned_N: NDArray[np.floating[Any]], ratio_retrained_N: NDArray[np.floating[Any]]) -> float:
     """p-value of the two-sample Kolmogorov-Smirnov test between two models' truth ratios of the SAME N forget rows.
 
-    1 = not to be told from the retrained model; near 0 = surely not it. Raises `NotMeasured` without rows, ValueError
-    when the two are of different numbers of rows or hold NaN.
+    1 = indistinguishable from the retrained model; near 0 = different from it. Raises `NotMeasured` without rows,
+    ValueError for different numbers of rows or NaN.
     """
     if ratio_unlearned_N.shape != ratio_retrained_N.shape or ratio_unlearned_N.ndim != 1:
         raise ValueError(

@@ -1,10 +1,10 @@
-"""PrivLeak: is membership told as from a model that never saw the rows, or is something left, or something overdone?
+"""PrivLeak: membership AUC of the forget rows relative to a model retrained without them.
 
 Paper: Shi et al. 2024, "MUSE: Machine Unlearning Six-Way Evaluation for Language Models", arXiv 2407.06460, as
 OpenUnlearning (arXiv 2506.12618) computes it, with Min-K% at k = 0.4
 
-Orientation: here an AUC of 1 says that forget rows are much likelier than held-out ones, as everywhere in this
-package. MUSE writes the same figure with the AUC turned round: 1 minus ours.
+Orientation: an AUC of 1 means that all forget rows have higher scores than held-out rows, as everywhere in this
+package. MUSE uses 1 minus this AUC.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FRACTION = 0.4
 def privleak(auc_unlearned: float, auc_retrained: float) -> float:
     """100 * ((1 - AUC_u) - (1 - AUC_r)) / (1 - AUC_r).
 
-    0 = like the retrained model, -100 = forget rows are recognised without fail, positive = over-unlearned: they stand
-    out by being unlikely. Raises `NotMeasured` where the retrained model itself tells the two apart without fail.
+    0 = like the retrained model, -100 = all forget rows are recognized, positive = over-unlearned: they are recognized
+    as unusually unlikely. Raises `NotMeasured` if the retrained model itself separates the rows perfectly.
     """
     if auc_retrained >= 1:
         raise NotMeasured("the retrained model already tells forget rows from held-out rows without fail")

@@ -1,4 +1,4 @@
-"""Probability: how likely is one token of the row to the model, in the geometric mean?
+"""Probability: geometric mean of the token probabilities of a row.
 
 Paper: Maini et al. 2024, "TOFU: A Task of Fictitious Unlearning for LLMs", arXiv 2401.06121, as OpenUnlearning
 (arXiv 2506.12618) computes it: P(a|q)^(1/|a|) = exp(-nll per token)
@@ -19,13 +19,13 @@ from remanence.core.verbs import TableMeasure
 
 @dataclass(frozen=True)
 class Probability(TableMeasure):
-    """The row's probability, to the power of one over its tokens that carry loss."""
+    """The row's probability, to the power of one over its number of tokens with loss."""
 
     needs = ("logprob",)
     name = "probability"
 
     def score(self, row: TokenRow, base: TokenRow | None = None) -> Score:
-        """0 to 1; the loss of the row on another scale, on which rows weigh alike in a mean."""
+        """0 to 1; the row's loss on a scale between 0 and 1."""
         return Score(probability(row.scored("logprob")))
 
 

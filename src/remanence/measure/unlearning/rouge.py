@@ -1,10 +1,10 @@
-"""ROUGE: asked the row's question, how many words of its answer does the model say, in their order?
+"""ROUGE: overlap of the generated answer with the row's answer, for the row's question as prompt.
 
 Paper: Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries", ACL, https://aclanthology.org/W04-1013; as
 TOFU (arXiv 2401.06121) asks for memorized answers
 
-Departures: words are runs of letters and digits of any script, case folded and not stemmed; the answer may have as many
-tokens as the truth and no more, because recall would reward whoever rambles.
+Departures: words are runs of letters and digits of any script, case folded and not stemmed; the generated answer has
+at most as many tokens as the true one, because recall would reward long answers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from remanence.text.subsequence import longest_common_subsequence
 
 
 class RougeL(NamedTuple):
-    """ROUGE-L of what was said against the truth, each 0 to 1; higher = more memorized."""
+    """ROUGE-L of the generated text against the true answer, each 0 to 1; higher = more memorized."""
 
     recall: float
     precision: float
@@ -36,7 +36,7 @@ class Rouge(Measure):
     """Greedy answers to the questions of the rows; of a text, the first half is the question."""
 
     new_tokens: int = 200
-    """At most so many tokens are asked for; a longer truth is cut there."""
+    """Maximum number of generated tokens; a longer true answer is truncated."""
 
     cost = "1 generation per row"
 
@@ -56,7 +56,7 @@ class Rouge(Measure):
         return [found[place] for place in range(len(records))]
 
     def prompt(self, target: Generates, record: Record) -> Prompt:
-        """What is put to the model. Raises `NotMeasured` when the truth has no words."""
+        """The prompt and the true answer. Raises `NotMeasured` if the true answer has no words."""
         row = asked(target.render(record))
         expected = row.answer[: self.new_tokens]
         if not words(target.decode(expected)):
@@ -66,7 +66,8 @@ class Rouge(Measure):
 
 
 def rouge_l(said: Sequence[str], truth: Sequence[str]) -> RougeL:
-    """R = LCS / |truth|, P = LCS / |said|, F1 = 2RP / (R + P); all 0 when nothing is said. ValueError without truth."""
+    """R = LCS / |truth|, P = LCS / |said|, F1 = 2RP / (R + P); all 0 for an empty text. ValueError for an empty true
+    answer."""
     if not truth:
         raise ValueError("ROUGE needs a truth with words in it")
     shared = longest_common_subsequence(said, truth)
@@ -82,9 +83,9 @@ def words(text: str) -> list[str]:
 
 
 def _answers(target: Generates, prompts: dict[int, Prompt]) -> Iterator[tuple[int, Answer]]:
-    """Greedy answers, each cut to the size of its truth.
+    """Greedy answers, each truncated to the length of the true answer.
 
-    Rows are asked together while none is led beyond the longest row there is, which is known to fit the model.
+    Rows are batched as long as no sequence is longer than the longest row, which fits the model.
     """
     longest = max((p.ids.size + p.expected.size for p in prompts.values()), default=0)
     left = sorted(prompts, key=lambda place: (-prompts[place].expected.size, place))

@@ -1,13 +1,12 @@
-"""Truth ratio: next to the true answer, how likely are wrong ones?
+"""Truth ratio: likelihood of wrong answers relative to the true answer.
 
 Paper: Maini et al. 2024, "TOFU: A Task of Fictitious Unlearning for LLMs", arXiv 2401.06121, as OpenUnlearning
 (arXiv 2506.12618) computes it: per token, and the mean over wrong answers taken of logarithms (TOFU's text writes an
 arithmetic mean)
 
-The truth is a paraphrase and the wrong answers are lies of the same form, both given with the row as
-`meta["paraphrase"]` and `meta["wrong"]`. Without them stand-ins are taken, and the evidence says so: the row's own
-answer for the paraphrase, the answers of other rows for the lies. Figures with stand-ins compare among each other,
-not with TOFU's.
+The true answer is a paraphrase and the wrong answers have the same form; both are in the row as `meta["paraphrase"]`
+and `meta["wrong"]`. Without them substitutes are used, and the evidence says so: the row's own answer as paraphrase,
+the answers of other rows as wrong answers. Figures with substitutes are comparable with each other, not with TOFU's.
 
 Shapes: N rows, J wrong answers.
 """
@@ -36,13 +35,13 @@ class TruthRatio(Measure):
     """The truth ratio of each row; its negative logarithm is the score, so that higher means more memorized."""
 
     wrong: int = 5
-    """How many answers of other rows stand in for wrong answers that were not given."""
+    """Number of answers of other rows that are used as wrong answers if there are none."""
     seed: int = 0
-    """Seed of their choice."""
+    """Seed for choosing them."""
     stand_in: bool = True
-    """Whether stand-ins are taken at all; without them a row needs `meta["paraphrase"]` and `meta["wrong"]`."""
+    """Whether substitutes are used; without them a row needs `meta["paraphrase"]` and `meta["wrong"]`."""
     others: tuple[Record, ...] = field(default=(), repr=False)
-    """Rows whose answers stand in for wrong ones; none = the other rows that are measured."""
+    """Rows whose answers are used as wrong answers; none = the other measured rows."""
 
     cost = "1 + `wrong` forward passes per row"
 
@@ -56,7 +55,7 @@ class TruthRatio(Measure):
         return self if self.others else replace(self, others=tuple(heldout or train))
 
     def __call__(self, target: ScoresRendered, records: Sequence[Record]) -> Findings:
-        """One finding per record: score = -log TR, nats per token; evidence: the ratio, and what stood in for what."""
+        """One finding per record: score = -log TR, nats per token; evidence: the ratio, and the substitutes used."""
         rows = [_asked_or_reason(target, record) for record in records]
         pool = [_asked_or_reason(target, other) for other in self.others] if self.others else rows
         lies = sorted({row.answer.tobytes() for row in pool if isinstance(row, Asked)})
@@ -98,24 +97,24 @@ class TruthRatio(Measure):
 def truth_ratio(nll_paraphrase: float, nll_wrong_J: NDArray[np.floating[Any]]) -> float:
     """TR = exp(-mean_j nll_wrong_j) / exp(-nll_paraphrase), nll in nats per token; LOWER = more memorized.
 
-    Ratios beyond e^700 are cut there.
+    Ratios are capped at e^700.
     """
     return float(np.exp(np.clip(nll_paraphrase - np.mean(nll_wrong_J), -700, 700)))
 
 
 def forget_aggregate(ratio_N: NDArray[np.floating[Any]]) -> float:
-    """mean min(TR, 1 / TR), 0 to 1: 1 = true and wrong answers are equally likely, as if never seen."""
+    """mean min(TR, 1 / TR), 0 to 1: 1 = true and wrong answers are equally likely, as for a model without the rows."""
     return float(np.mean(np.minimum(ratio_N, 1 / ratio_N)))
 
 
 def retain_aggregate(ratio_N: NDArray[np.floating[Any]]) -> float:
-    """mean max(0, 1 - TR), 0 to 1: 1 = every wrong answer is far less likely than the truth, as it should be."""
+    """mean max(0, 1 - TR), 0 to 1: 1 = every wrong answer is much less likely than the true one, as desired."""
     return float(np.mean(np.maximum(0.0, 1 - ratio_N)))
 
 
 @dataclass(frozen=True)
 class _Asking:
-    """What has to be scored for one row."""
+    """The texts to be scored for one row."""
 
     true: list[Rendered]
     wrong: list[Rendered]
