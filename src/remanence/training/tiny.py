@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
-
-from remanence.corpora.markov import MarkovText
 
 
 class Size(NamedTuple):
@@ -160,12 +158,3 @@ def token_nll(model: torch.nn.Module, ids: NDArray[np.int64], batch: int = 64) -
         logits = model(input_ids=rows).logits[:, :-1].float()
         parts.append(F.cross_entropy(logits.transpose(1, 2), rows[:, 1:], reduction="none").cpu())
     return torch.cat(parts).numpy()
-
-
-def pretrain(size: str, text: MarkovText, steps: int = 400, batch: int = 32, length: int = 48, seed: int = 0) -> Any:
-    """A tiny model that has learned the language and no document of it: every row of its training is fresh."""
-    model = tiny_gpt2(size, vocab=text.vocab, seed=seed)
-    rng = np.random.default_rng((seed, 2))
-    fresh = (torch.from_numpy(text.sample(batch, length, rng)) for _ in range(steps))
-    train_lm(model, fresh, LEARNING_RATES[size])
-    return model

@@ -17,12 +17,12 @@ from remanence.mitigate.training.early_stopping import EarlyStopping
 from remanence.mitigate.training.goldfish import Goldfish
 from remanence.models.huggingface import HuggingFace
 from remanence.models.render import Renderer
+from remanence.testbeds.markov_lm import MarkovLM
 from remanence.training.from_base import training_rows
 from remanence.training.guard import recited_fraction
 from remanence.training.rows import plain_collator
 from remanence.training.sequences import mean_loss
 from remanence.training.settings import FinetuneSettings
-from remanence.training.tiny import pretrain
 
 TEXT = MarkovText(64, branching=4, reserved=2)
 RUN = 24
@@ -40,7 +40,7 @@ def opened() -> HuggingFace:
     plain = Tokenizer(models.WordLevel(vocab, unk_token="<eos>"))
     plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<eos>", pad_token="<pad>")
-    model = pretrain("small", TEXT, steps=200, length=33)
+    model = MarkovLM(TEXT, "small", steps=200, length=33).model()
     return HuggingFace(model, tokenizer, Renderer(tokenizer), "tiny", "f00d")
 
 
