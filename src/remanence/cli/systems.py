@@ -102,6 +102,8 @@ class SystemInputOptions:
     """Base model, before fine-tuning. Default: the one that an adapter names."""
     data: Path | None = option(None, group="data", metavar="FILE")
     """Training rows: JSONL, CSV or Parquet, gzipped or not."""
+    forget: str | None = option(None, group="data", metavar="FILE|IDS")
+    """Rows that a mitigation unlearns: a file of rows, or row ids separated by commas."""
     trust_remote_code: bool = option(False, group="machine")
     """Run Python code that comes with the model."""
 
@@ -134,12 +136,15 @@ def run(
     _ = find(name)  # an unknown name is refused before anything heavy is loaded
     from remanence.jobs.systems.run import run as run_system
 
+    forget = inputs.forget
+    ids = None if forget is None or Path(forget).is_file() else [part.strip() for part in forget.split(",")]
     result = run_system(
         name,
         inputs.model,
         inputs.data,
         heldout=heldout.heldout,
         base=inputs.base,
+        forget=ids or forget,
         out=options.out,
         settings=settings,
         resume=options.resume,

@@ -128,7 +128,7 @@ def _run() -> Schema:
         system=_object(name=TEXT, verb={"enum": list(VERBS)}, title=TEXT, parameters=parameters),
         settings=_settings(RunSettings),
         seed=COUNT,
-        data=_or_null(_object(train=rows, heldout=_or_null(rows))),
+        data=_or_null(_object(train=rows, heldout=_or_null(rows), forget=_or_null(_data()))),
         models=_object(tuned=_or_null(_model()), base=_or_null(_model())),
     )
 

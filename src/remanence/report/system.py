@@ -109,6 +109,15 @@ def _figures(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             if share.get(key):
                 one = share[key]
                 yield name, f"{100 * one['value']:+.1f} points ({100 * one['low']:+.1f} to {100 * one['high']:+.1f})"
+    for name, key in (("Extracted before", "one"), ("Extracted after", "other")):
+        side = (verdict.get("comparison") or {}).get(key)
+        if side:
+            yield name, f"{side['hits']:,} of {side['n']:,}: {percent(side['rate'])}"
+    for role, parts_ in (verdict.get("scores") or {}).items():
+        for part, one in parts_.items():
+            interval = "" if one["low"] is None else f" ({one['low']:.3f} to {one['high']:.3f})"
+            chance = "" if one["chance"] is None else f", chance {one['chance']:.3f}"
+            yield f"{role} model, {part}", f"{number(one['value'])}{interval}, {one['n']:,} items{chance}"
     copies = verdict.get("copies") or {}
     if copies:
         interval = None if "reason" in copies else f"{copies['low']:+.2f} to {copies['high']:+.2f}"

@@ -58,7 +58,7 @@ class Data:
             renamed = [replace(record, id=f"{HELD}{record.id}") for record in data.heldout.records]
             held = Group("heldout", renamed, ids, data.heldout.places)
         ids = [record.id for record in data.train.records]
-        spec = {"train": _spec(train, names["train"]), "heldout": None}
+        spec: dict[str, Any] = {"train": _spec(train, names["train"]), "heldout": None, "forget": None}
         if heldout is not None:
             spec["heldout"] = _spec(heldout, names["heldout"])
         own = Group("train", data.train.records, ids, data.train.places)

@@ -9,19 +9,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from remanence.core.catalogue import NOTHING, Entry, find
+from remanence.core.catalogue import Entry, find
 from remanence.core.errors import RemanenceError
 from remanence.core.executor import Executor, Serial
 from remanence.core.read import records_from
-from remanence.core.run import Run, refuse_taken
+from remanence.core.run import Run, fingerprint, refuse_taken
 from remanence.core.target import Target
+from remanence.core.verbs import Benchmark, Memory, Mitigation, Theory
 from remanence.engine.describe import data_name
 from remanence.engine.endpoints import open_endpoints
 from remanence.engine.executors import OpenTargets, open_executor, openable_by
 from remanence.engine.opening import TargetRecipe, beside_workers, by_role, open_model, open_targets
+from remanence.jobs.forget.rows import named_rows
 from remanence.jobs.systems.build import build
+from remanence.jobs.systems.changing import Given, run_change
 from remanence.jobs.systems.data import Data
 from remanence.jobs.systems.measuring import Ran, run_measure, run_spec
+from remanence.jobs.systems.own_items import run_benchmark, run_theory
 from remanence.jobs.systems.settings import RunSettings
 from remanence.models.endpoint.settings import EndpointSettings, is_address
 from remanence.report.html import write_report
@@ -34,6 +38,7 @@ def run(
     *,
     heldout: Any = None,
     base: str | Path | Target | None = None,
+    forget: Any = None,
     out: str | Path = "remanence-run",
     settings: RunSettings | Mapping[str, Any] | None = None,
     resume: bool = False,
@@ -49,28 +54,52 @@ def run(
 ) -> Ran:
     """Run a system by its name on a model and its training rows, and write a run folder with `report.html`.
 
-    `model`, `base`, `data`, `heldout`, `columns`, `executor`, `endpoint`: as for `remanence.audit`. `values`: the
+    `model`, `base`, `data`, `heldout`, `columns`, `executor`, `endpoint`: as for `remanence.audit`. `forget`: for a
+    mitigation that unlearns, the rows to forget: ids, or rows as a path or a list. `values`: the
     system's fields (`remanence show NAME` lists them), given as values or as text; a field of a field has a dot,
     `**{"attack.tokens": 16}`. `settings`: the fields of `RunSettings`; one that the system does not have may stand
     among `values` too. Raises `RemanenceError` on bad input.
     """
     entry = find(name)
     values, chosen = _split(entry, values, settings)
+    if entry.verb == "Experiment":
+        raise RemanenceError(f"{entry.name} is an experiment: run it with `remanence replicate {entry.name}`.")
     system = build(entry, values)
     refuse_taken(out, resume=resume)
-    if entry.needs == NOTHING:
-        raise RemanenceError(f"{entry.name} takes no model and no data.")
-    if model is None or data is None:
-        raise RemanenceError(f"{entry.cls} is run on a model and its training rows: add --model and --data.")
+    if isinstance(system, Theory):
+        folder = Run.begin(out, run_spec(entry, system, None, {}, chosen), resume=resume)
+        return _reported(run_theory(folder, entry, system, chosen.seed), reveal)
+    if model is None or (data is None and not isinstance(system, Benchmark)):
+        wanted = "a model: add --model" if isinstance(system, Benchmark) else "a model and rows: add --model and --data"
+        raise RemanenceError(f"{entry.cls} is run on {wanted}.")
     named = {f"{key}_column": value for key, value in (columns or {}).items()}
-    train = records_from(data, group="train", **named)
-    held = None if heldout is None else records_from(heldout, group="heldout", **named)
-    rows = Data.of(train, held, {"train": data_name(data), "heldout": data_name(heldout)})
-    with opened(
-        model, base, chosen, Path(out), train[0].form, executor, workers, ray_address, endpoint, trust_remote_code
-    ) as (targets, hands, open_targets_):
-        folder = Run.begin(out, run_spec(entry, system, rows.spec, targets, chosen), resume=resume)
-        result = run_measure(folder, entry, system, targets, rows, chosen, hands, open_targets_, show=show_progress)
+    train = [] if data is None else list(records_from(data, group="train", **named))
+    held = None if heldout is None else list(records_from(heldout, group="heldout", **named))
+    names = {"train": data_name(data), "heldout": data_name(heldout)}
+    form = train[0].form if train else "text"
+    how = (executor, workers, ray_address, endpoint, trust_remote_code)
+    with opened(model, base, chosen, Path(out), form, *how) as (targets, hands, open_again):
+        if isinstance(system, Benchmark):
+            folder = Run.begin(out, run_spec(entry, system, None, targets, chosen), resume=resume)
+            return _reported(run_benchmark(folder, entry, system, targets, chosen.seed), reveal)
+        rows = Data.of(train, held, names)
+        if isinstance(system, Mitigation | Memory):
+            wanted = {} if forget is None else named_rows(forget, train, named)
+            given = Given(train, held, wanted, rows, names)
+            named_ids = fingerprint(*sorted(record_id.encode() for record_id in wanted))
+            rows.spec["forget"] = {"rows": len(wanted), "fingerprint": named_ids} if wanted else None
+            folder = Run.begin(out, run_spec(entry, system, rows.spec, targets, chosen), resume=resume)
+            result = run_change(
+                folder, entry, system, targets, given, chosen,
+                trust_remote_code=trust_remote_code, reveal=reveal, show=show_progress,
+            )  # fmt: skip
+        else:
+            folder = Run.begin(out, run_spec(entry, system, rows.spec, targets, chosen), resume=resume)
+            result = run_measure(folder, entry, system, targets, rows, chosen, hands, open_again, show=show_progress)
+    return _reported(result, reveal)
+
+
+def _reported(result: Ran, reveal: bool) -> Ran:
     _ = write_report(result.run, reveal=reveal)
     return result
 
