@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +122,42 @@ def test_the_tests_of_the_example_system_pass(example: dict[str, Path], monkeypa
     assert len(names) == 2
     for name in names:
         getattr(tests, name)()
+
+
+def test_the_example_system_is_shown_run_and_audited_by_its_name_without_another_edit(
+    example: dict[str, Path], tmp_path: Path
+) -> None:
+    """In a copy of the package, with nothing added but the file of CONTRIBUTING.md."""
+    package = shutil.copytree(ROOT / "src" / "remanence", tmp_path / "copy" / "remanence", ignore=_caches)
+    name = "measure/likelihood/log_rank.py"
+    shutil.copy(example[f"src/remanence/{name}"], package / name)
+    script = (
+        "import remanence\n"
+        "from remanence.core.record import Record\n"
+        "from remanence.core.catalogue import find\n"
+        "from remanence.jobs.systems.describe import description\n"
+        "from remanence.models.parrot import Parrot\n"
+        "told = [Record(str(i), text=f'row {i} was told at noon, all of its words') for i in range(6)]\n"
+        "other = [Record(str(i), text=f'nobody heard of item {i} before this day') for i in range(6)]\n"
+        "print(description(find('log_rank')))\n"
+        "more = {'heldout': other, 'show_progress': False}\n"
+        "found = remanence.run('log_rank', Parrot(tuple(told)), told, out='run', alpha=0.5, **more)\n"
+        "print(found.verdict['auc']['tuned']['value'])\n"
+        "audit = remanence.audit(Parrot(tuple(told)), told, out='audit', measures=('log_rank',), **more)\n"
+        "print([line['auc'] for line in audit.run.lines('membership') if line['measure'] == 'log_rank'][0])\n"
+        "print('Log-rank' in open('audit/report.html').read())\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "copy")}
+    command = [sys.executable, "-W", "error::DeprecationWarning:remanence", "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shown, *figures = done.stdout.rsplit("\n", 4)[:4]
+    assert "needs: a target that scores tokens" in shown and "Su et al. 2023" in shown
+    assert figures == ["1.0", "1.0", "True"]
+
+
+def _caches(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name == "__pycache__"]
 
 
 # ------------------------------------------------------------ the checks themselves

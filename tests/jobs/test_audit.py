@@ -205,6 +205,19 @@ def test_membership_is_told_beside_the_base_model_and_a_classifier_that_sees_no_
     assert blind["auc_low"] < 0.5 < blind["auc_high"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_any_measure_of_the_token_table_may_be_chosen_and_is_named_by_its_header(tmp_path: Path, stream: bool) -> None:
+    given: dict[str, Any] = {"heldout": HELD, "out": tmp_path / "run", "show_progress": False, **SETTINGS}
+    chosen = ("loss", "exact_memorization")
+    found = remanence.audit(Parrot(tuple(TOLD)), TRAIN, measures=chosen, stream=stream, **given)
+    lines = {line["measure"]: line["auc"] for line in found.run.lines("membership")}
+    assert {"loss", "exact_memorization"} <= set(lines)
+    # 12 rows outrank all held-out rows; the 6 untold ones and the short one tie with them
+    assert lines["exact_memorization"] == pytest.approx((12 + 7 / 2) / 19)
+    page = (found.run.folder / "report.html").read_text(encoding="utf-8")
+    assert "Exact memorization" in page and "how many would the model say next" in page
+
+
 def test_a_false_positive_rate_that_fourteen_rows_cannot_support_is_refused(audit: Audit) -> None:
     lines = [m for m in audit.run.lines("membership") if m["target"] == "tuned"]
     assert all(m["tpr"] is None and "held-out rows" in m["reason"] for m in lines if m["fpr"] == 0.001)
@@ -406,7 +419,8 @@ def test_a_rule_that_cannot_be_decided_is_said_so_and_never_passes(tmp_path: Pat
         ({"schemes": ("T=hot",)}, "Cannot read sampling scheme 'T=hot'"),
         (
             {"measures": ("los",)},
-            "measures= may contain loss, zlib_ratio, min_k, min_k_plus_plus, reference, got 'los'",
+            "measures= may contain loss, zlib_ratio, min_k, min_k_plus_plus, reference, exact_memorization, "
+            "probability, got 'los'",
         ),
         ({"p": 1.0}, "p= must be above 0 and below 1, got 1.0"),
     ],

@@ -10,6 +10,7 @@ import ast
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from remanence.core.errors import RemanenceError
@@ -47,6 +48,12 @@ class Entry:
     cost: str = ""
     """What using it takes: forward passes, generations, trainings."""
     parameters: tuple[Parameter, ...] = ()
+    bases: tuple[str, ...] = ()
+    """Names of its class and of all its base classes that the package declares."""
+
+    def load(self) -> type:
+        """The class, imported."""
+        return getattr(import_module(self.module), self.cls)
 
     @property
     def module(self) -> str:
@@ -120,6 +127,7 @@ def _read(path: Path, root: Path, sources: Sources) -> Entry | None:
         purpose=" ".join((ast.get_docstring(lineage[0].node) or "").split()),
         cost=_text(sources.member(lineage, "cost")),
         parameters=sources.parameters(lineage),
+        bases=tuple(declared.node.name for declared in lineage),
     )
 
 

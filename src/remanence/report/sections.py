@@ -12,7 +12,6 @@ from remanence.report.charts import auc_figure, breakdown_figure, prefix_figure,
 from remanence.report.drawing import Figure
 from remanence.report.value_charts import budget_figure
 from remanence.report.words import (
-    MEASURES,
     METRICS,
     MODELS,
     WHO,
@@ -20,8 +19,8 @@ from remanence.report.words import (
     Share,
     count,
     figure,
-    fold,
     measure_name,
+    measure_words,
     metric_detail,
     metric_name,
     number,
@@ -189,8 +188,8 @@ def methods(audit: Audit) -> list[tuple[str, str]]:
         metrics["strength"] = None
     if audit.origins:
         metrics |= dict.fromkeys(("verbatim", "paraphrase", "idea", "bits"))
-    measures = dict.fromkeys(fold(str(r["measure"])) for r in audit.membership)
-    return [METRICS[m] for m in metrics if m in METRICS] + [MEASURES[m] for m in measures if m in MEASURES]
+    measures = dict.fromkeys(measure_words(str(r["measure"])) for r in audit.membership)
+    return [METRICS[m] for m in metrics if m in METRICS] + [words for words in measures if words[1]]
 
 
 def settings(audit: Audit) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -166,7 +166,11 @@ def parts(spec: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
         for role, one in (spec.get("models") or {}).items()
         if one
     ]
-    data = [(name, f"{one['name']}, {one['rows']:,} rows") for name, one in (spec.get("data") or {}).items() if one]
+    data = [
+        (name, f"{one.get('name', 'named')}, {one['rows']:,} rows")
+        for name, one in (spec.get("data") or {}).items()
+        if one
+    ]
     return [
         ("Parameters", [(name, _setting(value)) for name, value in spec["system"]["parameters"].items()]),
         ("Models and data", [*models, *data]),

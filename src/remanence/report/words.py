@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from remanence.core.catalogue import entries
+
 Line = Mapping[str, Any]
 """One line of a table of the run, or one object of its JSON."""
 
@@ -202,9 +204,19 @@ def fold(measure: str) -> str:
     return _FOLDS.get(bare, bare)
 
 
+def measure_words(measure: str) -> tuple[str, str]:
+    """(name, explanation) of a measure of `membership`, from `MEASURES` or else from the header of its file."""
+    known = MEASURES.get(fold(measure))
+    if known is not None:
+        return known
+    name = measure.split("[")[0]
+    found = [entry for entry in entries(name=name) if entry.verb == "Measure"] if name.isidentifier() else []
+    return (found[0].title, found[0].caption[0].upper() + found[0].caption[1:]) if found else (measure, "")
+
+
 def measure_name(measure: str) -> str:
     """The name of a measure of `membership`."""
-    return MEASURES.get(fold(measure), (measure, ""))[0]
+    return measure_words(measure)[0]
 
 
 def visible(text: str) -> str:

@@ -61,8 +61,8 @@ def test_unlearning_by_name_saves_a_model_and_audits_before_and_after(tmp_path: 
     assert run.spec["data"]["forget"]["rows"] == 6
     before, after = Run.open(run.folder / "before"), Run.open(run.folder / "after")
     assert before.spec["models"]["tuned"]["fingerprint"] != after.spec["models"]["tuned"]["fingerprint"]
-    saved = load_model(run.folder / "model").model
-    assert any(not torch.equal(v, weights[n]) for n, v in saved.state_dict().items() if n in weights)
+    saved = load_model(run.folder / "model")
+    assert saved.fingerprint == after.spec["models"]["tuned"]["fingerprint"], "what was saved is what was audited"
     assert "6 rows were named to be forgotten" in " ".join(found.verdict["sentences"])
     page = (run.folder / "report.html").read_text(encoding="utf-8")
     assert 'href="before/report.html"' in page and (run.folder / "before" / "report.html").is_file()

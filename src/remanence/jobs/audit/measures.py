@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from remanence.core.catalogue import entries
 from remanence.core.scheme import SamplingScheme
 from remanence.core.verbs import TableMeasure, columns_for
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.measure.extraction.discoverable import Discoverable
 from remanence.measure.extraction.extraction_strength import ExtractionStrength
 from remanence.measure.extraction.np_discoverable import NPDiscoverable
-from remanence.measure.likelihood.loss import Loss
-from remanence.measure.likelihood.min_k import MinK
-from remanence.measure.likelihood.min_k_plus_plus import MinKPlusPlus
-from remanence.measure.likelihood.reference import Reference
-from remanence.measure.likelihood.zlib_ratio import ZlibRatio
 
-LIKELIHOOD: dict[str, type[TableMeasure]] = {
-    measure.name: measure for measure in (Loss, ZlibRatio, MinK, MinKPlusPlus, Reference)
-}
-"""The measures that a user may choose among, by name."""
+
+def table_measure(name: str) -> TableMeasure:
+    """A measure of the token table by its name in the catalogue, with its defaults."""
+    (entry,) = (entry for entry in entries(name=name) if "TableMeasure" in entry.bases)
+    return entry.load()()
 
 
 def discoverable(settings: AuditSettings) -> Discoverable:
@@ -33,7 +30,7 @@ def table_measures(settings: AuditSettings, with_base: bool) -> list[TableMeasur
         NPDiscoverable(SamplingScheme.parse(s), settings.p, settings.prefixes, settings.new_tokens)
         for s in settings.schemes
     ]
-    chosen = [LIKELIHOOD[name]() for name in settings.measures]
+    chosen = [table_measure(name) for name in settings.measures]
     return [
         discoverable(settings),
         ExtractionStrength(),

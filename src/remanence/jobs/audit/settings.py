@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from remanence.core.catalogue import entries
+from remanence.core.errors import RemanenceError
 from remanence.core.keywords import from_json, to_json
 from remanence.core.scheme import SamplingScheme
-from remanence.core.settings import check_settings, option
+from remanence.core.settings import check_settings, option, spelled
 from remanence.models.settings import TargetSettings
 
-LikelihoodMeasure = Literal["loss", "zlib_ratio", "min_k", "min_k_plus_plus", "reference"]
+ALWAYS = ("discoverable", "extraction_strength", "np_discoverable")
+"""Measures of the token table that every audit has; the verdict is made of them."""
+DEFAULT = ("loss", "zlib_ratio", "min_k", "min_k_plus_plus", "reference")
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,8 @@ class AuditSettings(TargetSettings):
     """Probability of extracting a row within n samples from which it counts as (n,p)-discoverable."""
     queries: tuple[int, ...] = option((1, 10, 100, 1_000, 10_000, 100_000), least=1)
     """Numbers of samples n at which (n,p)-discoverable extraction is reported."""
-    measures: tuple[LikelihoodMeasure, ...] = get_args(LikelihoodMeasure)
-    """Likelihood measures for membership inference."""
+    measures: tuple[str, ...] = DEFAULT
+    """Measures for membership inference: any measure of the token table in the catalogue."""
     generate: Literal["auto", "all", "none"] = "auto"
     """Rows to generate from: auto (those that the token table ranks highest), all, or none."""
     attempts: int = option(100, least=0)
@@ -54,6 +58,11 @@ class AuditSettings(TargetSettings):
         object.__setattr__(self, "by", tuple(dict.fromkeys(self.by)))
         object.__setattr__(self, "schemes", tuple(dict.fromkeys(SamplingScheme.parse(s).name for s in self.schemes)))
         object.__setattr__(self, "measures", tuple(dict.fromkeys(self.measures)))
+        if other := [name for name in self.measures if name not in DEFAULT]:
+            table = [entry.name for entry in entries() if "TableMeasure" in entry.bases]
+            known = dict.fromkeys((*DEFAULT, *(name for name in table if name not in ALWAYS)))
+            if unknown := [name for name in other if name not in known]:
+                raise RemanenceError(f"{spelled('measures')} may contain {', '.join(known)}, got {unknown[0]!r}.")
 
     def spec(self) -> dict[str, Any]:
         """JSON-ready, for `run.json`."""

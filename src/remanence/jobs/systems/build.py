@@ -6,7 +6,6 @@ import difflib
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
-from importlib import import_module
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from remanence.core.catalogue import Entry, entries, find
@@ -22,17 +21,12 @@ ATTACK = "prefix"
 """The attack of a measure that judges the answers to one, unless `attack=NAME` says otherwise."""
 
 
-def class_of(entry: Entry) -> type:
-    """The class of a system."""
-    return getattr(import_module(entry.module), entry.cls)
-
-
 def build(entry: Entry, values: Mapping[str, Any]) -> Any:
     """The system with these values of its fields; `attack.tokens` is a field of the field `attack`.
 
     Raises `RemanenceError`, one sentence that lists what is valid, for an unknown field or a value of another type.
     """
-    return _made(class_of(entry), entry.cls, values)
+    return _made(entry.load(), entry.cls, values)
 
 
 def _made(cls: type, title: str, values: Mapping[str, Any]) -> Any:
@@ -73,7 +67,7 @@ def _inner(title: str, name: str, hint: Any, chosen: Any, values: Mapping[str, A
     """A field that is a system or a dataclass itself."""
     if _takes(hint, Attack):
         entry = find(str(chosen or ATTACK), ["Attack"])
-        return _made(class_of(entry), f"{name} ({entry.cls})", values)
+        return _made(entry.load(), f"{name} ({entry.cls})", values)
     kinds = [kind for kind in _kinds(hint) if is_dataclass(kind)]
     if not kinds:
         raise RemanenceError(f"{name} of {title} has no fields of its own: write {name}=VALUE.")
