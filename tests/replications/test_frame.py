@@ -149,6 +149,27 @@ def test_two_processes_give_what_one_gives(coins: Any):
     assert parallel == list(run.verdicts(coins(), [0, 1]))
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_a_ray_cluster_gives_what_one_process_gives():
+    pytest.importorskip("ray")
+    facts = {"subjects": 4, "relations": 2, "objects": 4, "modified": 2, "steps": 5, "edit_steps": 2, "width": 32}
+    experiment = run.find_experiment("modifying_memories")(layers=1, deltas=(1e-3,), **facts)
+    with run.workers_for("ray", 2) as by:
+        assert list(run.verdicts(experiment, [0], by)) == list(run.verdicts(experiment, [0]))
+
+
+def test_a_rule_that_ignores_its_control_is_caught(coins: Any, monkeypatch: pytest.MonkeyPatch):
+    """The planted mistake: a control that is only reported. The unfair coin then decides what it must not."""
+    honest = coins(fair=0.8, bent=0.99)
+    assert honest(0).holds is None
+    rule = coins.rule
+    monkeypatch.setattr(
+        coins, "rule", lambda self, figures: [replace(p, role="claim") for p in rule(self, figures)[1:]]
+    )
+    assert honest(0).holds is True
+
+
 def test_shared_things_are_built_once_per_seed(coins: Any, monkeypatch: pytest.MonkeyPatch):
     seeds: list[int] = []
     shared = coins.shared

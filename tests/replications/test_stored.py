@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from remanence.replications.frame.experiment import Part, outcome
 from remanence.replications.frame.figure import Figures, from_json
 from remanence.replications.frame.run import experiment_names, find_experiment
 from remanence.replications.frame.stored import RESULTS, every, sentence
@@ -33,6 +34,15 @@ def test_a_stored_verdict_is_judged_again(path: Path):
     assert parts == stored["parts"]
     holds = [verdict.holds for verdict in verdicts]
     assert stored["verdict"] == {"holds": every(holds), "sentence": sentence(holds), "by_seed": holds}
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_no_stored_verdict_survives_a_failed_control(path: Path):
+    for of_seed in json.loads(path.read_text(encoding="utf-8"))["parts"]:
+        parts = [Part(**part) for part in of_seed]
+        for control in (part for part in parts if part.role == "control"):
+            failed = [dataclasses.replace(part, holds=False) if part is control else part for part in parts]
+            assert outcome(failed) is None
 
 
 @pytest.mark.parametrize("name", experiment_names())
