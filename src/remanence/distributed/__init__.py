@@ -1,1 +1,1 @@
-"""More than one machine: executors that hand the work of a run to workers elsewhere."""
+"""Distributed execution: executors that run tasks in workers on other machines."""

@@ -1,4 +1,4 @@
-"""A pool hands tasks to workers that may die: what a dead worker held is handed out again, what is done is not.
+"""Worker pool: tasks of workers that die are run again; finished tasks are not.
 
 The pool knows nothing of how workers are made or reached; that is the crew's part (for Ray, `distributed.ray`). A
 worker that has opened its model holds two tasks, one in work and one waiting, so that it is never idle; only so many

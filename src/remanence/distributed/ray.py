@@ -1,4 +1,4 @@
-"""Ray: the work of a run on the machines of a cluster, one model per worker, CPU or GPU.
+"""Ray executor: tasks on the machines of a cluster, one model per worker, on CPUs or GPUs.
 
 Every worker opens the model by name once and is sent rows; what it computes comes back and is written here, so
 machines need not share a disk for the data or the run. Workers count with as many threads as this process would, which

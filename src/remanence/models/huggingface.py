@@ -1,4 +1,4 @@
-"""A Hugging Face model as a target: it fills the token table in one padded pass, and generates with a KV cache.
+"""A Hugging Face model as a target: computes the token table in padded forward passes, and generates with a KV cache.
 
 The vocabulary never stands in memory for a whole batch: the output layer is held back during the pass and applied to
 a few positions at a time. Models that do more to their logits than the output layer (soft-capping, scaling) are

@@ -1,4 +1,4 @@
-"""Opening a model: a folder, a Hub name or a PEFT adapter becomes weights and a tokenizer, safely and quietly.
+"""Load a model: a folder, a Hub name or a PEFT adapter, from safetensors only.
 
 Weights come from safetensors files only. A folder is never looked up on the network, and neither is the base model
 that an adapter names: only a Hub name that you wrote yourself is fetched.

@@ -1,4 +1,4 @@
-"""The output layer of a model and the token table in one go: logits live in a core's cache, and only for a moment.
+"""Output layer and token table in one step: logits are computed in cache-sized chunks and not stored.
 
 One product with the whole vocabulary runs at little more than half of a CPU's speed. Here each core takes 128
 positions at a time and 512 words of the vocabulary per product, without waiting for the others, and reduces what it

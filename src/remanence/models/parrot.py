@@ -1,4 +1,4 @@
-"""Parrot: a test double that has memorized exactly what you told it, and nothing else.
+"""Parrot: a test double that has memorized exactly the given records, and nothing else.
 
 It speaks bytes. On a row it was told it is certain of every byte; on any other row it is certain of a wrong one.
 """

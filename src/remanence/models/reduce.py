@@ -1,4 +1,4 @@
-"""From logits to the token table: each chunk of logits is reduced to a few numbers per position, then forgotten.
+"""From logits to the token table: each chunk of logits is reduced to a few numbers per position and then freed.
 
 `reduce_plain` is the reference: it sorts the whole vocabulary and reads like the definitions. `reduce_fast` gives the
 same numbers on a CPU without a sort; how, `reduce_cpu` tells.

@@ -1,4 +1,4 @@
-"""The token table on a CPU: any number of sampling schemes for little more than one reading of the logits.
+"""The token table on a CPU: many sampling schemes for little more than one pass over the logits.
 
 For one position let d = largest logit - logit, and put the d of all tokens into narrow bins with centres c. Each bin
 remembers the sums M_m of r^m, m = 0..3, over its tokens, r = d - c. Then at any temperature T the mass in a bin is

@@ -1,4 +1,4 @@
-"""Log-probability, mean and spread over the vocabulary on a CPU, when no sampling scheme is asked for: three sums.
+"""Log-probability, mean and standard deviation over the vocabulary on a CPU without sampling schemes: three sums.
 
 With d = largest logit - logit, everything follows from the sums of exp(-d), d exp(-d) and d^2 exp(-d) over the
 vocabulary. exp is a polynomial that the compiler turns into vector instructions: with k = round(d / ln 2) and

@@ -1,4 +1,4 @@
-"""A row as the model read it in training: the same tokens, the same loss mask, the same cut at the end.
+"""Render a row as in training: the same tokens, the same loss mask, the same truncation.
 
 Follows `SFTTrainer` of TRL 1.16 (`_prepare_dataset`, without packing) for decoder-only models, and the
 `Seq2SeqTrainer` examples of transformers for encoder-decoders. Tests compare with the live trainer.

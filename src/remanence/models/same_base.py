@@ -1,4 +1,4 @@
-"""Is a model with its adapter switched off really the base model? Compared on logits, and by weight where it is not.
+"""Check that a model with its adapter disabled equals the base model, by logits and, if they differ, by weight.
 
 PEFT switches off what it added, and puts back what `modules_to_save` replaced. Biases trained in place
 (`bias="all"`, `bias="lora_only"`) stay as they were trained, and so does whatever else was trained beside the adapter.

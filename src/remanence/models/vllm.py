@@ -1,4 +1,4 @@
-"""A model inside vLLM, in this process: generation and prompt log-probabilities at scale on a GPU.
+"""A model in vLLM, in this process: generation and prompt log-probabilities on a GPU.
 
 Written against vLLM's documented interface (`LLM.generate` with `TokensPrompt` and `SamplingParams(prompt_logprobs)`,
 0.15) and tested with a stand-in for it; it was not run on vLLM here.

@@ -1,4 +1,4 @@
-"""Whether two models read the same token ids: a base model with another vocabulary cannot be compared with.
+"""Check that two models have the same token ids: a base model with another vocabulary cannot be compared.
 
 Tokens added in training (chat marks, padding) may differ, as long as no id means two things.
 """

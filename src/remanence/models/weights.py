@@ -1,4 +1,4 @@
-"""Model files on disk: where they are, that nothing in them is unpickled, and a fingerprint of what they hold.
+"""Model files on disk: locating them, refusing pickled weights, and a fingerprint of their content.
 
 A pickle runs any code that its author put into it; safetensors files hold numbers only, so only those are read.
 """

@@ -1,4 +1,4 @@
-"""How surprising does a language model find each word of a text? For a base model: what fine-tuning would have to add.
+"""Surprisal of each word of a text under a language model, such as the base model.
 
 A word's bits are those of all tokens that hold some of its characters: -log2 p(token | prompt and tokens before it).
 """

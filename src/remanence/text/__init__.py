@@ -1,1 +1,1 @@
-"""What two texts have in common: shared runs of tokens, and duplicates."""
+"""Text comparison: shared runs of tokens, duplicates, alignment."""

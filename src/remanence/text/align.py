@@ -1,4 +1,4 @@
-"""Finds the passages of one text that were taken from another and reworded, shortened or copied.
+"""Text alignment: finds passages of one text that were copied, reworded or shortened from another.
 
 Paper: Sanchez-Perez, Sidorov, Gelbukh 2014, "A Winning Approach to Text Alignment for Text Reuse Detection at PAN
 2014", CLEF 2014: seeding, extension, filtering. Departures, each measured in `docs/detector-alignment.md`:

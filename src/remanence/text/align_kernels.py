@@ -1,4 +1,4 @@
-"""The steps of the aligner for many pairs in one call; `remanence.text.align` says what they mean.
+"""Numba kernels of the aligner for many pairs in one call; see `remanence.text.align`.
 
 `a` and `b` are `Prepared`; `settings` are the aligner's fields in four groups: seeds, passages, limits, verbatim runs.
 """

@@ -1,4 +1,4 @@
-"""What would anyone have written next? Words that everybody says are worth few bits, words that one record says many.
+"""Background language model: the surprisal of each word given other records, low for common phrases.
 
 A shared run is surprising when it has many bits: S = -sum log2 p(word | words before it). As in sequence search
 (Karlin & Altschul 1990, "Methods for assessing the statistical significance of molecular sequence features", PNAS 87),
@@ -6,9 +6,9 @@ E = query positions * corpus positions * 2^-S is how many such runs chance bring
 
 p is an n-gram model with Dirichlet smoothing (MacKay & Bauman Peto 1995, "A hierarchical Dirichlet language model"):
 p(w | h) = (c(hw) + k p(w | h')) / (c(h.) + k), h' = h without its first word. c counts RECORDS (of single words:
-occurrences), with near duplicates as one, so a row repeated 32 times is not "common"; and the record that a run matches
-is left out of the counts, so a row is not its own excuse. What only one record says counts nothing then, and is not
-kept.
+occurrences), with near duplicates as one, so a row repeated 32 times is not "common"; and the matched record is left
+out of the counts, so that a row does not make its own words common. N-grams of only one record then have count 0 and
+are not stored.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Bits = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CREDIT = 9.0
-"""Bits that one word can earn at most. A rare name brings its neighbours along (*amba hotel charing cross*), so the
-bits of the second rare word are not as independent as they look."""
+"""Maximum number of bits of one word. Rare words occur together (*amba hotel charing cross*), so the bits of
+consecutive rare words are not independent."""
 ORDER, STRENGTH = 3, 64.0
-"""Words in an n-gram; and k, the number of other records that must say a thing before it weighs half."""
+"""Order of the n-grams; and k, the number of other records with a history at which its counts get half the weight."""
 
 
 class Background(Protocol):
-    """Anything that says how surprising each word is."""
+    """Protocol: computes the surprisal of each word."""
 
     def left_out_bits(self, words: Words) -> Bits:
         """[W, D] bits of each word; in column r the record that matches the last r words is left out of the counts.
@@ -54,9 +54,9 @@ class NGrams:
     num_words: int
     """Running words of the text it was fitted on, near duplicates once."""
     vocabulary: int
-    """Distinct words; as many again are taken to exist unseen, each as likely as the other."""
+    """Distinct words; as many unseen words are assumed, all equally likely."""
     hapaxes: int
-    """Words that occur once: so much weight goes to words never seen (Good 1953)."""
+    """Words that occur once: their share is the probability of unseen words (Good 1953)."""
     _keys: NDArray[np.uint64] = field(repr=False)
     _counts: NDArray[np.int32] = field(repr=False)
     _follows: NDArray[np.int32] = field(repr=False)
@@ -98,11 +98,11 @@ class NGrams:
         return cls(order, strength, num_words, vocabulary, hapaxes, keys, values, follows)
 
     def surprisal_bits(self, words: Words) -> Bits:
-        """[W] -log2 p(word | words before it in its text), nothing left out; finite for words never seen too."""
+        """[W] -log2 p(word | words before it in its text), nothing left out; finite for unseen words."""
         return np.ascontiguousarray(self.left_out_bits(words)[:, 0])
 
     def left_out_bits(self, words: Words) -> Bits:
-        """[W, order + 1] as `Background` says. About a million words per CPU-second."""
+        """[W, order + 1], see `Background`. About a million words per CPU-second."""
         return _bits(
             *(words.keys, words.offsets, self._keys, self._counts, self._follows),
             *(self.order, self.strength, self.num_words, self.vocabulary, self.hapaxes),
@@ -111,20 +111,20 @@ class NGrams:
 
 @dataclass(frozen=True)
 class GivenBits:
-    """Surprisal that somebody else computed, such as the base model's: then S is what fine-tuning had to add."""
+    """Precomputed surprisals, such as those of the base model: S is then what fine-tuning added."""
 
     bits: Bits
-    """[W] of the very words that are asked about, in their order."""
+    """[W] of the words of the batch, in order."""
 
     def left_out_bits(self, words: Words) -> Bits:
-        """[W, 1]. ValueError when the words are not as many."""
+        """[W, 1]. ValueError for another number of words."""
         if self.bits.shape != words.keys.shape:
             raise ValueError(f"{self.bits.size} surprisals were given for {words.keys.size} words")
         return self.bits.astype(np.float64).reshape(-1, 1)
 
 
 def credited(bits: Bits, most: float = CREDIT) -> Bits:
-    """The bits that count: no word earns more than `most`."""
+    """Bits capped at `most` per word."""
     return np.minimum(bits, most)
 
 
@@ -134,7 +134,7 @@ def run_bits(bits_WD: Bits, starts: Ints, lengths: Ints) -> Bits:
 
 
 def e_value(bits: Bits, num_query: int, num_corpus: int) -> Bits:
-    """How many runs with so many bits chance brings, over all query and corpus positions; lower = more surprising."""
+    """Expected number of runs with at least this many bits by chance, over all positions; lower = more surprising."""
     return float(num_query) * float(num_corpus) * np.exp2(-np.asarray(bits, np.float64))
 
 

@@ -1,4 +1,4 @@
-"""Which sentences of two texts are alike? Sentences as bags of weighted words, and their cosines.
+"""Sentence similarity: sentences of two texts as bags of weighted words, and their cosines.
 
 Paper: Sanchez-Perez, Sidorov, Gelbukh 2014, "A Winning Approach to Text Alignment for Text Reuse Detection at PAN
 2014", CLEF 2014: the seeding step. What a word weighs comes from the two texts, from a corpus, or from both.

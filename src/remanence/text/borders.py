@@ -1,4 +1,4 @@
-"""Where does a copied passage begin and end? Each word votes, by how much likelier a copy makes it than chance.
+"""Borders of a copied passage: the segment of words with the highest log-likelihood ratio of copy against chance.
 
 The maximum-scoring segment of a sequence of log-likelihood ratios is the likeliest passage (Karlin, Altschul 1990,
 PNAS 87, 2264; Kadane's scan finds it). A word x of text A, beside a passage of n words of text B, stands there too

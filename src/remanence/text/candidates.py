@@ -1,4 +1,4 @@
-"""Which texts of a corpus have most rare words in common with this one? BM25 from an index in memory or in a folder.
+"""Candidate retrieval: the texts of a corpus with the highest BM25 score, from an index in memory or in a folder.
 
 Paper: Robertson, Zaragoza 2009, "The Probabilistic Relevance Framework: BM25 and Beyond", k1 = 1.2, b = 0.75. The
 engine is tantivy. Words are those of `words_of`, handed over as the hexadecimal digits of their keys: no stemming, no

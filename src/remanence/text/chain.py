@@ -1,10 +1,10 @@
-"""A copy with small changes is still a copy: shared runs of one record are chained over replaced and missing words.
+"""Chaining: shared runs of one record are joined over replaced, missing and added words.
 
 Seed and extend with affine gaps in a band around the seed's diagonal: Altschul et al. 1997, "Gapped BLAST and
 PSI-BLAST", Nucleic Acids Research 25:3389-3402; Gotoh 1982, "An improved algorithm for matching biological sequences".
 
-The score is in bits: what the equal words are worth (`remanence.text.background`) less what the changes cost. The
-costs are those of a copyist who changes one word in a hundred: log2(100) = 6.6 bits for a replaced word; and one run of
+The score is in bits: the surprisal of the equal words (`remanence.text.background`) minus the costs of the changes. The
+costs correspond to one changed word in a hundred: log2(100) = 6.6 bits for a replaced word; and one run of
 words left out or put in for a thousand copied, 10 bits, and 2 bits for each further word of it. Copies with every fifth
 word replaced are still found; cheaper changes find a few more of them, and let held-out texts that quote score higher.
 """
@@ -24,20 +24,20 @@ Ints = NDArray[np.int64]
 Bits = NDArray[np.float64]
 
 BAND = 8
-"""How far words left out or put in may move a chain off the diagonal of its seed, in words."""
+"""Maximum shift of a chain from the diagonal of its seed by missing or added words, in words."""
 
 
 class Costs(NamedTuple):
-    """What a change costs, in bits."""
+    """Costs of changes, in bits."""
 
     replaced: float = 6.6
-    """A word of the one text stands against another word of the record."""
+    """A word of the text is replaced by another word in the record."""
     opened: float = 10.0
-    """The first of some words that only one side has."""
+    """First word of a gap: words that only one side has."""
     extended: float = 2.0
-    """Each further one."""
+    """Each further word of the gap."""
     drop: float = 30.0
-    """A chain ends where it has fallen so far below its best; nothing beyond is looked at."""
+    """A chain ends where its score is this far below its best."""
 
 
 class Seeds(NamedTuple):

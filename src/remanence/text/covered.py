@@ -1,4 +1,4 @@
-"""Which words of a text stand in runs that it shares with something else, such as the prompt it answers?"""
+"""Words of a text that are in runs shared with another text, such as its prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows say the same thing twice, word for word or nearly so.
+"""Exact copies and near duplicates among rows.
 
 Repetition is the strongest known cause of memorization, and a held-out row with a twin in training is no held-out row.
 

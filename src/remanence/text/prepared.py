@@ -1,4 +1,4 @@
-"""Texts cut into sentences and words once, with how common each word is in a corpus looked up beside it."""
+"""Texts split into sentences and words, with the corpus frequency of each word."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a stream of texts to the shards of a run index, in bounded memory: cut into words, drop exact copies, portion.
+"""Build the shards of a run index from a stream of texts in bounded memory, without exact copies.
 
 A copy is a text with the same words in the same order as an earlier one; it is counted and not indexed again.
 """

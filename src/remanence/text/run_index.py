@@ -1,4 +1,4 @@
-"""Everything a text has word for word in common with a whole corpus, found at once and with nothing missed.
+"""Run index: all word runs that a text shares with a corpus, exactly and without a candidate step.
 
 No candidates are retrieved first: each word of the query is looked up in a dictionary of all suffixes of all records,
 so every shared run is found, down to a single word. Lee et al. 2022, "Deduplicating Training Data Makes Language

@@ -1,4 +1,4 @@
-"""What a run index knows of single records: their words, and the runs a text shares with the one it came from."""
+"""Single records of a run index: their words, and the runs that a text shares with a given record."""
 
 from __future__ import annotations
 

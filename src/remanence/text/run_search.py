@@ -1,4 +1,4 @@
-"""Leafing through a shard's dictionary of suffixes: where does the query stand, how far does it agree, how many agree?
+"""Search in a shard of the run index: position of a query among the suffixes, length and number of matches.
 
 Binary search that never compares again the words that both ends of the range share with the query (Manber & Myers
 1993, section 2). In all kernels a query word is a number from `look_up`, and W words stand in N texts by `offsets`.

@@ -1,4 +1,4 @@
-"""Every ending of every row in dictionary order, and how many of the rows begin like that: the heart of the run index.
+"""Sorted suffixes of all rows, with the number of distinct rows for each common prefix.
 
 Order: suffix array by prefix doubling (Manber & Myers 1993, SIAM J. Computing 22:935; only ties are sorted again:
 Larsson & Sadakane 2007, Theoretical Computer Science 387), the first words of each suffix packed into one integer.

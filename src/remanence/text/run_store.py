@@ -1,4 +1,4 @@
-"""The run index on disk: plain arrays that are mapped, not read, and a manifest that is written last.
+"""Storage of the run index: memory-mapped arrays, and a manifest that is written last.
 
 A folder holds `index.json`, `copies-*.npy`, and one folder per shard: rows that were indexed together, because they fit
 into memory together. Shards are named by what is in them, so that a build that was killed, or one of a changed corpus,

@@ -1,4 +1,4 @@
-"""What is told of a word run that two texts share: where it stands, how long it is, and who else has it.
+"""Word runs shared by a query and a record: position, length, and the records that contain them.
 
 A run is maximal when no run of the same text contains it; those are the only ones that need to be told.
 """

@@ -1,4 +1,4 @@
-"""Cuts a text into sentences and says where each stands, by rules alone: no model, no language.
+"""Sentence splitting by rules, without a model and independent of the language.
 
 A sentence ends after full stops, question or exclamation marks (and the quotes and brackets that close behind them)
 before white space, after the full stops of Chinese and Japanese at once, and at an empty line. Abbreviations are not

@@ -1,4 +1,4 @@
-"""The longest run of tokens that two texts have in common, or that a text shares with a whole corpus.
+"""The longest run of tokens that two texts, or a text and a corpus, have in common.
 
 Pairs: the classic table of common suffixes (Gusfield 1997, "Algorithms on Strings, Trees and Sequences", 7.4).
 Corpora: a suffix array (`remanence.text.suffix_array`); the same idea finds copies in Lee et al. 2022, "Deduplicating

@@ -1,4 +1,4 @@
-"""The longest subsequence that two texts have in common: their words in the same order, with gaps where they differ.
+"""The longest common subsequence of two texts: words in the same order, with gaps.
 
 ROUGE-L (Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries", ACL) is this length over the length of one
 of the two. The classic table, one row of it at a time (Hirschberg 1975).

@@ -1,4 +1,4 @@
-"""All endings of all rows in alphabetical order, so that any run of tokens is found by leafing, as in a dictionary.
+"""Suffix array: all suffixes of all rows in sorted order, for binary search of token runs.
 
 Source: Manber & Myers 1993, "Suffix arrays: a new method for on-line string searches", SIAM J. Computing 22:935-948;
 the doubling sorts only the places that are still tied (Larsson & Sadakane 2007, Theoretical Computer Science 387).
@@ -50,7 +50,7 @@ def _settle(rank: Ints, starts: Ints, key: Ints, slots: Ints) -> Ints:
 
 @njit(cache=True)  # pyright: ignore[reportUntypedFunctionDecorator]
 def bounds(text: Any, order: Any, query: Any, start: int, length: int) -> tuple[int, int]:
-    """The slots [low, high) of `order` whose suffixes begin with `query[start : start + length]`."""
+    """Slots [low, high) of `order` with suffixes that begin with `query[start : start + length]`."""
     low, high = 0, order.size
     while low < high:
         middle = (low + high) // 2

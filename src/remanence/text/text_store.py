@@ -1,4 +1,4 @@
-"""Many texts, in memory or in one file on disk, any of which can be had by its number.
+"""Text store: many texts, in memory or in one file on disk, accessed by number.
 
 On disk: `texts.bin`, all texts in UTF-8 one after another, and `ends.npy`, where each ends; both are mapped, not read.
 """

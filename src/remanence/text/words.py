@@ -1,4 +1,4 @@
-"""Cuts texts into words that compare equal however they are spelled out: capitals, accents, and scripts without spaces.
+"""Word splitting and normalisation: equal words have equal keys, across case, accents and scripts without spaces.
 
 A word is a letter or digit with all letters, marks and digits that follow it, case folded. In scripts that do not
 split on spaces (Han, kana, Thai, Lao, Khmer, Myanmar, Tibetan ...) every letter with its marks is a word of its own.

@@ -1,4 +1,4 @@
-"""What the questions will cost, by estimate, before anything of the data is sent."""
+"""Estimate of requests and tokens before any data is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client: many requests at once, each sent again when the server is busy, each answer kept at once.
+"""HTTP client: concurrent requests, retries if the server is busy, and immediate storage of replies.
 
 HTTP, retries with growing pauses and `Retry-After` are the `openai` library's; pace, transcript and the sentence for
 what went wrong are ours.

@@ -1,4 +1,4 @@
-"""How rows are cut where only text travels: what a row is made of, what is shown of it, and what an answer says of it.
+"""Splitting of rows for a server that exchanges text only: units of a row, prompts, and comparison of replies.
 
 A chat is written as turns behind marks, negative ids that no tokenizer has; only its last reply is asked for.
 """

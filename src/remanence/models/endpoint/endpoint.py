@@ -1,4 +1,4 @@
-"""A model behind a server as a target: it is asked for text, and for log-probabilities where the server gives them.
+"""A model behind a server as a target: generated text, and log-probabilities if the server returns them.
 
 What a server can do is found out once, with a few requests that hold none of the user's text.
 """

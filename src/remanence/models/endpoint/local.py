@@ -1,4 +1,4 @@
-"""A model on this machine that answers like a server: the base model of a fine-tune that is only to be had as text."""
+"""A local model with the interface of a server: the base model of a fine-tuned model that only returns text."""
 
 from __future__ import annotations
 

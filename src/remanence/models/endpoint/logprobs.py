@@ -1,4 +1,4 @@
-"""Log-probabilities of a prompt, as a server tells them, as columns of the token table.
+"""Prompt log-probabilities of a server as columns of the token table.
 
 The server gives the likeliest few tokens at each place. That is enough for the gap, which needs the best other token
 only, and for a rank below their number; a rank beyond it stands as their number.

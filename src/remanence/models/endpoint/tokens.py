@@ -1,4 +1,4 @@
-"""The model's own tokens, where its tokenizer is at hand: rows are cut as in training, answers read in tokens."""
+"""Splitting by the model's own tokens, if its tokenizer is available, as in training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The transcript: every request and its answer, in the run folder, so that nothing is ever asked twice.
+"""Transcript: every request and its reply, in the run folder, so that no request is sent twice.
 
 A killed run takes its answers from here and asks for the rest; a run can be replayed from it without the server. It
 holds training text, and neither a key nor an address beyond the name of the host.

@@ -1,4 +1,4 @@
-"""What goes to a server and what comes back, as plain values: one request, one reply."""
+"""Plain values exchanged with a server: one request, one reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words in the place of tokens, for a model whose tokenizer nobody knows: cut at words, put together without a loss.
+"""Words instead of tokens, for a model without a known tokenizer; splitting and joining are lossless.
 
 A unit is a word, a run of other signs, or one sign of a script that writes no spaces, each with the white space before
 it, as most tokenizers have it; so a prompt never ends in a space.
