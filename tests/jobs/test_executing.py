@@ -44,7 +44,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def small(out: Path, executor: Any = None, **more: Any) -> Any:
-    opens = lambda: {"tuned": Parrot(TOLD.told)}  # noqa: E731  opened anew
+    opens = lambda: {"tuned": Parrot(TOLD.records)}  # noqa: E731  opened anew
     return run_audit(TOLD, LEARNED, UNSEEN, None, out, SMALL, show=False, executor=executor, opens=opens, **more)
 
 

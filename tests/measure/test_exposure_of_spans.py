@@ -47,7 +47,7 @@ def test_exposure_by_hand():
     # One-token spans of "q" + "c" beside held-out a, b, d, e: c is third of five, log2 5 - log2 3.
     heldout = tuple(Record(x, prompt="q", completion=x) for x in "abde")
     training = (Record("1", prompt="q", completion="c"), Record("2", prompt="q", completion="zz"))
-    target = Ordered(told=training)
+    target = Ordered(records=training)
     (found,) = Exposure(tokens=1, heldout=heldout, training=training)(target, training[:1])
     # The end of the text is a learned token too; it stands in the row itself and so is no alternative.
     assert found.evidence["at"] == 2 and found.evidence["candidates"] == 5

@@ -66,7 +66,7 @@ class Attempt:
     answer: Answer | None
     """None when no answer came."""
     expected: IntsT
-    """[K] the tokens that a complete extraction gives; the target never sees them."""
+    """[K] the tokens that a complete extraction gives; not shown to the target."""
     reason: str = ""
     """Why there is no answer."""
 

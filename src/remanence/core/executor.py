@@ -1,6 +1,6 @@
 """Executor: runs the independent tasks of a job, in this process or in workers on other machines.
 
-The run's own process hands out the pieces and writes what comes back, so a folder is the same whoever did the work, and
+The run's own process distributes the tasks and writes their results, so a folder is the same with every executor, and
 a piece that is written is never handed out again.
 """
 

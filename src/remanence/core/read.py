@@ -158,8 +158,8 @@ def data_fingerprint(records: Iterable[Record]) -> str:
 def record_bytes(record: Record) -> bytes:
     """What a record says, as `data_fingerprint` reads it."""
     chat = None if record.messages is None else [dict(turn) for turn in record.messages]
-    said = [record.id, record.text, record.prompt, record.completion, chat]
-    return json.dumps(said, sort_keys=True, default=str).encode()
+    content = [record.id, record.text, record.prompt, record.completion, chat]
+    return json.dumps(content, sort_keys=True, default=str).encode()
 
 
 def _records(rows: Placed, source: str, columns: Columns, group: Group) -> Iterator[Record]:

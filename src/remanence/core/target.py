@@ -28,11 +28,11 @@ class Prompt:
     ids: IntsT
     """[P] token ids given (decoder side)."""
     expected: IntsT
-    """[K] the row's own next tokens, for the judge; the model never sees them."""
+    """[K] the row's own next tokens, for the judge; not shown to the model."""
     source: IntsT | None = None
     """[S] encoder input of an encoder-decoder."""
     prefix_tokens: int = 0
-    """How many tokens that carry loss are given away in the prompt."""
+    """Number of tokens with loss in the prompt."""
     rest: IntsT | None = None
     """[R] the whole remaining row after the cut; starts with `expected`."""
 
@@ -127,7 +127,7 @@ def rendered_rows(target: ReadsText, records: Sequence[Record]) -> list[Rendered
 
 
 def cut(rendered: Rendered, record_id: str, prefix_tokens: int, new_tokens: int) -> Prompt | None:
-    """The prompt that shows `prefix_tokens` tokens that carry loss, cut on ids of the full row.
+    """The prompt with the first `prefix_tokens` tokens with loss, split on the ids of the full row.
 
     What stands before the first such token (chat header, question, document) is always given. None when the row is
     too short for `new_tokens` further tokens, when some of those carry no loss, or when nothing at all would be given.

@@ -36,13 +36,13 @@ class Failed:
 
 
 class Crew(Protocol):
-    """How workers are had and reached. Workers and tickets are told apart by hash."""
+    """Creation of workers and communication with them. Workers and tickets are hashable."""
 
     needs: str
     """What a worker needs and what there is, for the sentence that says why none comes."""
 
     def hire(self) -> tuple[Any, Any]:
-        """A new worker, and the ticket that comes back when it has opened the model."""
+        """A new worker, and the ticket that is returned when it has opened the model."""
         ...
 
     def came(self, worker: Any) -> bool:
@@ -50,7 +50,7 @@ class Crew(Protocol):
         ...
 
     def give(self, worker: Any, task: Any) -> Any:
-        """Hand a task to a worker; the ticket comes back with the result. A worker does its tasks in order."""
+        """Send a task to a worker; the ticket is returned with the result. A worker runs its tasks in order."""
         ...
 
     def first(self, tickets: Sequence[Any], seconds: float | None) -> Any | None:
@@ -93,7 +93,7 @@ class Pool:
     _failed_starts: int = 0
 
     def work_through(self, tasks: Iterable[Task], name_of: Callable[[Task], str]) -> Generator[tuple[Task, Any]]:
-        """(task, result) of every task, as they come back. Raises `RemanenceError` when one cannot be done.
+        """(task, result) of every task, in order of completion. Raises `RemanenceError` if one fails.
 
         When the caller stops early, or a task fails, the workers are let go: what they are at is of no use.
         """

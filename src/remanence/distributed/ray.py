@@ -1,6 +1,6 @@
 """Ray executor: tasks on the machines of a cluster, one model per worker, on CPUs or GPUs.
 
-Every worker opens the model by name once and is sent rows; what it computes comes back and is written here, so
+Every worker opens the model by name once and receives rows; its results are sent back and written here, so
 machines need not share a disk for the data or the run. Workers count with as many threads as this process would, which
 makes their sums, and so the files, the very same.
 """
@@ -161,7 +161,7 @@ class Worker:
         except RemanenceError as error:
             return Failed(f"The worker on {socket.gethostname()} cannot open the model: {error}")
         except Exception as error:
-            return _told(error, "cannot open the model")
+            return _failure(error, "cannot open the model")
         return None
 
     def do(self, work: Callable[[Any, Any], Any], task: Any) -> Any:
@@ -171,7 +171,7 @@ class Worker:
         except RemanenceError as error:
             return Failed(str(error))
         except Exception as error:
-            return _told(error, f"cannot do {getattr(task, 'name', 'a task')}")
+            return _failure(error, f"cannot do {getattr(task, 'name', 'a task')}")
 
 
 def connect(address: str | None, cpus: int) -> bool:
@@ -228,7 +228,7 @@ def _torch_threads() -> int:
     return torch.get_num_threads()
 
 
-def _told(error: Exception, what: str) -> Failed:
+def _failure(error: Exception, what: str) -> Failed:
     trace = traceback.format_exc()
     return Failed(f"The worker on {socket.gethostname()} {what}: {type(error).__name__}: {_line(error)}", trace)
 

@@ -31,19 +31,19 @@ def base_surprise(base: Target) -> Surprise:
     if not isinstance(base, HuggingFace):
         raise RemanenceError(f"{base.name} cannot say how surprising words are: it is no Hugging Face model.")
 
-    def surprise(said: Sequence[GeneratedText]) -> Background:
-        texts = [one.text for one in said]
-        return GivenBits(word_bits(base, texts, [one.prompt for one in said], words_of(texts)))
+    def surprise(generated: Sequence[GeneratedText]) -> Background:
+        texts = [one.text for one in generated]
+        return GivenBits(word_bits(base, texts, [one.prompt for one in generated], words_of(texts)))
 
     return surprise
 
 
 def origin_line(attempt: int, one: Judgement, side: str = "said") -> dict[str, Any]:
     """The line of `origins.parquet`; q-values come at the end."""
-    told = {"attempt": attempt, "side": side, "label": one.label, "num_words": one.num_words, **one.origins}
-    told |= {"bits": one.bits, "most_bits": one.most_bits, "p_value": one.p_value, "q_value": None}
-    told |= {"paraphrase_bits": one.paraphrase_bits, "paraphrase_p": one.paraphrase_p, "idea_p": one.idea_p}
-    return told | {"reason": one.reason}
+    line = {"attempt": attempt, "side": side, "label": one.label, "num_words": one.num_words, **one.origins}
+    line |= {"bits": one.bits, "most_bits": one.most_bits, "p_value": one.p_value, "q_value": None}
+    line |= {"paraphrase_bits": one.paraphrase_bits, "paraphrase_p": one.paraphrase_p, "idea_p": one.idea_p}
+    return line | {"reason": one.reason}
 
 
 def match_lines(attempt: int, one: Judgement, index: PlagiarismIndex) -> Iterator[dict[str, Any]]:

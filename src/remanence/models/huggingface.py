@@ -86,7 +86,7 @@ class HuggingFace:
             yield done.pop(i) if isinstance(row, Rendered) else row
 
     def alone_in_float32(self, row: Rendered, columns: Sequence[str]) -> TokenRow:
-        """The token row from a pass of its own in float32: the last word where a verdict hangs on rounding."""
+        """The token row from a separate pass in float32, for close decisions."""
         dtype, self.dtype = self.dtype, torch.float32
         try:
             return self._score_batch([row], columns)[0]
@@ -244,8 +244,9 @@ class HuggingFace:
             torch.manual_seed(seed)
             for items in alike.values():
                 for batch in pack(items, [widths[i] for i in items], self.batch_tokens):
-                    said = self._generate([prompts[i] for i in batch], new_tokens, scheme)
-                    answers |= {i: Answer(s, self.decode(s), scheme, seed) for i, s in zip(batch, said, strict=True)}
+                    generated = self._generate([prompts[i] for i in batch], new_tokens, scheme)
+                    batch_ids = zip(batch, generated, strict=True)
+                    answers |= {i: Answer(ids, self.decode(ids), scheme, seed) for i, ids in batch_ids}
         return [answers[i] for i in range(len(prompts))]
 
     def answer_alone_in_float32(self, prompt: Prompt, new_tokens: int, seed: int = 0) -> Answer:

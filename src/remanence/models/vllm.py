@@ -60,9 +60,9 @@ class VLLM:
         else:
             kept = {"temperature": scheme.temperature, "top_k": scheme.top_k or -1, "top_p": scheme.top_p or 1.0}
             drawing = [{**kept, "seed": seed + i} for i in range(len(prompts))]
-        told = self._run([p.ids for p in prompts], [{"max_tokens": new_tokens, **draw} for draw in drawing])
-        said = [np.array(one.outputs[0].token_ids, np.int32) for one in told]
-        return [Answer(ids, self.decode(ids), scheme, seed) for ids in said]
+        outputs = self._run([p.ids for p in prompts], [{"max_tokens": new_tokens, **draw} for draw in drawing])
+        token_ids = [np.array(one.outputs[0].token_ids, np.int32) for one in outputs]
+        return [Answer(ids, self.decode(ids), scheme, seed) for ids in token_ids]
 
     def score(self, records: Sequence[Record], columns: Sequence[str]) -> Iterator[TokenRow | str]:
         """The token rows of the records, in order."""
@@ -72,16 +72,16 @@ class VLLM:
         """As `score`, for rows that are rendered already."""
         rows = [row for row in rendered if isinstance(row, Rendered)]
         asked = [{"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": TOP}] * len(rows)
-        told = iter(self._run([row.ids for row in rows], asked))
+        outputs = iter(self._run([row.ids for row in rows], asked))
         for row in rendered:
-            yield row if isinstance(row, str) else self._row(row, next(told).prompt_logprobs, columns)
+            yield row if isinstance(row, str) else self._row(row, next(outputs).prompt_logprobs, columns)
 
-    def _row(self, row: Rendered, told: Sequence[Any], columns: Sequence[str]) -> TokenRow:
+    def _row(self, row: Rendered, prompt_logprobs: Sequence[Any], columns: Sequence[str]) -> TokenRow:
         found: dict[str, Any] = {name: np.full(row.ids.size, np.nan, np.float32) for name in ("logprob", "gap")}
         found["rank"] = np.full(row.ids.size, -1, np.int32)
         for t in np.flatnonzero(row.scored).tolist():
-            own = told[t][int(row.ids[t])]
-            others = [one.logprob for token, one in told[t].items() if token != int(row.ids[t])]
+            own = prompt_logprobs[t][int(row.ids[t])]
+            others = [one.logprob for token, one in prompt_logprobs[t].items() if token != int(row.ids[t])]
             found["logprob"][t], found["gap"][t] = own.logprob, own.logprob - max(others)
             found["rank"][t] = own.rank - 1  # vLLM counts from 1
         found[SamplingScheme().column] = found["logprob"]

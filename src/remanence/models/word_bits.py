@@ -33,10 +33,10 @@ def word_bits(target: HuggingFace, texts: Sequence[str], prompts: Sequence[str],
             "given to words: take --background corpus."
         )
     context = int(getattr(target.module.config, "max_position_embeddings", None) or CONTEXT)
-    told = [_rendered(target, text, prompt, context) for text, prompt in zip(texts, prompts, strict=True)]
-    rows = target.score_rendered([row for row, _ in told], ["logprob"])
+    inputs = [_rendered(target, text, prompt, context) for text, prompt in zip(texts, prompts, strict=True)]
+    rows = target.score_rendered([row for row, _ in inputs], ["logprob"])
     bits = np.zeros(words.keys.size)
-    for i, (row, (_, places)) in enumerate(zip(rows, told, strict=True)):
+    for i, (row, (_, places)) in enumerate(zip(rows, inputs, strict=True)):
         here = slice(int(words.offsets[i]), int(words.offsets[i + 1]))
         if isinstance(row, TokenRow) and places.size:
             surprisal = -row.columns["logprob"][-len(places) :].astype(np.float64) / np.log(2)

@@ -197,8 +197,8 @@ def draw(
     dots = data.mark_point(filled=True, size=64, opacity=1)
     layers.append(dots.encode(*point, *offset.values(), shape, tooltip=tips))
     if missing:
-        said = alt.Chart(alt.Data(values=[{"label": one, "rate": 0, "said": "not measurable"} for one in missing]))
-        written = said.mark_text(align="left", dx=4, angle=0 if sideways else 270, color="var(--muted)", tooltip=False)
+        notes = alt.Chart(alt.Data(values=[{"label": one, "rate": 0, "said": "not measurable"} for one in missing]))
+        written = notes.mark_text(align="left", dx=4, angle=0 if sideways else 270, color="var(--muted)", tooltip=False)
         layers.append(written.encode(measured("rate"), across, text="said:N"))
     places = {*_order(points), *missing}
     height = len(places) * (20 + 11 * len(series)) if sideways else 150 if small else 220

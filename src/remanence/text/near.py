@@ -2,7 +2,7 @@
 
 `bleu4` (Papineni et al. 2002) counts shared word sequences of 1 to 4; `lev_similarity` counts the edits between the
 two. Both are 1 for equal texts. BLEU says little on fewer than 8 tokens, and both are high between any two texts of a
-narrow kind: always subtract what a model reaches that never saw the text.
+narrow kind: always subtract the similarity of a model without the text.
 """
 
 from __future__ import annotations

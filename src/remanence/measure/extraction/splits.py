@@ -52,6 +52,6 @@ def on_grid(split: Splits, grid: tuple[int, ...]) -> dict[int, int]:
     found = {length: place[length] for length in grid if length in place}
     if not found:
         raise NotMeasured(
-            f"too short: no prefix length of {', '.join(map(str, grid))} leaves enough tokens to come back"
+            f"too short: no prefix length of {', '.join(map(str, grid))} leaves enough tokens to generate"
         )
     return found

@@ -16,7 +16,7 @@ CANDIDATES = 10
 
 def judged_as_published(
     index: PlagiarismIndex,
-    said: Sequence[GeneratedText],
+    texts: Sequence[GeneratedText],
     detector: Pan2015 | None = None,
     sources: Documents | None = None,
 ) -> list[Judgement]:
@@ -26,9 +26,9 @@ def judged_as_published(
     texts of the index as `detector` reads them, for who asks often; else the candidates are read each time.
     """
     detector = detector or Pan2015.zeng2024()
-    if not said:
+    if not texts:
         return []
-    top = index.candidates.top([one.text for one in said], CANDIDATES).ids
+    top = index.candidates.top([one.text for one in texts], CANDIDATES).ids
     numbers = np.full(top.shape, -1, np.int64)
     if sources is None:
         records, numbers[top >= 0] = np.unique(top[top >= 0], return_inverse=True)
@@ -36,10 +36,10 @@ def judged_as_published(
     else:
         numbers = top
     ranked: list[list[int]] = [row[row >= 0].tolist() for row in numbers]
-    found = detector.walk(detector.read([one.text for one in said]), sources, ranked)
+    found = detector.walk(detector.read([one.text for one in texts]), sources, ranked)
     first = index.runs.first_copy
     lines: list[Judgement] = []
-    for one, walked in zip(said, found, strict=True):
+    for one, walked in zip(texts, found, strict=True):
         count = int(words_of([one.text]).keys.size)
         matches: list[Match] = []
         if walked.label != "none":

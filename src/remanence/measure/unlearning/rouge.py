@@ -65,15 +65,15 @@ class Rouge(Measure):
         return Prompt(record.id, rendered.ids[: row.at], expected, rendered.source, row.at - rendered.start, expected)
 
 
-def rouge_l(said: Sequence[str], truth: Sequence[str]) -> RougeL:
+def rouge_l(generated: Sequence[str], truth: Sequence[str]) -> RougeL:
     """R = LCS / |truth|, P = LCS / |said|, F1 = 2RP / (R + P); all 0 for an empty text. ValueError for an empty true
     answer."""
     if not truth:
         raise ValueError("ROUGE needs a truth with words in it")
-    shared = longest_common_subsequence(said, truth)
+    shared = longest_common_subsequence(generated, truth)
     if not shared:
         return RougeL(0.0, 0.0, 0.0)
-    recall, precision = shared / len(truth), shared / len(said)
+    recall, precision = shared / len(truth), shared / len(generated)
     return RougeL(recall, precision, 2 * recall * precision / (recall + precision))
 
 

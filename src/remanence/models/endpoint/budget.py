@@ -20,7 +20,7 @@ class Estimate:
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    """At most so many: as many as the requests allow."""
+    """Upper bound: the maximum that the requests allow."""
 
     def __add__(self, other: Estimate) -> Estimate:
         return Estimate(
@@ -32,8 +32,12 @@ class Estimate:
     @classmethod
     def of(cls, requests: Iterable[Request]) -> Estimate:
         """What these requests come to."""
-        told = [(request.prompt_tokens, int(request.body["max_tokens"])) for request in requests]
-        return cls(len(told), sum(asked for asked, _ in told), sum(said for _, said in told))
+        sizes = [(request.prompt_tokens, int(request.body["max_tokens"])) for request in requests]
+        return cls(
+            len(sizes),
+            sum(prompt_tokens for prompt_tokens, _ in sizes),
+            sum(completion_tokens for _, completion_tokens in sizes),
+        )
 
     def cost(self, settings: EndpointSettings) -> float | None:
         """Money, in the currency of the prices; None without prices."""

@@ -52,14 +52,14 @@ class Client:
             )
         if missing:
             _finished(self._ask_all(missing))
-        told: list[Reply] = []
+        replies: list[Reply] = []
         for request in requests:
             key = self._key(request)
             self.transcript.used(key, self.role, self.address.host, self.address.title, request)
             reply = self.transcript.get(key)
             assert reply is not None, "asked just now"
-            told.append(reply)
-        return told
+            replies.append(reply)
+        return replies
 
     def _key(self, request: Request) -> str:
         return request.key(self.role, self.address.title)
@@ -109,7 +109,7 @@ class Client:
                 return read_reply(request.api, answer)
             except openai.APIStatusError as error:
                 if error.status_code in {400, 413, 422}:
-                    return Reply(refused=self._said(error))
+                    return Reply(refused=self._message(error))
                 raise RemanenceError(self._sentence(error, request)) from None
             except openai.APIConnectionError as error:
                 raise RemanenceError(self._sentence(error, request)) from None
@@ -118,11 +118,11 @@ class Client:
         host = self.address.host
         raise RemanenceError(f"{host} does not answer in the OpenAI protocol ({why}): check the URL{self._kept()}")
 
-    def _said(self, error: Any) -> str:
+    def _message(self, error: Any) -> str:
         """The server's own words, without the folder it may call the model by."""
         body = error.body
-        told: Any = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
-        words = told.get("message") or told.get("detail") or told.get("error") or error.message
+        details: Any = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+        words = details.get("message") or details.get("detail") or details.get("error") or error.message
         text = " ".join(str(words).split()).replace(self.address.model, self.address.title)
         return f"the server refused it with status {error.status_code}: {text[:200]}"
 
@@ -142,8 +142,8 @@ class Client:
             check = "check api:MODEL@URL, and give chats (messages) to a server that only knows chats"
             return f"{host} has no model {model}, or no {path}: {check}{kept}"
         if error.status_code == 429:
-            return f"{host} is asked too much, {self._said(error)}: lower --requests-per-minute{kept}"
-        return f"{host} failed {times}, {self._said(error)}: look at the server{kept}"
+            return f"{host} is asked too much, {self._message(error)}: lower --requests-per-minute{kept}"
+        return f"{host} failed {times}, {self._message(error)}: look at the server{kept}"
 
     def _kept(self) -> str:
         kept = len(self.transcript)

@@ -92,8 +92,8 @@ class Marks:
             content = turn.get("content")
             if not isinstance(content, str):
                 raise NotMeasured("a turn of the chat is no text")
-            said = cut(content)
-            ids += [self.of(str(turn["role"])), *said]
+            content_ids = cut(content)
+            ids += [self.of(str(turn["role"])), *content_ids]
         reply = len(cut(turns[last]["content"]))
         if not reply:
             raise NotMeasured("the reply is empty")
@@ -104,7 +104,7 @@ class Marks:
         turns = self.turns(ids)
         if turns is None:
             return plain(ids)
-        return "\n".join(f"{role}: {plain(np.array(said, np.int32))}" for role, said in turns)
+        return "\n".join(f"{role}: {plain(np.array(content_ids, np.int32))}" for role, content_ids in turns)
 
 
 def started(prompt: Prompt) -> IntsT:

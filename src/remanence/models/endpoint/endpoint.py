@@ -109,12 +109,12 @@ class Endpoint:
         return Request("completions", {"prompt": text, **body}, self._tokens(prompt.ids, text))
 
     def _chat(self, prompt: Prompt, turns: list[tuple[str, list[int]]], body: dict[str, Any]) -> Request:
-        said = [(role, self.cutter.decode(np.array(ids, np.int32))) for role, ids in turns]
-        messages = [{"role": role, "content": text} for role, text in said[:-1]]
+        texts = [(role, self.cutter.decode(np.array(ids, np.int32))) for role, ids in turns]
+        messages = [{"role": role, "content": text} for role, text in texts[:-1]]
         if turns[-1][1]:
             if not self.able.continues:
                 raise NotMeasured("the server does not go on with a reply that was begun")
-            messages.append({"role": said[-1][0], "content": said[-1][1]})
+            messages.append({"role": texts[-1][0], "content": texts[-1][1]})
             body |= {"add_generation_prompt": False, "continue_final_message": True}
         text = "".join(message["content"] for message in messages)
         return Request("chat", {"messages": messages, **body}, self._tokens(prompt.ids, text))
@@ -126,7 +126,7 @@ class Endpoint:
         self, prompts: Sequence[Prompt], new_tokens: int, scheme: SamplingScheme | None = None, seed: int = 0
     ) -> list[Answer | str]:
         """One answer per prompt, in order, or why there is none. Draws of one call are independent of each other."""
-        told: list[Answer | str] = [""] * len(prompts)
+        answers: list[Answer | str] = [""] * len(prompts)
         room, left = 1, list(range(len(prompts)))
         while left:
             asked: dict[int, Request] = {}
@@ -134,25 +134,25 @@ class Endpoint:
                 try:
                     asked[i] = self.request(prompts[i], scheme, seed if scheme is None else seed + i, room)
                 except NotMeasured as why:
-                    told[i] = why.reason
+                    answers[i] = why.reason
             left = []
             for i, reply in zip(asked, self.asks.ask(list(asked.values())), strict=True):
                 answer = self._answer(prompts[i], reply, new_tokens, scheme, seed)
                 if answer is None and room < MOST:
                     left.append(i)
-                told[i] = answer or "its answer was cut off before enough words were said"
+                answers[i] = answer or "its answer was cut off before enough words were said"
             room *= 4
-        return told
+        return answers
 
     def _answer(
         self, prompt: Prompt, reply: Reply, new_tokens: int, scheme: SamplingScheme | None, seed: int
     ) -> Answer | str | None:
         if reply.refused is not None:
             return reply.refused
-        said = self.cutter.read(started(prompt), prompt.expected, reply.text, reply.finish)
-        if said is None:
+        generated = self.cutter.read(started(prompt), prompt.expected, reply.text, reply.finish)
+        if generated is None:
             return None
-        return Answer(said[:new_tokens], self.decode(said[:new_tokens]), scheme, seed)
+        return Answer(generated[:new_tokens], self.decode(generated[:new_tokens]), scheme, seed)
 
     def generate(
         self, prompts: Sequence[Prompt], new_tokens: int, scheme: SamplingScheme | None = None, seed: int = 0
@@ -255,9 +255,9 @@ def look(asks: Asks, cutter: Cutter, form: str) -> Gives:
         return Gives(continues=able and 0 < open_.prompt_tokens < ended.prompt_tokens)
     _heard(asks, Request("completions", {"prompt": "Hello", "max_tokens": 1, "temperature": 0.0}))
     scored = asks.ask([echoed("Hello there, hello")])[0]
-    told = scored.logprobs
-    scores = told is not None and scored.prompt_tokens > 1 and len(told.own) >= scored.prompt_tokens
-    scores = scores and told is not None and told.own[1] is not None and len(told.top[1]) > 1
+    logprobs = scored.logprobs
+    scores = logprobs is not None and scored.prompt_tokens > 1 and len(logprobs.own) >= scored.prompt_tokens
+    scores = scores and logprobs is not None and logprobs.own[1] is not None and len(logprobs.top[1]) > 1
     if not isinstance(cutter, Tokens):
         return Gives(scores=scores)
     ids = cutter.cut("Hello there")

@@ -41,8 +41,8 @@ class Here:
         if request.api == "completions":
             return np.array(tokenizer(request.body["prompt"], verbose=False)["input_ids"], np.int32)
         begun = bool(request.body.get("continue_final_message"))
-        told = tokenizer.apply_chat_template(
+        encoded = tokenizer.apply_chat_template(
             request.body["messages"], tokenize=True, return_dict=True,
             add_generation_prompt=not begun, continue_final_message=begun,
         )  # fmt: skip
-        return np.array(told["input_ids"], np.int32)
+        return np.array(encoded["input_ids"], np.int32)

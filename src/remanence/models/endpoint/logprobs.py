@@ -20,42 +20,42 @@ COLUMNS = ("logprob", "gap", "rank")
 Floats = NDArray[np.float64]
 
 
-def places(told: Logprobs, num_prompt: int) -> tuple[Floats, Floats, Floats]:
+def places(logprobs: Logprobs, num_prompt: int) -> tuple[Floats, Floats, Floats]:
     """(log p, gap, rank) [N] of the prompt's tokens; NaN where nothing stands before a token.
 
     The gap is log p minus that of the best other token: the same as between logits.
     """
     own, gap, rank = (np.full(num_prompt, np.nan) for _ in range(3))
     for i in range(num_prompt):
-        value, top = told.own[i], told.top[i]
+        value, top = logprobs.own[i], logprobs.top[i]
         if value is None:
             continue
-        others = sorted((p for token, p in top.items() if token != told.tokens[i]), reverse=True)
+        others = sorted((p for token, p in top.items() if token != logprobs.tokens[i]), reverse=True)
         if not others:
             raise NotMeasured("the server told no other token than the row's own")
         own[i], gap[i], rank[i] = value, value - others[0], sum(p > value for p in others)
     return own, gap, rank
 
 
-def by_token(told: Logprobs, rendered: Rendered, num_prompt: int) -> dict[str, Any]:
+def by_token(logprobs: Logprobs, rendered: Rendered, num_prompt: int) -> dict[str, Any]:
     """Columns [T], where the server's tokens are the row's own."""
     if num_prompt != rendered.ids.size:
         raise NotMeasured(
             f"the server reads the row as {num_prompt} tokens and the tokenizer as {rendered.ids.size}: they differ"
         )
-    return _columns(rendered, *places(told, num_prompt))
+    return _columns(rendered, *places(logprobs, num_prompt))
 
 
-def by_unit(told: Logprobs, rendered: Rendered, starts: NDArray[np.int64], num_prompt: int) -> dict[str, Any]:
+def by_unit(logprobs: Logprobs, rendered: Rendered, starts: NDArray[np.int64], num_prompt: int) -> dict[str, Any]:
     """Columns [T] of units that begin at the characters `starts` [T]: each holds the tokens that begin in it.
 
     A unit's log p is the sum of its tokens'; its gap is the smallest and its rank the largest of them, so that a unit
     is said by greedy decoding if all of its tokens are.
     """
-    if len(told.offsets) < num_prompt:
+    if len(logprobs.offsets) < num_prompt:
         raise NotMeasured("the server does not tell where its tokens stand in the text")
-    own, gap, rank = places(told, num_prompt)
-    unit = np.searchsorted(starts, np.array(told.offsets[:num_prompt]), side="right") - 1
+    own, gap, rank = places(logprobs, num_prompt)
+    unit = np.searchsorted(starts, np.array(logprobs.offsets[:num_prompt]), side="right") - 1
     unit = np.maximum(unit, 0)
     sums, least, most = np.zeros(starts.size), np.full(starts.size, np.inf), np.full(starts.size, -np.inf)
     with np.errstate(invalid="ignore"):  # the first token has none, and NaN stays NaN

@@ -54,14 +54,16 @@ class Tokens:
         """The answer's tokens. Where its text is the row's, they are the row's; the end of a row must be an end."""
         shown = self.plain(given)
         texts = [self.plain(np.concatenate([given, expected[: j + 1]]))[len(shown) :] for j in range(expected.size)]
-        said = led(texts[-1], text) if texts else text
-        num = next((j + 1 for j in reversed(range(expected.size)) if said.startswith(texts[j])), 0)
-        while num and int(expected[num - 1]) in self._special and not (said == texts[num - 1] and finish == "stop"):
+        generated = led(texts[-1], text) if texts else text
+        num = next((j + 1 for j in reversed(range(expected.size)) if generated.startswith(texts[j])), 0)
+        while (
+            num and int(expected[num - 1]) in self._special and not (generated == texts[num - 1] and finish == "stop")
+        ):
             num -= 1
-        rest = said[len(texts[num - 1]) if num else 0 :]
+        rest = generated[len(texts[num - 1]) if num else 0 :]
         if not rest:
             return expected[:num]
-        whole = list(self.tokenizer(shown + said, verbose=False)["input_ids"])
+        whole = list(self.tokenizer(shown + generated, verbose=False)["input_ids"])
         if whole[: given.size] == given.tolist():
             return np.array(whole[given.size :][: expected.size], np.int32)
         return np.array([*expected[:num].tolist(), *self.cut(rest)][: expected.size], np.int32)

@@ -84,8 +84,8 @@ def _read(file: Path) -> tuple[int, dict[str, Reply]]:
     replies: dict[str, Reply] = {}
     try:
         for line in content[:whole].split(b"\n")[:-1]:
-            told = json.loads(line)
-            replies[told["key"]] = Reply.from_json(told["response"])
+            entry = json.loads(line)
+            replies[entry["key"]] = Reply.from_json(entry["response"])
     except (ValueError, KeyError, TypeError) as error:
         raise RemanenceError(
             f"{NAME} cannot be read ({type(error).__name__}): begin anew with another --out."

@@ -60,10 +60,10 @@ class Reply:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Reply:
         """The reply that a transcript kept."""
-        told = dict(value)
-        if told.get("logprobs") is not None:
-            told["logprobs"] = Logprobs(**told["logprobs"])
-        return cls(**told)
+        values = dict(value)
+        if values.get("logprobs") is not None:
+            values["logprobs"] = Logprobs(**values["logprobs"])
+        return cls(**values)
 
 
 def read_reply(api: str, answer: Any) -> Reply:
@@ -83,13 +83,13 @@ def read_reply(api: str, answer: Any) -> Reply:
         raise ValueError(f"no choices in the answer ({type(error).__name__})") from None
 
 
-def _logprobs(told: Any) -> Logprobs | None:
-    if not told or not told.get("token_logprobs"):
+def _logprobs(returned: Any) -> Logprobs | None:
+    if not returned or not returned.get("token_logprobs"):
         return None
-    own = list(told["token_logprobs"])
+    own = list(returned["token_logprobs"])
     return Logprobs(
         own=own,
-        top=[dict(one or {}) for one in told.get("top_logprobs") or [None] * len(own)],
-        tokens=list(told.get("tokens") or []),
-        offsets=list(told.get("text_offset") or []),
+        top=[dict(one or {}) for one in returned.get("top_logprobs") or [None] * len(own)],
+        tokens=list(returned.get("tokens") or []),
+        offsets=list(returned.get("text_offset") or []),
     )
