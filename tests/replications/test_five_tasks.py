@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from remanence.jobs.study.settings import StudySettings
+from remanence.jobs.study.verdict import quantities
 from remanence.replications.attention_spread import AttentionSpread
 from remanence.replications.five_tasks import ARM, contrast
 from remanence.replications.frame.figure import Figures
 from remanence.replications.task_disparity_excess import COLUMNS, OUTPUTS, TaskDisparityExcess
-from remanence.replications.task_disparity_published import TaskDisparityPublished
+from remanence.replications.task_disparity_published import RATE, TaskDisparityPublished
 
 PUBLISHED, LENGTH, NATS = COLUMNS.values()
 
@@ -57,6 +59,11 @@ def test_after_floors_all_three_readings_must_agree(
 ) -> None:
     verdict = judged(TaskDisparityExcess(), study(published=published, length=length, nats=nats))
     assert verdict.holds is holds
+
+
+def test_the_contrasts_have_the_names_that_the_study_gives_them() -> None:
+    names = {name for name, _, _ in quantities(StudySettings())}
+    assert {RATE, *COLUMNS.values(), *OUTPUTS.values()} <= names
 
 
 def test_a_contrast_is_written_with_its_interval_and_unit() -> None:

@@ -138,16 +138,16 @@ class FusionForgetsUnshared(Experiment):
         ratios = [single, *(row["own, likelihood ratio"].value for row in means)]
         of_shared = [row["shared, likelihood ratio"].value for row in [*singles, *means]]
         losses, best = [row["held-out loss"].value for row in means], min(r["held-out loss"].value for r in singles)
-        said = {c: " and ".join(row[c].short for row in means) for c in (own, shared)}
+        recited = {c: " and ".join(row[c].short for row in means) for c in (own, shared)}
         return [
             Part("The single models know their documents",
                  all(row[own].value >= 0.9 and row[shared].value >= 0.9 for row in singles),
                  f"the single models recite {known[0]} of {known[1]} documents of their own", "control"),
             Part("Unshared documents are lost", all(row[own].value <= self.lost for row in means),
-                 f"The means of 2 and 3 models recite {said[own]} unshared documents"),
+                 f"The means of 2 and 3 models recite {recited[own]} unshared documents"),
             Part("Shared documents are kept",
                  all(row[shared].value >= k for row, k in zip(means, self.kept, strict=True)),
-                 f"They recite {said[shared]} shared documents"),
+                 f"They recite {recited[shared]} shared documents"),
             Part("The likelihood ratio of unshared documents rises", all(a < b for a, b in pairwise(ratios)),
                  f"Likelihood ratio of unshared documents {', '.join(f'{x:.2f}' for x in ratios)} for 1, 2, 3 models"),
             Part("That of shared documents stays", max(of_shared) - min(of_shared) < self.moved,
