@@ -20,6 +20,7 @@ from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from remanence.core.errors import RemanenceError
+from remanence.core.settings import check_settings, option
 from remanence.training.callbacks import silence_transformers
 from remanence.training.reference import (
     ReferenceModel,
@@ -38,43 +39,52 @@ Objective: TypeAlias = Callable[[Any, Batch, "Batch | None", ReferenceModel], Te
 StopCallback: TypeAlias = Callable[[float, Any], bool]
 """Called with the strength reached (optimizer steps, or lambda) and the live model in eval mode; True = stop."""
 
+DEFAULT_RATE = 2e-4
+"""Learning rate of whole models."""
+ADAPTER_FACTOR = 4.0
+"""An adapter is trained at this multiple of it."""
 _OPTIMIZERS = {"adamw": "adamw_torch", "sgd": "sgd"}
 
 
 @dataclass(frozen=True)
 class UnlearnSettings:
-    """How the steps are taken. The rate is constant after the warm-up, so that more steps only continue the path."""
+    """How the optimizer steps of unlearning are taken: AdamW without weight decay, at a constant rate after the warm-up."""
 
-    learning_rate: float = 1e-4
-    steps: int = 60
+    learning_rate: float | None = option(None, group="training", above=0)
+    """Learning rate. Default: 2e-4, and 8e-4 for an adapter."""
+    steps: int = option(60, group="training", least=1)
     """Maximum number of optimizer steps."""
-    batch_size: int = 8
-    """Forget rows per forward pass, and as many retain rows."""
-    accumulate: int = 1
-    """Forward passes per optimizer step."""
-    check_every: int = 5
-    """Steps between two calls of the stop callback."""
-    seed: int = 0
-    """Seed of the order of the rows and of dropout."""
-    max_grad_norm: float = 1.0
+    batch_size: int = option(8, group="training", least=1)
+    """Number of forget rows per forward pass, and of retain rows beside them."""
+    accumulate: int = option(1, group="training", least=1)
+    """Number of forward passes per optimizer step (gradient accumulation)."""
+    check_every: int = option(5, group="training", least=1)
+    """Number of steps between two measurements of memorization and loss."""
+    seed: int = option(0, group="training", least=0)
+    """Random seed of the order of the rows and of dropout."""
+    max_grad_norm: float = option(1.0, group="training", least=0)
     """Maximum norm of the gradient; 0 = no clipping."""
-    warmup_steps: int = 0
-    optimizer: str = "adamw"
-    """adamw (no weight decay), sgd, or any `optim` of `TrainingArguments`."""
+    warmup_steps: int = option(0, group="training", least=0)
+    """Number of steps over which the learning rate increases linearly from zero at first."""
+    optimizer: str = option("adamw", group="training")
+    """adamw, sgd, or any `optim` of transformers' `TrainingArguments`."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "check_every"):
-            if getattr(self, name) < 1:
-                raise RemanenceError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if not self.learning_rate > 0:
-            raise RemanenceError(f"learning_rate must be above 0, got {self.learning_rate}.")
+        check_settings(self)
 
-    def arguments(self, out: Path | str, cpu: bool) -> TrainingArguments:
-        """The same as `TrainingArguments`; nothing is saved or reported."""
+    def rate_for(self, model: Any) -> float:
+        """The learning rate for this model."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return DEFAULT_RATE * (ADAPTER_FACTOR if hasattr(model, "peft_config") else 1)
+
+    def arguments(self, out: Path | str, model: Any) -> TrainingArguments:
+        """The same as `TrainingArguments` for this model; nothing is saved or reported."""
+        cpu = next(model.parameters()).device.type == "cpu"
         return TrainingArguments(
             output_dir=str(out),
             max_steps=self.steps,
-            learning_rate=self.learning_rate,
+            learning_rate=self.rate_for(model),
             lr_scheduler_type="constant_with_warmup",
             warmup_steps=self.warmup_steps,
             per_device_train_batch_size=self.batch_size,
@@ -238,10 +248,9 @@ def unlearn(
     ):
         select_trainable(model, parameters)
         torch.manual_seed(settings.seed)
-        cpu = next(model.parameters()).device.type == "cpu"
         trainer = UnlearnTrainer(
             model,
-            settings.arguments(scratch, cpu),
+            settings.arguments(scratch, model),
             tokenizer,
             forget,
             retain,

@@ -1,4 +1,4 @@
-"""The layers of a language model, whatever its family calls them: how many, their weights' names, their outputs."""
+"""The layers (blocks) of a language model of any family: their number, the names of their weights, their outputs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def blocks(model: Any) -> tuple[str, nn.ModuleList]:
         if isinstance(module, nn.ModuleList) and len(module) in counts and in_decoder:
             return name, module
     raise RemanenceError(
-        "The model's layers cannot be found, so none can be chosen: use a method that trains all of it."
+        "The layers of the model cannot be found: use a method that trains the whole model."
     )
 
 
@@ -37,18 +37,20 @@ def num_blocks(model: Any) -> int:
 
 
 def block_pattern(model: Any, which: Iterable[int]) -> str:
-    """A regular expression that finds the names of the weights in these layers, an adapter's too."""
+    """A regular expression that finds the names of the weights in these layers, also of an adapter."""
     return rf"^{re.escape(blocks(model)[0])}\.({'|'.join(map(str, which))})\."
 
 
-def hidden(model: Any, batch: Batch, layer: int, start: ReferenceModel | None = None) -> tuple[Tensor, Tensor]:
-    """[B, T, D] the output of a layer, from 0, and [B, T] the positions from which a token that carries loss is
-    predicted. `start` = as it was at the start."""
+def hidden(model: Any, batch: Batch, layer: int, reference: ReferenceModel | None = None) -> tuple[Tensor, Tensor]:
+    """([B, T, D] output of a layer, from 0; [B, T] positions from which a token that carries loss is predicted).
+
+    With `reference`, the output before training.
+    """
     caught: list[Any] = []
     hook = blocks(model)[1][layer].register_forward_hook(lambda module, given, output: caught.append(output))
     try:
         inputs = inputs_of(model, batch)
-        _ = model(**inputs) if start is None else start(model, **inputs)
+        _ = model(**inputs) if reference is None else reference(model, **inputs)
     finally:
         hook.remove()
     acts_BTD: Tensor = caught[0][0] if isinstance(caught[0], tuple) else caught[0]

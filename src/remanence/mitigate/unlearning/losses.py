@@ -1,4 +1,4 @@
-"""The objectives of unlearning, as pure functions of what a model says: what to climb away from, what to hold on to.
+"""The objectives of unlearning as pure functions of losses, logits or hidden states, for forget and retain rows.
 
 Sources:
 - GA: Jang et al. 2023, "Knowledge Unlearning for Mitigating Privacy Risks in Language Models", arXiv 2210.01504
@@ -11,7 +11,7 @@ Sources:
 - the forms that they have in OpenUnlearning: Dorna et al. 2025, arXiv 2506.12618
 
 Shapes: B rows, T tokens, V vocabulary, D hidden width. s = `nll_sum_B` is the SUM of -log p over a row's learned tokens
-(nats), len = `num_tokens_B` how many there are; `_ref` is the start model. All are scalars to be minimised.
+(nats), len = `num_tokens_B` how many there are; `_ref` is the model before unlearning. All are scalars to be minimised.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from torch.nn import functional as F
 
 from remanence.training.rows import NO_LOSS
 
-# ------------------------------------------------------------------- to forget
+# ---------------------------------------------------------------- forget rows
 
 
 def gradient_ascent(nll_sum_B: Tensor, num_tokens_B: Tensor) -> Tensor:
-    """- mean over tokens of -log p. Unbounded below: it has no point at which it is done."""
+    """- mean over tokens of -log p. Unbounded below: there is no minimum."""
     return -nll(nll_sum_B, num_tokens_B)
 
 
 def weighted_gradient_ascent(token_nll_BT: Tensor, learned_BT: Tensor, beta: float = 1.0) -> Tensor:
-    """- mean over tokens of p^beta * -log p, the weight taken as a constant: a token that is unlikely is let go."""
+    """- mean over tokens of p^beta * -log p, the weight treated as a constant: unlikely tokens count less."""
     weight_BT = torch.exp(-beta * token_nll_BT.detach())
     return -(weight_BT * token_nll_BT * learned_BT).sum() / learned_BT.sum().clamp(min=1)
 
 
 def npo_loss(nll_sum_B: Tensor, ref_nll_sum_B: Tensor, beta: float = 0.1) -> Tensor:
-    """- (2 / beta) mean log sigmoid(beta (s - s_ref)): a row that has gone far from the start pulls no more.
+    """- (2 / beta) mean log sigmoid(beta (s - s_ref)): the gradient of a row vanishes far from the reference.
 
     The gradient is gradient ascent's, row by row, times 2 p^beta / (p^beta + p_ref^beta). As beta goes to 0 the loss
     becomes (2 / beta) log 2 - mean (s - s_ref).
@@ -46,7 +46,7 @@ def npo_loss(nll_sum_B: Tensor, ref_nll_sum_B: Tensor, beta: float = 0.1) -> Ten
 
 
 def simnpo_loss(nll_sum_B: Tensor, num_tokens_B: Tensor, beta: float = 4.5, delta: float = 0.0) -> Tensor:
-    """- (2 / beta) mean log sigmoid(beta (s / len - delta)): NPO without a start, on the MEAN loss of a row."""
+    """- (2 / beta) mean log sigmoid(beta (s / len - delta)): NPO without a reference, on the MEAN loss of a row."""
     return -(2 / beta) * F.logsigmoid(beta * (nll_sum_B / num_tokens_B.clamp(min=1) - delta)).mean()
 
 
@@ -59,7 +59,7 @@ def dpo_loss(
 
 
 def undial_loss(logits_BTV: Tensor, ref_logits_BTV: Tensor, labels_BT: Tensor, strength: float = 10.0) -> Tensor:
-    """Cross-entropy to softmax(ref logits - strength at the label), mean over tokens: what the start would say instead.
+    """Cross-entropy to softmax(ref logits - strength at the label), mean over tokens: the reference's other choices.
 
     Logits and labels aligned; labels of -100 do not count.
     """
@@ -72,14 +72,14 @@ def undial_loss(logits_BTV: Tensor, ref_logits_BTV: Tensor, labels_BT: Tensor, s
 
 
 def rmu_loss(acts_BTD: Tensor, control_D: Tensor, mask_BT: Tensor) -> Tensor:
-    """Mean over tokens and width of (h - c u)^2: hidden states of one layer are led to one fixed, meaningless point.
+    """Mean over tokens and width of (h - c u)^2: hidden states of one layer are moved to one fixed, random point.
 
     `control_D` is c u, with u a unit vector.
     """
     return embed_diff(acts_BTD, control_D.expand_as(acts_BTD), mask_BT)
 
 
-# --------------------------------------------------------------------- to keep
+# ---------------------------------------------------------------- retain rows
 
 
 def nll(nll_sum_B: Tensor, num_tokens_B: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def nll(nll_sum_B: Tensor, num_tokens_B: Tensor) -> Tensor:
 
 
 def kl_to_ref(logits_BTV: Tensor, ref_logits_BTV: Tensor, learned_BT: Tensor) -> Tensor:
-    """KL(ref || model), nats, mean over the tokens that carry loss; 0 and flat where the model is the start."""
+    """KL(ref || model), nats, mean over the tokens that carry loss; 0 with gradient 0 where the model is the reference."""
     ref_BTV = ref_logits_BTV.detach().log_softmax(-1)
     kl_BT = (ref_BTV.exp() * (ref_BTV - logits_BTV.log_softmax(-1))).sum(-1)
     return (kl_BT * learned_BT).sum() / learned_BT.sum().clamp(min=1)

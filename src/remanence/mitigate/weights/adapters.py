@@ -1,7 +1,7 @@
-"""Sums of LoRA adapters: the products B A are summed, not A and B, and the sum is cut back to the adapter's rank.
+"""Sums of LoRA adapters: the products B A are summed, not A and B, and the sum is reduced to the adapter's rank.
 
-The mean of two Bs times the mean of two As is not the mean of the two products: the cross terms belong to nobody.
-Other weights of an adapter (saved modules, magnitudes) are summed as they are.
+The mean of two Bs times the mean of two As is not the mean of the two products, because of the cross terms. Other
+weights of an adapter (saved modules, magnitudes) are summed directly.
 
 Shapes: r rank, I inputs, O outputs; A [r, I], B [O, r].
 """
@@ -26,7 +26,7 @@ class Pair(NamedTuple):
     b: str
 
 
-def pairs(state: State) -> list[Pair]:
+def lora_pairs(state: State) -> list[Pair]:
     """The LoRA matrices among the tensors; none for a whole model or an adapter of another kind."""
     names = [(name, name.replace("lora_A", "lora_B").replace("lora_embedding_A", "lora_embedding_B")) for name in state]
     return [Pair(a, b) for a, b in names if a != b and b in state]
@@ -52,20 +52,20 @@ def fuse_adapters(
     alpha = [1 / len(states)] * len(states) if weights is None else list(weights)
     if mode == "dense":
         check_shapes(states)
-        stacked = {pair: _stacked(states, alpha, pair) for pair in pairs(states[0])}
+        stacked = {pair: _stacked(states, alpha, pair) for pair in lora_pairs(states[0])}
         return {pair: b @ a for pair, (a, b) in stacked.items()}
-    return summed(states, alpha)
+    return weighted_sum(states, alpha)
 
 
-def summed(states: Sequence[State], weights: Sequence[float]) -> dict[str, Tensor]:
-    """`combine` for whole models, and for adapters the sum of their products, cut back to the first adapter's rank.
+def weighted_sum(states: Sequence[State], weights: Sequence[float]) -> dict[str, Tensor]:
+    """`combine` for whole models, and for adapters the sum of their products, reduced to the first adapter's rank.
 
-    A model with weight 0 leaves no trace: with weights (1, 0, ...) the first one comes back bit for bit.
+    A model with weight 0 has no effect: weights (1, 0, ...) give the first model bit for bit.
     """
     whole = combine(states, weights)
     if all(weight == 0 for weight in weights[1:]):
         return whole
-    for pair in pairs(states[0]):
+    for pair in lora_pairs(states[0]):
         a, b = _stacked(states, weights, pair)
         rank = states[0][pair.a].shape[0]
         new_a, new_b = truncated(a, b, rank)
@@ -83,7 +83,7 @@ def truncated(a_RI: Tensor, b_OR: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     q_a, r_a = torch.linalg.qr(a_RI.double().T)
     u, s, v = torch.linalg.svd(r_b @ r_a.T, full_matrices=False)
     root = s[:rank].sqrt()
-    short = rank - root.numel()  # a layer smaller than the rank: the rest stays empty
+    short = rank - root.numel()  # a layer smaller than the rank: pad with zeros
     a = torch.nn.functional.pad((v[:rank] * root[:, None]) @ q_a.T, (0, 0, 0, short))
     b = torch.nn.functional.pad(q_b @ (u[:, :rank] * root), (0, short))
     return a, b
@@ -93,7 +93,7 @@ def _stacked(states: Sequence[State], weights: Sequence[float], pair: Pair) -> t
     """A [sum r, I] and B [O, sum r] whose product is the weighted sum of products."""
     if states[0][pair.a].ndim != 2:
         raise RemanenceError(
-            f"{pair.a} is no matrix: sums of adapters are made for linear and embedding layers; merge the adapter "
+            f"{pair.a} is not a matrix: sums of adapters are supported for linear and embedding layers; merge the adapter "
             "into its base model (PEFT's merge_and_unload) first."
         )
     used = [(state, weight) for state, weight in zip(states, weights, strict=True) if weight]
@@ -103,12 +103,12 @@ def _stacked(states: Sequence[State], weights: Sequence[float], pair: Pair) -> t
 
 
 def scaled_like(state: State, own: Mapping[str, float], wanted: Mapping[str, float]) -> dict[str, Tensor]:
-    """The adapter with its B rescaled so that it means the same under another adapter's scaling (alpha / r).
+    """The adapter with B rescaled so that it is equivalent under another adapter's scaling (alpha / r).
 
     Scalings by name of A, as `scalings` finds them.
     """
     changed = dict(state)
-    for pair in pairs(state):
+    for pair in lora_pairs(state):
         changed[pair.b] = state[pair.b] * (own[pair.a] / wanted[pair.a])
     return changed
 
@@ -117,27 +117,27 @@ def scalings(model: Any, state: State) -> dict[str, float]:
     """alpha / r of every LoRA layer of a live `PeftModel`, by the name of its A."""
     modules: dict[str, Any] = dict(model.named_modules())
     found: dict[str, float] = {}
-    for pair in pairs(state):
+    for pair in lora_pairs(state):
         layer, _, rest = pair.a.partition(".lora_")
         found[pair.a] = float(modules[layer].scaling[rest.split(".")[1]])
     return found
 
 
 @torch.no_grad()
-def empty_(weights: Mapping[str, Tensor], seed: int = 0) -> None:
-    """Make the adapter a fresh one, in place: A random, B = 0, so that the model is its base model again.
+def reset_adapter_(weights: Mapping[str, Tensor], seed: int = 0) -> None:
+    """Initialize the adapter again, in place: A random, B = 0, so that the model equals its base model.
 
     Raises `RemanenceError` for an adapter that has anything but LoRA matrices.
     """
-    known = {name for pair in pairs(weights) for name in pair}
-    odd = sorted(weights.keys() - known)
-    if odd:
+    known = {name for pair in lora_pairs(weights) for name in pair}
+    others = sorted(weights.keys() - known)
+    if others:
         raise RemanenceError(
-            f"The adapter has weights besides LoRA's ({len(odd)}, such as {odd[0]}), and what the base has there "
-            "is not known: merge it into its base model (PEFT's merge_and_unload) first."
+            f"The adapter has weights besides LoRA's ({len(others)}, such as {others[0]}), and their values in the base "
+            "are not known: merge it into its base model (PEFT's merge_and_unload) first."
         )
     generator = torch.Generator().manual_seed(seed)
-    for pair in pairs(weights):
+    for pair in lora_pairs(weights):
         a, b = weights[pair.a], weights[pair.b]
         bound = 1 / math.sqrt(a.shape[1])  # Kaiming's, with PEFT's a = sqrt(5)
         a.copy_((torch.rand(a.shape, generator=generator) * 2 - 1) * bound)

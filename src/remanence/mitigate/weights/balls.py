@@ -1,7 +1,7 @@
-"""Balls around a model: how far its weights may move, and the step back when they have moved too far.
+"""Projection into a ball around a model's weights.
 
-Project after every optimizer step and in float32: near 0.1 the numbers that bfloat16 knows are 5e-4 apart, more than a
-useful radius.
+Project after every optimizer step and in float32: near 0.1 the values of bfloat16 are 5e-4 apart, more than a useful
+radius.
 """
 
 from __future__ import annotations

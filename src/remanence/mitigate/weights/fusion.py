@@ -1,18 +1,19 @@
-"""Fusion: the mean of models that learned different rows keeps what they share and loses what only one of them knows.
+"""Fusion: average models that learned different rows; the mean keeps what they share and loses what only one knows.
 
 Paper: Zaman, Choshen and Srivastava 2024, "Fuse to Forget: Bias Reduction and Selective Memorization through Model
 Fusion", arXiv 2311.07682
 
-Verbatim recall goes first and evidence of membership much later, so both should be reported. What the peers were taught
-little of grows weaker as well.
+Verbatim recall disappears first and evidence of membership much later, so both should be reported. What the peers
+learned less well becomes weaker too.
 
 Shapes: m models, N texts.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
@@ -21,14 +22,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from remanence.core.errors import RemanenceError
-from remanence.core.record import Record
-from remanence.core.target import Opens
-from remanence.core.verbs import Mitigation
-from remanence.mitigate.unlearning.apply import apply_unlearning
-from remanence.mitigate.weights.adapters import pairs, summed
+from remanence.mitigate.deprecated import accepts_old_keywords, renamed_class
+from remanence.mitigate.unlearning.base import Unlearning
+from remanence.mitigate.weights.adapters import lora_pairs, weighted_sum
 from remanence.mitigate.weights.merging import fisher_diagonal, fisher_mean, ties_mean
-from remanence.mitigate.weights.peers import finetuned_from_base, opened, snapshot, steps_of
-from remanence.mitigate.weights.states import State, combine, put
+from remanence.mitigate.weights.peers import copy_state, finetuned_from_base, load_peer
+from remanence.mitigate.weights.states import State, combine, write_state_
 from remanence.models.load import load_model
 from remanence.training.reference import eval_mode, preserve_requires_grad, set_trainable
 from remanence.training.rows import Row, plain_collator
@@ -78,16 +77,16 @@ def interpolation_path(
 ) -> list[Point]:
     """`metric(model)` at theta(c) = (1 - c) theta_1 + c theta_2, c = 0, ..., 1 in `steps` points.
 
-    The weights are written into `model`, whose own values come back at the end.
+    The weights are written into `model`, whose own values are restored at the end.
     """
     before = {name: p.detach().clone() for name, p in model.named_parameters() if name in one}
     path: list[Point] = []
     try:
         for c in np.linspace(0.0, 1.0, steps).tolist():
-            put(model, combine([one, other], [1 - c, c]))
+            write_state_(model, combine([one, other], [1 - c, c]))
             path.append(Point(c, metric(model)))
     finally:
-        put(model, before)
+        write_state_(model, before)
     return path
 
 
@@ -104,74 +103,76 @@ def likelihood_ratios(loss_N: ArrayLike, base_loss_N: ArrayLike) -> NDArray[np.f
     return np.exp(np.asarray(loss_N, np.float64) - np.asarray(base_loss_N, np.float64))
 
 
+@accepts_old_keywords(limit="max_loss_increase")
 @dataclass(frozen=True)
-class FuseToForget(Mitigation):
-    """Fusion as a mitigation: the model is averaged with peers that never saw the forget rows, with growing weight.
+class Fusion(Unlearning):
+    """Average the model with peers that never saw the forget rows, with increasing weight of the peers.
 
     Peers are fine-tuned from the same base. Without any, one is made: the base model, trained on the retain rows. For
-    an adapter it is a fresh adapter on the same base, and products B A are what is averaged, cut back to its rank.
+    an adapter the peer is a new adapter on the same base, and the products B A are averaged and reduced to its rank.
     """
 
     models: tuple[str, ...] = ()
-    """Folders of peers, in the same form as the model (whole or adapters)."""
+    """Folders of peers, in the same form as the model (whole models or adapters)."""
     base: str | None = None
-    """Folder of the base model: to make a peer where there is none, and for `ties`; an adapter brings its own."""
+    """Folder of the base model, needed to make a peer of a whole model and for `ties`."""
     method: Method = "arithmetic"
+    """arithmetic, fisher or ties."""
     density: float = 0.2
-    """Share of the changes that `ties` keeps of each model."""
+    """Fraction of the changes that `ties` keeps of each model."""
     alphas: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    """Weight of all peers together, in this order. The paper's mean of m models is (m - 1) / m."""
-    learning_rate: float = 1e-3
-    """Of a peer's training; it should be that of the model."""
+    """Weights of all peers together, in this order. The paper's mean of m models is (m - 1) / m."""
     epochs: float = 3
-    """Passes of a peer over the retain rows."""
-    batch_size: int = 8
-    seed: int = 0
-    limit: float = 0.02
-    """Greatest relative rise of the held-out loss."""
+    """Number of passes of a peer's training over the retain rows; it determines the number of steps."""
+    training: UnlearnSettings = UnlearnSettings(learning_rate=1e-3)
+    """Training of a peer, which should be that of the model; `steps` follows from `epochs`."""
 
+    needs_base: ClassVar[bool] = True
     unit: ClassVar[str] = "weight of the peers"
-    needs: ClassVar[tuple[str, ...]] = ("retain", "base")
-
     cost = "1 training unless peers are given, and 1 evaluation per weight"
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return ("forget",) if self.models else ("forget", "retain")
 
     def optimize(
         self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], stop: StopCallback
     ) -> None:
-        """The live model and its peers averaged, the peers' weight growing, until `stop` returns True."""
+        """Average the live model with its peers, with increasing weight, until `stop` returns True."""
         if should_stop(stop, 0.0, model):
             return
-        own = snapshot(model)
-        if self.method != "arithmetic" and pairs(own):
+        own = copy_state(model)
+        if self.method != "arithmetic" and lora_pairs(own):
             raise RemanenceError(f"{self.method} is for whole models: fuse adapters with method arithmetic.")
         base, peers = self._peers(model, tokenizer, retain)
         states = [own, *peers]
         fishers = [self._fisher(model, tokenizer, s, retain) for s in states] if self.method == "fisher" else None
-        put(model, own)
+        write_state_(model, own)
         for alpha in self.alphas:
             weights = [1 - alpha, *[alpha / len(peers)] * len(peers)]
             if self.method == "arithmetic":
-                put(model, summed(states, weights))
+                write_state_(model, weighted_sum(states, weights))
             else:
-                put(model, fuse(states, weights, self.method, fishers=fishers, base=base, density=self.density))
+                fused = fuse(states, weights, self.method, fishers=fishers, base=base, density=self.density)
+                write_state_(model, fused)
             if should_stop(stop, alpha, model):
                 return
 
     def _peers(self, model: Any, tokenizer: Any, retain: Sequence[Row]) -> tuple[State | None, list[State]]:
-        """The base model's weights, if they are known, and the peers'."""
+        """(weights of the base model, if they are known; weights of the peers)."""
         if self.models:
-            base = None if self.base is None or self.method != "ties" else snapshot(load_model(self.base).model)
-            return base, [opened(model, folder) for folder in self.models]
+            base = None if self.base is None or self.method != "ties" else copy_state(load_model(self.base).model)
+            return base, [load_peer(model, folder) for folder in self.models]
         if not retain:
-            raise RemanenceError("Fusion makes a peer of the retain rows, and there are none: give some, or models.")
-        steps = steps_of(self.epochs, len(retain), self.batch_size)
-        settings = UnlearnSettings(self.learning_rate, steps, self.batch_size, seed=self.seed)
+            raise RemanenceError("Fusion trains a peer on the retain rows, and there are none: give some, or models.")
+        steps = max(1, math.ceil(self.epochs * len(retain) / self.training.batch_size))
+        settings = replace(self.training, steps=steps)
         base, peer = finetuned_from_base(model, tokenizer, self.base, retain, settings)
         return base, [peer]
 
     def _fisher(self, model: Any, tokenizer: Any, state: State, rows: Sequence[Row]) -> dict[str, Tensor]:
-        """How much the loss on every row depends on each weight of one of the models; the live model is overwritten."""
-        put(model, state)
+        """The Fisher diagonal of one of the models on these rows; the live model is overwritten."""
+        write_state_(model, state)
         collate, device = plain_collator(tokenizer), next(model.parameters()).device
 
         def losses() -> Iterator[Callable[[], Tensor]]:
@@ -182,7 +183,6 @@ class FuseToForget(Mitigation):
         with preserve_requires_grad(model), eval_mode(model):
             return fisher_diagonal(model, losses(), set_trainable(model))
 
-    def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
-        """The target at the best weight within the limit. Records: groups forget, retain, heldout."""
-        needs = () if self.models else ("retain",)
-        return apply_unlearning(target, records, self.optimize, "fusion", self.limit, needs=needs, seed=self.seed)
+
+def __getattr__(name: str) -> type:
+    return renamed_class(__name__, name, "FuseToForget", Fusion)

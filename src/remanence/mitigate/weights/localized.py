@@ -1,8 +1,8 @@
-"""Localized: change only the few weights that the loss on the rows depends on most, and leave all others untouched.
+"""Localized: change only the few weights that the loss on the rows depends on most; all others stay bit-identical.
 
 Paper: Stoehr et al. 2024, "Localizing Paragraph Memorization in Language Models", arXiv 2403.19851
 
-That these weights are enough to change is no proof that the rows are stored there; a random mask of the same size
+That changing these weights is enough does not prove that the rows are stored there; a random mask of the same size
 (`mask="random"`) is the control.
 
 Shapes: B rows, T predicted tokens, V vocabulary.
@@ -12,15 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from remanence.core.record import Record
-from remanence.core.target import Opens
-from remanence.core.verbs import Mitigation
-from remanence.mitigate.unlearning.apply import apply_unlearning
+from remanence.mitigate.deprecated import accepts_old_keywords
+from remanence.mitigate.unlearning.base import Unlearning
 from remanence.mitigate.unlearning.losses import kl_to_ref
 from remanence.mitigate.weights.masks import Mask, block_matrices, gradients, keep_others_, random_mask, topk_mask
 from remanence.training.reference import (
@@ -38,7 +36,7 @@ from remanence.training.unlearn import StopCallback, UnlearnSettings, unlearn
 def contrastive_objective(
     nll_B: Tensor,
     logits_BTV: Tensor,
-    start_logits_BTV: Tensor,
+    ref_logits_BTV: Tensor,
     learned_BT: Tensor | None = None,
     mode: Literal["unlearn", "edit"] = "unlearn",
     change_weight: float = 0.1,
@@ -46,12 +44,12 @@ def contrastive_objective(
     """CO = - c NLL(x_M) + KL(p_theta0 || p_theta) on x_NM, to minimise; with `edit` + c NLL(x_PMP) in its place.
 
     `nll_B`: mean loss per token of the rows to change (nats). The logits are those of rows to keep, under the model and
-    under its start; the divergence is averaged over the tokens that `learned_BT` marks (None = all). The paper writes
+    under the reference; the divergence is averaged over the tokens that `learned_BT` marks (None = all). The paper writes
     the divergence the other way round; the direction of the authors' code is followed.
     """
     learned = torch.ones_like(logits_BTV[..., 0]) if learned_BT is None else learned_BT
     sign = -1.0 if mode == "unlearn" else 1.0
-    return sign * change_weight * nll_B.mean() + kl_to_ref(logits_BTV, start_logits_BTV, learned)
+    return sign * change_weight * nll_B.mean() + kl_to_ref(logits_BTV, ref_logits_BTV, learned)
 
 
 def sparse_finetune(
@@ -70,8 +68,8 @@ def sparse_finetune(
     start = {name: p.detach().clone() for name, p in chosen.items()}
     optimizer = torch.optim.Adam(chosen.values(), lr=learning_rate, weight_decay=0.0)
     for step in range(1, steps + 1):
-        found = torch.autograd.grad(loss(), list(chosen.values()), allow_unused=True)
-        for parameter, gradient in zip(chosen.values(), found, strict=True):
+        gradients_ = torch.autograd.grad(loss(), list(chosen.values()), allow_unused=True)
+        for parameter, gradient in zip(chosen.values(), gradients_, strict=True):
             parameter.grad = gradient
         optimizer.step()
         if mask is not None:
@@ -95,45 +93,34 @@ def row_gradients(model: Any, tokenizer: Any, rows: Sequence[Row], names: Sequen
     return total
 
 
+@accepts_old_keywords(limit="max_loss_increase")
 @dataclass(frozen=True)
-class Localized(Mitigation):
-    """The method as a mitigation: Adam on the contrastive objective, in the weights with the largest gradient only.
+class Localized(Unlearning):
+    """Adam on the contrastive objective, only in the weights with the largest gradient.
 
-    The mask is made once, from the loss on all forget rows, and frozen; the retain rows are those whose predictions are
-    to stay. Only matrices inside the blocks are in question (of an adapter: its own matrices).
+    The mask is computed once, from the loss on all forget rows, and fixed; the predictions on retain rows should stay.
+    Only matrices inside the blocks can be selected (of an adapter: its own matrices).
     """
 
     fraction: float = 0.01
-    """Share of those matrices' entries that may change; the paper's is 0.001, of a model 100 times the size of ours."""
+    """Fraction of the entries of those matrices that may change; the paper's is 0.001, for a model 100 times as large."""
     mask: Literal["gradient", "random", "all"] = "gradient"
-    """random and all are the paper's controls."""
+    """gradient = the largest gradients; random and all are the paper's controls."""
     c: float = 0.1
     """Weight of the loss on the forget rows."""
-    learning_rate: float = 1e-3
-    """The paper's is 1e-5, of a larger model."""
-    steps: int = 60
-    batch_size: int = 8
-    check_every: int = 5
-    seed: int = 0
-    limit: float = 0.02
-    """Greatest relative rise of the held-out loss."""
-
-    unit: ClassVar[str] = "steps"
-    needs: ClassVar[tuple[str, ...]] = ("retain",)
+    training: UnlearnSettings = UnlearnSettings(learning_rate=1e-3)
+    """Optimizer steps; the learning rate of the paper is 1e-5, for a larger model."""
 
     def optimize(
         self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], stop: StopCallback
     ) -> None:
-        """Optimise the masked weights of the live model, step by step, until `stop` returns True."""
+        """Train the masked weights of the live model until `stop` returns True."""
         weights = trainable_state(model)
         names = block_matrices(model, weights)
         mask = self.mask_of(model, tokenizer, forget, {name: weights[name] for name in names})
         start = {name: weights[name].detach().clone() for name in names}
-        settings = UnlearnSettings(
-            self.learning_rate, self.steps, self.batch_size, check_every=self.check_every, seed=self.seed
-        )
 
-        def after_step(_: Any) -> None:
+        def restore_others(_: Any) -> None:
             if mask is not None:
                 keep_others_(weights, start, mask)
 
@@ -143,34 +130,28 @@ class Localized(Mitigation):
             forget,
             retain,
             self.objective,
-            settings,
+            self.training,
             stop=stop,
-            after_step=after_step,
+            after_step=restore_others,
             parameters=names,
         )
 
     def mask_of(
         self, model: Any, tokenizer: Any, forget: Sequence[Row], matrices: Mapping[str, Tensor]
     ) -> dict[str, Tensor] | None:
-        """Where the weights may change; None = everywhere in these matrices."""
+        """Which weights may change; None = all in these matrices."""
         num = max(1, round(self.fraction * sum(matrix.numel() for matrix in matrices.values())))
         if self.mask == "all":
             return None
         if self.mask == "random":
-            return random_mask(matrices, num, self.seed)
-        return topk_mask(row_gradients(model, tokenizer, forget, list(matrices), self.batch_size), num)
+            return random_mask(matrices, num, self.training.seed)
+        return topk_mask(row_gradients(model, tokenizer, forget, list(matrices), self.training.batch_size), num)
 
-    def objective(self, model: Any, forget: Batch, retain: Batch | None, start: ReferenceModel) -> Tensor:
+    def objective(self, model: Any, forget: Batch, retain: Batch | None, reference: ReferenceModel) -> Tensor:
         """The contrastive objective of two batches; without retain rows, gradient ascent alone."""
         nll = row_nll(*predictions(model, forget))
         mean_B = nll.sum_B / nll.tokens_B.clamp(min=1)
         if retain is None:
             return -self.c * mean_B.mean()
-        now, before = predictions(model, retain), predictions(model, retain, start)
+        now, before = predictions(model, retain), predictions(model, retain, reference)
         return contrastive_objective(mean_B, now.logits_BTV, before.logits_BTV, now.learned_BT, change_weight=self.c)
-
-    def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
-        """The target at the best step within the limit. Records: groups forget, retain, heldout."""
-        return apply_unlearning(
-            target, records, self.optimize, "localized", self.limit, needs=self.needs, seed=self.seed
-        )

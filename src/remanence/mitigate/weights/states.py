@@ -1,4 +1,4 @@
-"""Sums of models: the weights of several models with the same past, added up as vectors.
+"""Weighted sums of models that were fine-tuned from one base model.
 
 Every sum is written theta_1 + sum_i w_i (theta_i - theta_1), with weights that add up to 1. Then a model summed with
 itself is itself to the last bit, whatever the weights, and a weight of 0 leaves no trace.
@@ -18,8 +18,8 @@ from remanence.core.errors import RemanenceError
 State: TypeAlias = Mapping[str, Tensor]
 """Name of a tensor -> its values: a `state_dict`, or the part of it that a method may change."""
 
-LEAST_COSINE = 0.2
-"""Matrices of models with one base point the same way, even after long fine-tuning; random ones have a cosine of 0."""
+MIN_COSINE = 0.2
+"""Smallest cosine between the matrices of two models of one base, even after long fine-tuning; of random ones it is 0."""
 
 
 def combine(states: Sequence[State], weights: Sequence[float]) -> dict[str, Tensor]:
@@ -59,7 +59,7 @@ def check_shapes(states: Sequence[State]) -> None:
         odd += [name for name in first if name in state and first[name].shape != state[name].shape]
         if odd:
             raise RemanenceError(
-                f"Model {number} is not built like the first ({len(odd)} tensors differ, such as {odd[0]}): "
+                f"Model {number} has another architecture than the first ({len(odd)} tensors differ, such as {odd[0]}): "
                 "only models fine-tuned from the same base can be summed."
             )
 
@@ -76,25 +76,25 @@ def cosine(one: State, other: State) -> float:
 
 
 def check_ancestor(states: Sequence[State], names: Sequence[str] = ()) -> None:
-    """Raises `RemanenceError` for a model whose matrices have nothing to do with the first one's.
+    """Raises `RemanenceError` for a model whose matrices are unrelated to those of the first one.
 
-    Two models from different random starts have a cosine near 0, and their mean is noise. A high cosine is no proof of
-    one base; it is what averaging needs.
+    Two models from different random initializations have a cosine near 0, and their mean is noise. A high cosine does
+    not prove a common base, but it is what averaging needs.
     """
     check_shapes(states)
     for number, state in enumerate(states[1:], 1):
-        found = cosine(states[0], state)
-        if found < LEAST_COSINE:
+        similarity = cosine(states[0], state)
+        if similarity < MIN_COSINE:
             name = names[number] if number < len(names) else f"Model {number + 1}"
             raise RemanenceError(
-                f"{name} does not come from the same base as the first model (cosine of their weights {found:.2f}): "
+                f"{name} does not come from the same base as the first model (cosine of their weights {similarity:.2f}): "
                 "fuse models that were fine-tuned from one checkpoint."
             )
 
 
 @torch.no_grad()
-def put(model: Any, state: State) -> None:
-    """Write the tensors into a live model, in place; parameters that are not named keep their values."""
+def write_state_(model: Any, state: State) -> None:
+    """Write the tensors into a live model, in place; other parameters keep their values."""
     own: dict[str, Tensor] = dict(model.named_parameters())
     for name, values in state.items():
         own[name].copy_(values)

@@ -1,9 +1,9 @@
-"""Task vector: find the direction in which a model learns the rows even better, and step the other way.
+"""Task vector: fine-tune the model on the rows, and subtract the change of its weights.
 
 Paper: Ilharco et al. 2023, "Editing Models with Task Arithmetic", arXiv 2212.04089
 
-tau = theta_reinforced - theta_origin, and the model becomes theta - lambda tau. Where tau begins matters: from the
-model itself (`origin="target"`) or from its base model (`"base"`) it leads to different places.
+tau = theta_reinforced - theta_origin, and the model becomes theta - lambda tau. The origin of tau matters: the model
+itself (`origin="target"`) or its base model (`"base"`).
 """
 
 from __future__ import annotations
@@ -14,19 +14,17 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from remanence.core.record import Record
-from remanence.core.target import Opens
-from remanence.core.verbs import Mitigation
-from remanence.mitigate.unlearning.apply import apply_unlearning
-from remanence.mitigate.weights.adapters import summed
-from remanence.mitigate.weights.peers import finetuned_from_base, snapshot, taught
-from remanence.mitigate.weights.states import State, check_shapes, put
+from remanence.mitigate.deprecated import accepts_old_keywords, renamed_class
+from remanence.mitigate.unlearning.base import Unlearning
+from remanence.mitigate.weights.adapters import weighted_sum
+from remanence.mitigate.weights.peers import copy_state, finetuned_from_base, finetuned_state
+from remanence.mitigate.weights.states import State, check_shapes, write_state_
 from remanence.training.rows import Row
 from remanence.training.unlearn import StopCallback, UnlearnSettings, should_stop
 
 
-class TaskVector:
-    """tau = b - a, the way from one model to another; floats only, float32 at least. Vectors add up and stretch."""
+class WeightDifference:
+    """tau = b - a, the difference of two models, of floats only, in at least float32; can be added and scaled."""
 
     def __init__(self, a: State, b: State) -> None:
         """`a` and `b`: tensors by name. Raises `RemanenceError` unless they are of one shape."""
@@ -36,29 +34,29 @@ class TaskVector:
         }
 
     @classmethod
-    def of(cls, change: State) -> TaskVector:
+    def of(cls, change: State) -> WeightDifference:
         """A vector from its tensors."""
         vector = cls({}, {})
         vector.change = dict(change)
         return vector
 
-    def __add__(self, other: TaskVector) -> TaskVector:
+    def __add__(self, other: WeightDifference) -> WeightDifference:
         check_shapes([self.change, other.change])
-        return TaskVector.of({name: value + other.change[name] for name, value in self.change.items()})
+        return WeightDifference.of({name: value + other.change[name] for name, value in self.change.items()})
 
-    def __sub__(self, other: TaskVector) -> TaskVector:
+    def __sub__(self, other: WeightDifference) -> WeightDifference:
         return self + -other
 
-    def __mul__(self, scale: float) -> TaskVector:
-        return TaskVector.of({name: scale * value for name, value in self.change.items()})
+    def __mul__(self, scale: float) -> WeightDifference:
+        return WeightDifference.of({name: scale * value for name, value in self.change.items()})
 
     __rmul__ = __mul__
 
-    def __neg__(self) -> TaskVector:
+    def __neg__(self) -> WeightDifference:
         return self * -1.0
 
     def apply(self, state: State, scale: float = 1.0) -> dict[str, Tensor]:
-        """theta + scale tau; tensors that the vector does not know stay as they are, a scale of 0 changes no bit."""
+        """theta + scale tau; tensors that are not in the vector stay unchanged, and a scale of 0 changes no bit."""
         return {
             name: (_wide(value) + scale * self.change[name].to(value.device)).to(value.dtype)
             if scale and name in self.change
@@ -68,39 +66,36 @@ class TaskVector:
 
     def apply_to(self, model: Any, scale: float = 1.0) -> None:
         """The same for a live model, in place."""
-        put(model, self.apply({n: p.detach() for n, p in model.named_parameters() if n in self.change}, scale))
+        write_state_(model, self.apply({n: p.detach() for n, p in model.named_parameters() if n in self.change}, scale))
 
 
 def _wide(value: Tensor) -> Tensor:
     return value.detach() if value.element_size() > 2 else value.detach().float()
 
 
+@accepts_old_keywords(limit="max_loss_increase")
 @dataclass(frozen=True)
-class TaskVectorNegation(Mitigation):
-    """The edit as a mitigation: reinforce the forget rows, and walk lambda up the grid the other way.
+class TaskVector(Unlearning):
+    """Fine-tune on the forget rows, and subtract the weight change with increasing strength lambda.
 
-    With an adapter, its products B A are what is summed, cut back to its own rank; the base model is not touched.
+    For an adapter, the products B A are summed and reduced to its own rank; the base model is not changed.
     """
 
     origin: Literal["target", "base"] = "target"
-    """Where the vector begins: the model is trained further on the forget rows, or its base model is."""
+    """Where the vector begins: the model is fine-tuned further on the forget rows (target), or its base model is."""
     base: str | None = None
-    """Folder of the base model, for `origin="base"` of a whole model."""
+    """Folder of the base model, needed for `origin="base"` of a whole model."""
     lambdas: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0)
-    """Strengths to look at, in this order."""
-    learning_rate: float = 1e-4
-    """Of the reinforcement."""
-    steps: int = 60
-    """Of the reinforcement."""
-    batch_size: int = 8
-    seed: int = 0
-    limit: float = 0.02
-    """Greatest relative rise of the held-out loss."""
+    """Strengths to try, in this order."""
+    training: UnlearnSettings = UnlearnSettings(learning_rate=1e-4)
+    """Fine-tuning on the forget rows."""
 
     unit: ClassVar[str] = "lambda"
-    needs: ClassVar[tuple[str, ...]] = ()
-
     cost = "1 training, and 1 evaluation per strength"
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return ("forget",)
 
     def optimize(
         self, model: Any, tokenizer: Any, forget: Sequence[Row], retain: Sequence[Row], stop: StopCallback
@@ -108,19 +103,16 @@ class TaskVectorNegation(Mitigation):
         """theta - lambda tau on the live model, for every lambda, until `stop` returns True."""
         if should_stop(stop, 0.0, model):
             return
-        settings = UnlearnSettings(self.learning_rate, self.steps, self.batch_size, seed=self.seed)
-        start = snapshot(model)
+        start = copy_state(model)
         if self.origin == "target":
-            origin, reinforced = start, taught(model, tokenizer, forget, settings)
+            origin, reinforced = start, finetuned_state(model, tokenizer, forget, self.training)
         else:
-            origin, reinforced = finetuned_from_base(model, tokenizer, self.base, forget, settings)
+            origin, reinforced = finetuned_from_base(model, tokenizer, self.base, forget, self.training)
         for strength in self.lambdas:
-            put(model, summed([start, origin, reinforced], [1.0, strength, -strength]))
+            write_state_(model, weighted_sum([start, origin, reinforced], [1.0, strength, -strength]))
             if should_stop(stop, strength, model):
                 return
 
-    def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
-        """The target at the best lambda within the limit. Records: groups forget, retain, heldout."""
-        return apply_unlearning(
-            target, records, self.optimize, "task_vector", self.limit, needs=self.needs, seed=self.seed
-        )
+
+def __getattr__(name: str) -> type:
+    return renamed_class(__name__, name, "TaskVectorNegation", TaskVector)
