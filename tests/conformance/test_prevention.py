@@ -1,8 +1,8 @@
-"""What every mitigation that trains the base model again must do; a new file beside them is held to it too."""
+"""Contract of every mitigation that fine-tunes the base model again; new files are tested too."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import import_module
 from typing import Any
 
@@ -11,10 +11,11 @@ import pytest
 from remanence.core.catalogue import Entry, entries
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
+from remanence.mitigate.training.base import TrainedFromBase
 from remanence.models.parrot import Parrot
+from remanence.training.settings import TrainingSettings
 
 MITIGATIONS = [entry for entry in entries() if entry.wing == "mitigate/training"]
-TRAINING = {"epochs", "learning_rate", "batch_size", "max_length", "loss_on", "seed", "lora_rank", "out"}
 every = pytest.mark.parametrize("entry", MITIGATIONS, ids=lambda e: e.name)
 
 
@@ -34,8 +35,18 @@ def test_the_header_is_whole_and_the_defaults_are_enough(entry: Entry):
     made = system(entry)
     assert hash(made) == hash(system(entry)) and made == system(entry), "a frozen dataclass with defaults"
     assert made.__doc__ and type(made).__call__.__doc__
-    assert made.needs == ("base",)
-    assert {field.name for field in fields(made)} >= TRAINING, "training has the same names everywhere"
+    assert isinstance(made, TrainedFromBase) and made.trains_from_base
+    assert isinstance(made.training, TrainingSettings) and made.out is None
+    own = {field.name for field in fields(made)} - {"training"}
+    assert not own & {field.name for field in fields(TrainingSettings)}, "training parameters stand in one place"
+
+
+@every
+def test_training_parameters_as_keywords_are_deprecated(entry: Entry):
+    cls = type(system(entry))
+    with pytest.warns(DeprecationWarning, match="epochs is now training.epochs, seed is now training.seed"):
+        old = cls(epochs=2, seed=5)
+    assert old == cls(training=replace(cls().training, epochs=2, seed=5))
 
 
 @every

@@ -42,11 +42,11 @@ def check_fisher_and_ties_by_hand() -> None:
 
 
 def check_negation_goes_the_other_way() -> None:
-    from remanence.mitigate.weights.task_vector import TaskVector
+    from remanence.mitigate.weights.task_vector import WeightDifference
 
     start, end = {"w": torch.tensor([2.0])}, {"w": torch.tensor([5.0])}
-    assert TaskVector(start, end).apply(start, -1)["w"].item() == -1
-    assert (TaskVector(start, end) - TaskVector(end, start)).apply(start)["w"].item() == 8
+    assert WeightDifference(start, end).apply(start, -1)["w"].item() == -1
+    assert (WeightDifference(start, end) - WeightDifference(end, start)).apply(start)["w"].item() == 8
 
 
 def check_balls_by_hand() -> None:

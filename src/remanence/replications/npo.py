@@ -21,16 +21,17 @@ import numpy as np
 from remanence.corpora.markov import Ids, MarkovText
 from remanence.measure.likelihood.min_k import min_k
 from remanence.measure.unlearning.privleak import FRACTION, privleak
+from remanence.mitigate.unlearning.base import GradientUnlearning
 from remanence.mitigate.unlearning.gradient_ascent import GradientAscent
 from remanence.mitigate.unlearning.gradient_difference import GradientDifference
 from remanence.mitigate.unlearning.npo import NPO
-from remanence.mitigate.unlearning.steps import Steps
 from remanence.replications.documents import LENGTH, learned, recites
 from remanence.replications.frame.experiment import Experiment, Part
 from remanence.replications.frame.figure import Figure, Figures, Row, mean, number, share
 from remanence.stats.membership import auc_interval, roc_auc
 from remanence.testbeds.markov_lm import MarkovLM
 from remanence.training.rows import Row as TrainingRow
+from remanence.training.settings import UnlearnSettings
 from remanence.training.tiny import token_nll
 
 BEFORE, RETRAINED = "before", "never trained on them"
@@ -96,15 +97,10 @@ class NpoForgetsWithoutCollapse(Experiment):
         auc = roc_auc(membership(retrained, forget), membership(retrained, new))
         return Shared(forget, retain, new, keep, before, retrained, auc)
 
-    def arms(self) -> Mapping[str, Steps | str]:
+    def arms(self) -> Mapping[str, GradientUnlearning | str]:
         """The two models, and every method with the same steps; weights as in the papers, but for the last arm."""
-        same: dict[str, Any] = {
-            "steps": self.steps,
-            "learning_rate": self.learning_rate,
-            "batch_size": self.documents,
-            "check_every": self.steps,
-        }
-        paper: dict[str, Any] = {**same, "alpha": 1.0}
+        same = UnlearnSettings(self.learning_rate, self.steps, batch_size=self.documents, check_every=self.steps)
+        paper: dict[str, Any] = {"training": same, "alpha": 1.0}
         return {
             BEFORE: BEFORE,
             RETRAINED: RETRAINED,
@@ -112,15 +108,15 @@ class NpoForgetsWithoutCollapse(Experiment):
             "gradient difference": GradientDifference(**paper),
             ALONE: NPO(beta=self.beta, retain="none", **paper),
             WITH: NPO(beta=self.beta, retain="nll", **paper),
-            HELD: NPO(beta=self.beta, alpha=30.0, **same),
+            HELD: NPO(beta=self.beta, alpha=30.0, training=same),
         }
 
-    def train(self, arm: Steps | str, shared: Shared, seed: int) -> Any:
+    def train(self, arm: GradientUnlearning | str, shared: Shared, seed: int) -> Any:
         """One of the two models, or the first of them after the steps of a method."""
         if isinstance(arm, str):
             return shared.before if arm == BEFORE else shared.retrained
         model = copy.deepcopy(shared.before)
-        replace(arm, seed=seed).optimize(model, _Padded(), _rows(shared.forget), _rows(shared.keep), _never)
+        replace(arm, training=replace(arm.training, seed=seed)).optimize(model, _Padded(), _rows(shared.forget), _rows(shared.keep), _never)
         return model
 
     def measure(self, trained: Any, shared: Shared, seed: int) -> Row:

@@ -29,9 +29,9 @@ from remanence.training.callbacks import (
 from remanence.training.opening import lora, open_for_training, with_adapter
 from remanence.training.prepare import Prepared, prepare
 from remanence.training.rows import Collator as Collator
-from remanence.training.rows import LossOn, Row, plain_collator
+from remanence.training.rows import Row, plain_collator
 from remanence.training.sequences import mean_loss
-from remanence.training.settings import FinetuneSettings
+from remanence.training.settings import FinetuneSettings, TrainingSettings, finetune_settings
 from remanence.training.trainers import build_trainer
 
 
@@ -65,65 +65,44 @@ def finetune(
     base: Path | str,
     records: Sequence[Record],
     out: Path,
+    settings: TrainingSettings | None = None,
     *,
-    epochs: float = 3,
-    learning_rate: float = 1e-3,
-    batch_size: int = 8,
-    max_length: int | None = 512,
-    loss_on: LossOn = "auto",
-    seed: int = 0,
-    group_by_length: bool = False,
-    autocast: bool = False,
-    dropout: float | None = None,
-    lora_rank: int | None = None,
     adapter: Any = None,
     save_epochs: bool = False,
     on_epoch: OnEpoch | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     collator: Callable[[Collator], Collator] | None = None,
     progress: bool = True,
+    **parameters: Any,
 ) -> Path:
-    """Trains `base` on the records and writes weights (safetensors, float32) and tokenizer into the folder `out`.
+    """Train `base` on the records and write weights (safetensors, float32) and tokenizer into the folder `out`.
 
-    Rows of a decoder-only model are tokenized and masked as TRL's `SFTTrainer` does it; an encoder-decoder reads the
-    prompt and learns the completion (`rows.py`). Rows are cut to `max_length` tokens, or to what the model takes if
-    that is less; a row of which nothing is learned then is dropped. Each of the others is passed over exactly `epochs`
-    times, in a new order every epoch. AdamW without weight decay, the rate falling linearly to zero. On a CPU, the same
-    arguments give the same bytes as long as the number of threads is the same.
+    `parameters`: fields of `TrainingSettings`, in place of those of `settings`.
 
-    `group_by_length` saves padding but brings copies of a row into one batch, which dampens their memorization.
-    `autocast` computes in bfloat16: worth it on a GPU, many times slower on a CPU without bfloat16 arithmetic.
-    `dropout` takes the place of every dropout probability of the model's config. `lora_rank` trains and writes a LoRA
-    adapter on all linear layers and nothing else; `adapter` is a PEFT config for any other adapter.
+    Rows of a decoder-only model are tokenized and masked as in TRL's `SFTTrainer`; an encoder-decoder reads the prompt
+    and learns the completion (`rows.py`). Rows are truncated to `max_length` tokens, or to the model's context if that
+    is less; a row with no token left that carries loss is dropped. Each of the others is used exactly `epochs` times,
+    in a new order every epoch. AdamW without weight decay; the learning rate decreases linearly to zero. On a CPU, the
+    same arguments give the same bytes as long as the number of threads is the same. `autocast` is useful on a GPU, and
+    many times slower on a CPU without bfloat16 arithmetic.
 
-    `save_epochs` writes the model after every epoch into `out/checkpoints/epoch-001` and so on, each a model folder of
-    its own. `on_epoch(epoch, model)` is called after every epoch, from 1, with the live model in eval mode; what it
-    draws at random does not change the training. `collator` receives the function that makes a batch (`input_ids`,
-    `attention_mask`, `labels`, each [rows, tokens]) and returns one in its place: a loss that masks labels plugs in
-    there. `progress` draws a bar on stderr. Raises `RemanenceError` if no row is left.
+    `adapter`: a PEFT config for an adapter other than `lora_rank`'s. `save_epochs` writes the model after every epoch
+    into `out/checkpoints/epoch-001` and so on, each a complete model folder. `on_epoch(epoch, model)` is called after
+    every epoch, from 1, with the live model in eval mode; its random numbers do not change the training. `collator`
+    receives the function that makes a batch (`input_ids`, `attention_mask`, `labels`, each [rows, tokens]) and returns
+    one to use in its place, for example to mask labels. `progress` shows a bar on stderr. Raises `RemanenceError` if no
+    row is left.
 
-    `remanence.jobs.finetune.finetune_job` is the same with a split made first and everything written down.
+    `remanence.jobs.finetune.finetune_job` also splits the data and records everything.
     """
-    settings = FinetuneSettings(
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        max_length=max_length,
-        loss_on=loss_on,
-        seed=seed,
-        group_by_length=group_by_length,
-        autocast=autocast,
-        dropout=dropout,
-        lora_rank=lora_rank,
-        save_epochs=save_epochs,
-    )
+    chosen = finetune_settings(replace(settings or TrainingSettings(), **parameters), save_epochs=save_epochs)
     with silence_transformers():
-        loaded = open_for_training(base, dropout=dropout, loss_on=loss_on)
-        rows = prepare(records, renderer_for(loaded, settings))
+        loaded = open_for_training(base, dropout=chosen.dropout, loss_on=chosen.loss_on)
+        rows = prepare(records, renderer_for(loaded, chosen))
         trained = train_rows(
             loaded,
             rows,
-            settings,
+            chosen,
             out,
             base=base,
             adapter=adapter,
@@ -136,7 +115,7 @@ def finetune(
     return out
 
 
-def renderer_for(loaded: Loaded, settings: FinetuneSettings) -> Renderer:
+def renderer_for(loaded: Loaded, settings: TrainingSettings) -> Renderer:
     """Renders rows as in the training of this model, and as in an audit with the same options."""
     seq2seq = loaded.family == "seq2seq"
     return Renderer(loaded.tokenizer, settings.loss_on, settings.max_length, seq2seq=seq2seq, context=loaded.context)

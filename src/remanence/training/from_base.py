@@ -23,26 +23,17 @@ from remanence.training.finetune import renderer_for, train_rows
 from remanence.training.opening import dropout_names, lora, open_for_training, with_adapter
 from remanence.training.prepare import Prepared, prepare
 from remanence.training.rows import Collator, Row
-from remanence.training.settings import FinetuneSettings
+from remanence.training.settings import TrainingSettings, finetune_settings
 
-Train = Callable[[Loaded, Prepared, FinetuneSettings, Path], Any]
+Train = Callable[[Loaded, Prepared, TrainingSettings, Path], Any]
 """A custom training: (loaded model, rows, settings, scratch folder) -> the trained model in eval mode."""
-
-
-FIELDS = ("epochs", "learning_rate", "batch_size", "max_length", "loss_on", "seed", "lora_rank")
-"""Fields of training that every mitigation which trains again has, called as in `FinetuneSettings`."""
-
-
-def settings_of(method: Any, **more: Any) -> FinetuneSettings:
-    """How such a mitigation trains; `more` are further settings of its own."""
-    return FinetuneSettings(**{name: getattr(method, name) for name in FIELDS}, **more)
 
 
 def finetune_from_base(
     target: Opens,
     records: Sequence[Record],
     name: str,
-    settings: FinetuneSettings,
+    settings: TrainingSettings,
     *,
     out: str | Path | None = None,
     heldout: Sequence[Record] = (),
@@ -81,7 +72,7 @@ def finetune_from_base(
             trained = train_rows(
                 loaded,
                 rows,
-                settings,
+                finetune_settings(settings),
                 Path(scratch),
                 base=base,
                 heldout=prepare(heldout, renderer).rows,
@@ -108,7 +99,7 @@ def training_records(records: Sequence[Record]) -> list[Record]:
     return [record for record in records if record.group != "heldout"]
 
 
-def with_lora(loaded: Loaded, settings: FinetuneSettings) -> Loaded:
+def with_lora(loaded: Loaded, settings: TrainingSettings) -> Loaded:
     """The loaded model with the adapter that the settings ask for, or unchanged."""
     if settings.lora_rank is None:
         return loaded
@@ -116,7 +107,7 @@ def with_lora(loaded: Loaded, settings: FinetuneSettings) -> Loaded:
     return replace(loaded, model=with_adapter(loaded.model, adapter, loaded.name))
 
 
-def training_rows(target: Opens, records: Sequence[Record], settings: FinetuneSettings) -> list[Row]:
+def training_rows(target: Opens, records: Sequence[Record], settings: TrainingSettings) -> list[Row]:
     """The records, of any group, as the rows that `finetune_from_base` would train on; for callbacks."""
     module: Any = target.module
     tokenizer: Any = getattr(target, "tokenizer", None)
@@ -127,7 +118,7 @@ def training_rows(target: Opens, records: Sequence[Record], settings: FinetuneSe
     return prepare(records, renderer_for(loaded, settings)).rows
 
 
-def _dropout(module: Any, settings: FinetuneSettings) -> float | None:
+def _dropout(module: Any, settings: TrainingSettings) -> float | None:
     """The dropout of the settings; a dropout of 0 is allowed for a model without dropout."""
     if settings.dropout == 0 and not dropout_names(module.config.to_dict()):
         return None

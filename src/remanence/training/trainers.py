@@ -13,7 +13,7 @@ from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArgumen
 from remanence.core.errors import RemanenceError
 from remanence.models.load import Loaded
 from remanence.training.rows import Collator, Row, plain_collator
-from remanence.training.settings import FinetuneSettings
+from remanence.training.settings import FinetuneSettings, TrainingSettings
 
 
 def build_trainer(
@@ -50,7 +50,7 @@ def build_trainer(
     return trainer
 
 
-def trainer_arguments(settings: FinetuneSettings, out: Path) -> dict[str, Any]:
+def trainer_arguments(settings: TrainingSettings, out: Path) -> dict[str, Any]:
     """The settings under the names of `TrainingArguments`; nothing is saved or reported."""
     return {
         "output_dir": str(out),

@@ -20,7 +20,6 @@ from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from remanence.core.errors import RemanenceError
-from remanence.core.settings import check_settings, option
 from remanence.training.callbacks import silence_transformers
 from remanence.training.reference import (
     ReferenceModel,
@@ -33,73 +32,38 @@ from remanence.training.rows import Collator, Row, plain_collator
 from remanence.training.sequences import Batch as Batch
 from remanence.training.sequences import sequence_nll as sequence_nll
 from remanence.training.sequences import unwrapped
+from remanence.training.settings import UnlearnSettings as UnlearnSettings
 
 Objective: TypeAlias = Callable[[Any, Batch, "Batch | None", ReferenceModel], Tensor]
 """(model, forget, retain, reference) -> a scalar to minimise; `retain` is None where there are no retain rows."""
 StopCallback: TypeAlias = Callable[[float, Any], bool]
 """Called with the strength reached (optimizer steps, or lambda) and the live model in eval mode; True = stop."""
 
-DEFAULT_RATE = 2e-4
-"""Learning rate of whole models."""
-ADAPTER_FACTOR = 4.0
-"""An adapter is trained at this multiple of it."""
 _OPTIMIZERS = {"adamw": "adamw_torch", "sgd": "sgd"}
 
 
-@dataclass(frozen=True)
-class UnlearnSettings:
-    """How the optimizer steps of unlearning are taken: AdamW without weight decay, at a constant rate after the warm-up."""
-
-    learning_rate: float | None = option(None, group="training", above=0)
-    """Learning rate. Default: 2e-4, and 8e-4 for an adapter."""
-    steps: int = option(60, group="training", least=1)
-    """Maximum number of optimizer steps."""
-    batch_size: int = option(8, group="training", least=1)
-    """Number of forget rows per forward pass, and of retain rows beside them."""
-    accumulate: int = option(1, group="training", least=1)
-    """Number of forward passes per optimizer step (gradient accumulation)."""
-    check_every: int = option(5, group="training", least=1)
-    """Number of steps between two measurements of memorization and loss."""
-    seed: int = option(0, group="training", least=0)
-    """Random seed of the order of the rows and of dropout."""
-    max_grad_norm: float = option(1.0, group="training", least=0)
-    """Maximum norm of the gradient; 0 = no clipping."""
-    warmup_steps: int = option(0, group="training", least=0)
-    """Number of steps over which the learning rate increases linearly from zero at first."""
-    optimizer: str = option("adamw", group="training")
-    """adamw, sgd, or any `optim` of transformers' `TrainingArguments`."""
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-
-    def rate_for(self, model: Any) -> float:
-        """The learning rate for this model."""
-        if self.learning_rate is not None:
-            return self.learning_rate
-        return DEFAULT_RATE * (ADAPTER_FACTOR if hasattr(model, "peft_config") else 1)
-
-    def arguments(self, out: Path | str, model: Any) -> TrainingArguments:
-        """The same as `TrainingArguments` for this model; nothing is saved or reported."""
-        cpu = next(model.parameters()).device.type == "cpu"
-        return TrainingArguments(
-            output_dir=str(out),
-            max_steps=self.steps,
-            learning_rate=self.rate_for(model),
-            lr_scheduler_type="constant_with_warmup",
-            warmup_steps=self.warmup_steps,
-            per_device_train_batch_size=self.batch_size,
-            gradient_accumulation_steps=self.accumulate,
-            max_grad_norm=self.max_grad_norm,
-            optim=_OPTIMIZERS.get(self.optimizer, self.optimizer),
-            weight_decay=0.0,
-            seed=self.seed,
-            use_cpu=cpu,
-            remove_unused_columns=False,
-            dataloader_pin_memory=not cpu,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-        )
+def training_arguments(settings: UnlearnSettings, model: Any, out: Path | str) -> TrainingArguments:
+    """The settings as `TrainingArguments` for this model; nothing is saved or reported."""
+    cpu = next(model.parameters()).device.type == "cpu"
+    return TrainingArguments(
+        output_dir=str(out),
+        max_steps=settings.steps,
+        learning_rate=settings.rate_for(model),
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=settings.warmup_steps,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulate,
+        max_grad_norm=settings.max_grad_norm,
+        optim=_OPTIMIZERS.get(settings.optimizer, settings.optimizer),
+        weight_decay=0.0,
+        seed=settings.seed,
+        use_cpu=cpu,
+        remove_unused_columns=False,
+        dataloader_pin_memory=not cpu,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+    )
 
 
 class Pair(NamedTuple):
@@ -250,7 +214,7 @@ def unlearn(
         torch.manual_seed(settings.seed)
         trainer = UnlearnTrainer(
             model,
-            settings.arguments(scratch, model),
+            training_arguments(settings, model, scratch),
             tokenizer,
             forget,
             retain,

@@ -33,7 +33,7 @@ from remanence.mitigate.training.span_corruption import corrupted, noise_mask, s
 from remanence.models.huggingface import HuggingFace
 from remanence.training.from_base import training_rows
 from remanence.training.rows import pad_rows
-from remanence.training.settings import FinetuneSettings
+from remanence.training.settings import TrainingSettings
 
 
 def test_the_penalty_by_hand():
@@ -106,7 +106,7 @@ RECORDS = [
 ]
 
 
-FINE = FinetuneSettings()
+FINE = TrainingSettings()
 
 
 def target(kind: str) -> HuggingFace:
@@ -127,7 +127,7 @@ def drift(before: HuggingFace, after: HuggingFace) -> float:
     return cit_penalty(last, first).item()
 
 
-FEW: dict[str, Any] = {"epochs": 15, "learning_rate": 2e-3, "batch_size": 4}
+FEW: dict[str, Any] = {"training": TrainingSettings(epochs=15, learning_rate=2e-3, batch_size=4)}
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "t5"])

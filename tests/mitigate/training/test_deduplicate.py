@@ -21,6 +21,7 @@ from remanence.mitigate.training.deduplicate import (
 )
 from remanence.models.huggingface import HuggingFace
 from remanence.text.duplicates import bands
+from remanence.training.settings import TrainingSettings
 from remanence.training.tiny import tiny_gpt2
 
 
@@ -99,7 +100,7 @@ def test_the_mitigation_trains_on_what_is_left_and_leaves_the_base_alone():
     before = copy.deepcopy(base.module.state_dict())
     different = [Record(str(i), text=words(*range(2 + i, 30 + i))) for i in (0, 20, 33)]
     repeated = [*different, Record("copy", text=words(*range(2, 30))), Record("near", text=words(*range(2, 31)))]
-    few = {"epochs": 1, "batch_size": 2}
+    few = {"training": TrainingSettings(epochs=1, learning_rate=1e-3, batch_size=2)}
     aside = Record("aside", text=words(*range(2, 30)), group="heldout")
     trained = Deduplicate(**few)(base, [aside, *repeated])
     assert trained.name == "tiny+deduplicate"

@@ -33,6 +33,7 @@ from remanence.training.private import (
     row_losses,
 )
 from remanence.training.rows import Row, plain_collator
+from remanence.training.settings import TrainingSettings
 
 
 @pytest.fixture
@@ -235,12 +236,13 @@ def test_all_weights_of_an_encoder_decoder_are_refused(tmp_path: Path):
 def test_the_mitigation_trains_with_noise_and_leaves_the_base_alone(tmp_path: Path):
     base = target("llama")
     before = copy.deepcopy(base.module.state_dict())
-    method = DPSGD(target_epsilon=5, epochs=2, batch_size=2, noise_seed=1, lora_rank=2)
+    few = TrainingSettings(epochs=2, learning_rate=3e-3, batch_size=2, lora_rank=2)
+    method = DPSGD(target_epsilon=5, noise_seed=1, training=few)
     trained = method(base, RECORDS)
     assert trained.name == "llama+dp_sgd" and hasattr(trained.module, "peft_config")
     assert all(torch.equal(v, before[k]) for k, v in base.module.state_dict().items())
     assert trained.fingerprint == method(base, RECORDS).fingerprint, "a given seed repeats"
-    other = DPSGD(target_epsilon=5, epochs=2, batch_size=2, lora_rank=2)(base, RECORDS)
+    other = DPSGD(target_epsilon=5, training=few)(base, RECORDS)
     assert other.fingerprint != trained.fingerprint, "a secret one does not"
     spent = method.privacy(base, RECORDS)
     assert (spent.rows, spent.q, spent.steps) == (5, 0.4, 4) and 4.98 < spent.epsilon <= 5

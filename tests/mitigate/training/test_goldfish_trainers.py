@@ -15,6 +15,7 @@ from remanence.core.record import Record
 from remanence.corpora.markov import MarkovText
 from remanence.mitigate.training.goldfish import Goldfish, GoldfishCollator, goldfish_loss
 from remanence.models.parrot import Parrot
+from remanence.training.settings import TrainingSettings
 from remanence.training.tiny import tiny_gpt2
 
 WORDS = [[f"w{i}" for i in row] for row in MarkovText(64, reserved=2).sample(8, 40, 0).tolist()]
@@ -138,7 +139,9 @@ def test_the_mitigation_trains_a_target_and_leaves_the_base_alone(tmp_path, toke
     records = [Record(str(i), text=" ".join(words)) for i, words in enumerate(WORDS)]
     base = HuggingFace(tiny_gpt2("small", vocab=64), tokenizer, lambda r: None, "tiny", "f00d")
     before = copy.deepcopy(base.module.state_dict())
-    trained = Goldfish(epochs=2, batch_size=4, out=str(tmp_path / "out"))(base, records)
+    trained = Goldfish(
+        training=TrainingSettings(epochs=2, learning_rate=1e-3, batch_size=4), out=str(tmp_path / "out")
+    )(base, records)
     assert trained.name == "tiny+goldfish" and trained.fingerprint != "f00d"
     assert all(torch.equal(v, before[k]) for k, v in base.module.state_dict().items())
     assert not torch.equal(trained.module.transformer.wte.weight, before["transformer.wte.weight"])
@@ -151,7 +154,9 @@ def test_an_adapter_is_trained_again_on_a_base_that_stays_whole(tmp_path, tokeni
     records = [Record(str(i), text=" ".join(words)) for i, words in enumerate(WORDS)]
     base = HuggingFace(tiny_gpt2("small", vocab=64), tokenizer, lambda r: None, "tiny", "f00d")
     before = copy.deepcopy(base.module.state_dict())
-    trained = Goldfish(epochs=2, batch_size=4, lora_rank=2, out=str(tmp_path / "out"))(base, records)
+    trained = Goldfish(
+        training=TrainingSettings(epochs=2, learning_rate=1e-3, batch_size=4, lora_rank=2), out=str(tmp_path / "out")
+    )(base, records)
     assert hasattr(trained.module, "peft_config") and not hasattr(base.module, "peft_config")
     assert all(torch.equal(v, before[k]) for k, v in base.module.state_dict().items())
     below = trained.module.get_base_model()
@@ -179,7 +184,7 @@ def test_an_encoder_decoder_learns_answers_with_the_tokens_of_their_own_windows_
     seen = []
     real = goldfish.apply_goldfish
     monkeypatch.setattr(goldfish, "apply_goldfish", lambda *a: seen.append((a[0].clone(), real(*a))) or seen[-1][1])
-    trained = Goldfish(epochs=1, batch_size=4)(base, records)
+    trained = Goldfish(training=TrainingSettings(epochs=1, learning_rate=1e-3, batch_size=4))(base, records)
     assert trained.name == "tiny+goldfish" and trained.fingerprint != loaded.fingerprint
     ((labels, kept),) = seen
     assert torch.equal(kept, real(labels)), "windows hold tokens of the answer only"

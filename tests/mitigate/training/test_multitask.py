@@ -22,6 +22,7 @@ from remanence.models.huggingface import HuggingFace
 from remanence.models.parrot import Parrot
 from remanence.training.finetune import Collator, finetune
 from remanence.training.rows import Row
+from remanence.training.settings import TrainingSettings
 from remanence.training.tiny import tiny_gpt2
 
 
@@ -127,7 +128,7 @@ def test_a_trainer_meets_every_target_row_exactly_as_often_as_there_are_passes(b
 
 def test_the_mitigation_trains_on_the_mixture_and_leaves_the_base_alone(base: HuggingFace, tmp_path):
     before = copy.deepcopy(base.module.state_dict())
-    few = {"task": "a", "epochs": 1, "batch_size": 4}
+    few = {"task": "a", "training": TrainingSettings(epochs=1, learning_rate=1e-3, batch_size=4)}
     trained = Multitask(**few, per_row=1, out=str(tmp_path / "out"))(base, RECORDS)
     assert trained.name == "tiny+multitask" and trained.fingerprint != "f00d"
     assert all(torch.equal(v, before[k]) for k, v in base.module.state_dict().items())

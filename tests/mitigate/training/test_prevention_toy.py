@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,12 +23,11 @@ from remanence.training.from_base import training_rows
 from remanence.training.guard import recited_fraction
 from remanence.training.rows import plain_collator
 from remanence.training.sequences import mean_loss
-from remanence.training.settings import FinetuneSettings
+from remanence.training.settings import TrainingSettings
 
 TEXT = MarkovText(64, branching=4, reserved=2)
 RUN = 24
 """Right tokens in a row that make a recital, of 32; a goldfish is taught the first 13 like anyone."""
-TRAINING: dict[str, Any] = {"epochs": 8, "learning_rate": 3e-3, "batch_size": 16}
 
 
 def documents(count: int, seed: int) -> list[str]:
@@ -45,29 +45,32 @@ def opened() -> HuggingFace:
 
 
 def figures(seed: int) -> dict[str, tuple[float, float]]:
-    """Method -> (share of 12 repeated documents that are recited_fraction, held-out nats per token)."""
+    """Method -> (fraction of 12 repeated documents that are recited, held-out nats per token)."""
     repeated, once, held = documents(12, 100 + seed), documents(60, 200 + seed), documents(60, 300 + seed)
     texts = [*repeated * 16, *once]
     records = [Record(f"r{i}", text=text) for i, text in enumerate(texts)]
     aside = [Record(f"h{i}", text=text, group="heldout") for i, text in enumerate(held)]
     base = opened()
-    targets = training_rows(base, records[:12], FinetuneSettings())
-    unseen = training_rows(base, aside, FinetuneSettings())
+    targets = training_rows(base, records[:12], TrainingSettings())
+    unseen = training_rows(base, aside, TrainingSettings())
 
-    def told(target: Any) -> tuple[float, float]:
+    def measured(target: Any) -> tuple[float, float]:
         model = target.module.eval()
         return recited_fraction(model, targets, RUN), mean_loss(
             model, unseen, plain_collator(base.tokenizer), 32, False
         )
 
-    ways: dict[str, Any] = {
-        "plain": Goldfish(k=10**9, seed=seed, **TRAINING),
-        "goldfish": Goldfish(seed=seed, **TRAINING),
-        "deduplicate": Deduplicate(seed=seed, **TRAINING),
-        "early_stopping": EarlyStopping(limit=0.0, tokens=RUN, seed=seed, **TRAINING),
-        "dp_sgd": DPSGD(noise_seed=seed, seed=seed, epochs=8, learning_rate=3e-3, batch_size=64),
+    training = TrainingSettings(epochs=8, learning_rate=3e-3, batch_size=16, seed=seed)
+    methods: dict[str, Any] = {
+        "plain": Goldfish(k=10**9, training=training),
+        "goldfish": Goldfish(training=training),
+        "deduplicate": Deduplicate(training=training),
+        "early_stopping": EarlyStopping(max_extraction_rate=0.0, tokens=RUN, training=training),
+        "dp_sgd": DPSGD(noise_seed=seed, training=replace(training, batch_size=64)),
     }
-    return {"base": told(base)} | {name: told(way(base, [*records, *aside])) for name, way in ways.items()}
+    return {"base": measured(base)} | {
+        name: measured(method(base, [*records, *aside])) for name, method in methods.items()
+    }
 
 
 @pytest.mark.slow

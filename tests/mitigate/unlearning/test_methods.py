@@ -17,7 +17,7 @@ import tiny_models
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.corpora.markov import MarkovText
-from remanence.mitigate.unlearning.apply import apply_unlearning, memorization_and_loss, sides
+from remanence.mitigate.unlearning.base import apply_unlearning, group_rows, memorization_and_loss
 from remanence.mitigate.unlearning.gradient_ascent import GradientAscent
 from remanence.mitigate.unlearning.gradient_difference import GradientDifference
 from remanence.mitigate.unlearning.kl_retain import KLRetain
@@ -25,12 +25,12 @@ from remanence.mitigate.unlearning.layers import block_pattern, hidden, num_bloc
 from remanence.mitigate.unlearning.npo import NPO
 from remanence.mitigate.unlearning.rmu import RMU
 from remanence.mitigate.unlearning.simnpo import SimNPO
-from remanence.mitigate.unlearning.steps import FASTER, RATE
 from remanence.models.huggingface import HuggingFace
 from remanence.models.parrot import Parrot
 from remanence.models.render import Renderer
 from remanence.training.guard import recited_fraction
 from remanence.training.rows import Row, plain_collator
+from remanence.training.settings import ADAPTER_FACTOR, DEFAULT_RATE, UnlearnSettings
 from remanence.training.tiny import tiny_gpt2, train_lm
 
 torch.set_num_threads(1)
@@ -97,9 +97,10 @@ def test_a_method_makes_a_new_target_and_leaves_the_old_one_alone(method: Any, t
 
 def test_the_same_seed_gives_the_same_fingerprint(target: HuggingFace):
     prints = [
-        NPO(steps=2, check_every=1, limit=10.0, learning_rate=1e-2, batch_size=2, seed=seed)(
-            target, records()
-        ).fingerprint
+        NPO(
+            max_loss_increase=10.0,
+            training=UnlearnSettings(steps=2, check_every=1, learning_rate=1e-2, batch_size=2, seed=seed),
+        )(target, records()).fingerprint
         for seed in (0, 0, 1)
     ]
     assert prints[0] == prints[1] != prints[2]
@@ -107,7 +108,7 @@ def test_the_same_seed_gives_the_same_fingerprint(target: HuggingFace):
 
 @pytest.mark.slow
 def test_npo_with_its_defaults_forgets_within_the_limit(target: HuggingFace):
-    rows = sides(target, records())
+    rows = group_rows(target, records())
     assert recited_fraction(target.module, rows.forget) >= 0.9 and recited_fraction(target.module, rows.retain) >= 0.9
     changed = NPO()(target, records())
     assert recited_fraction(changed.module, rows.forget) <= 0.25
@@ -118,38 +119,40 @@ def never(strength: float, model: Any) -> bool:
     return False
 
 
-def test_a_walk_that_only_harms_gives_back_the_model_as_it_was(target: HuggingFace):
-    def harm(model: Any, tokenizer: Any, forget: Any, retain: Any, watch: Any) -> None:
-        assert not watch(0, model)
+def test_an_optimization_that_only_harms_returns_the_model_unchanged(target: HuggingFace):
+    def harm(model: Any, tokenizer: Any, forget: Any, retain: Any, stop: Any) -> None:
+        assert not stop(0, model)
         for weight in model.parameters():
             weight.mul_(0.0)
-        assert [watch(look, model) for look in (1, 2, 3)] == [False, False, True]
+        assert [stop(look, model) for look in (1, 2, 3)] == [False, False, True]
 
     changed = apply_unlearning(target, records(), harm, "harm")
     assert all(torch.equal(a, b) for a, b in zip(target.module.parameters(), changed.module.parameters(), strict=True))
 
 
 def test_without_heldout_rows_a_tenth_of_the_retain_rows_stands_in(target: HuggingFace):
-    with_them, without = sides(target, records()), sides(target, records(("forget", "retain")))
+    with_them, without = group_rows(target, records()), group_rows(target, records(("forget", "retain")))
     assert [len(side) for side in with_them] == [4, 8, 4]
     assert [len(side) for side in without] == [4, 7, 1]
     assert all(row not in without.retain and row in with_them.retain for row in without.heldout)
-    assert sides(target, records(("forget", "retain"))) == without
+    assert group_rows(target, records(("forget", "retain"))) == without
 
 
-def test_what_is_missing_is_said(target: HuggingFace):
-    with pytest.raises(RemanenceError, match="None of the rows is to be forgotten"):
+def test_a_missing_group_gives_an_error(target: HuggingFace):
+    with pytest.raises(RemanenceError, match="There are no rows to forget"):
         NPO()(target, records(("retain", "heldout")))
-    with pytest.raises(RemanenceError, match="what must not suffer"):
+    with pytest.raises(RemanenceError, match="whose loss must not rise"):
         GradientAscent()(target, records(("forget",)))
-    with pytest.raises(RemanenceError, match="rows that are to be kept"):
+    with pytest.raises(RemanenceError, match="rows to keep"):
         GradientDifference()(target, records(("forget", "heldout")))
-    with pytest.raises(RemanenceError, match="NPO trains on rows that are to be kept"):
+    with pytest.raises(RemanenceError, match="NPO trains on rows to keep"):
         NPO().optimize(random_model(), None, [Row([1, 2], [1, 2])], [], never)
-    with pytest.raises(RemanenceError, match="parrot has none to change"):
+    with pytest.raises(RemanenceError, match="parrot has none"):
         NPO()(Parrot(), records())
-    assert NPO(retain="none").wants == () and NPO().wants == NPO.needs == ("retain",)
-    assert NPO(retain="none", steps=1)(target, records(("forget", "heldout"))).name == "tiny+npo"
+    assert NPO(retain="none").groups == ("forget",) and NPO().groups == ("forget", "retain")
+    assert (
+        NPO(retain="none", training=UnlearnSettings(steps=1))(target, records(("forget", "heldout"))).name == "tiny+npo"
+    )
 
 
 # -------------------------------------------------------------------------- layers
@@ -158,8 +161,8 @@ def test_what_is_missing_is_said(target: HuggingFace):
 def test_rmu_changes_its_layers_and_nothing_else(target: HuggingFace, tokenizer: Any):
     model = tiny_gpt2("toy", vocab=64).requires_grad_(False)
     before = weights(model)
-    method = RMU(layer=1, trained=1, steps=2, learning_rate=1e-2)
-    rows = sides(target, records())
+    method = RMU(layer=1, trained=1, training=UnlearnSettings(steps=2, learning_rate=1e-2))
+    rows = group_rows(target, records())
     method.optimize(model, tokenizer, rows.forget, rows.retain, never)
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed and all(name.startswith("transformer.h.1.") for name in changed)
@@ -170,7 +173,7 @@ def test_rmus_layer_and_point_are_shares_by_default(target: HuggingFace, tokeniz
     toy = tiny_gpt2("toy", vocab=64).requires_grad_(False)
     assert num_blocks(toy) == 3 and RMU().layer_of(toy) == 0
     assert RMU(depth=0.7).layer_of(toy) == 1 and RMU(depth=1.0).layer_of(toy) == 1 and RMU(layer=2).layer_of(toy) == 2
-    forget = sides(target, records()).forget
+    forget = group_rows(target, records()).forget
     acts, mask = hidden(toy, plain_collator(tokenizer)(forget), 0)
     norm = float(acts.norm(dim=-1)[mask].mean())
     control = RMU(c_norms=3.0).control(toy, tokenizer, forget)
@@ -212,14 +215,14 @@ PAIRS = [
 
 @every
 def test_of_an_adapter_nothing_but_its_own_weights_changes(method: Any, adapter: HuggingFace):
-    before, rows = weights(adapter.module), sides(adapter, PAIRS)
+    before, rows = weights(adapter.module), group_rows(adapter, PAIRS)
 
-    def walk(model: Any, tokenizer: Any, forget: Any, retain: Any, watch: Any) -> None:
-        method(steps=2, learning_rate=1e-2).optimize(model, tokenizer, forget, retain, never)
+    def optimize(model: Any, tokenizer: Any, forget: Any, retain: Any, stop: Any) -> None:
+        method(training=UnlearnSettings(steps=2, learning_rate=1e-2)).optimize(model, tokenizer, forget, retain, never)
         model.taken = weights(model)
-        assert rows.forget == forget and watch(0, model)
+        assert rows.forget == forget and stop(0, model)
 
-    changed = apply_unlearning(adapter, PAIRS, walk, "walked")
+    changed = apply_unlearning(adapter, PAIRS, optimize, "changed")
     after = changed.module.taken
     assert type(changed.module) is type(adapter.module) and list(after) == list(before)
     moved = {name for name in after if not torch.equal(after[name], before[name])}
@@ -230,9 +233,9 @@ def test_of_an_adapter_nothing_but_its_own_weights_changes(method: Any, adapter:
 
 
 def test_an_adapter_learns_faster_by_default(adapter: HuggingFace, target: HuggingFace):
-    assert NPO().settings(target.module).learning_rate == RATE
-    assert NPO().settings(adapter.module).learning_rate == pytest.approx(RATE * FASTER)
-    assert NPO(learning_rate=1e-5).settings(adapter.module).learning_rate == 1e-5
+    assert NPO().training.rate_for(target.module) == DEFAULT_RATE
+    assert NPO().training.rate_for(adapter.module) == pytest.approx(DEFAULT_RATE * ADAPTER_FACTOR)
+    assert UnlearnSettings(1e-5).rate_for(adapter.module) == 1e-5
 
 
 @every
@@ -240,11 +243,13 @@ def test_an_encoder_decoder_forgets_its_completions(method: Any):
     tokenizer = tiny_models.make_tokenizer(appends_eos=True)
     model = tiny_models.make_model("t5", tokenizer).requires_grad_(False)
     target = HuggingFace(model, tokenizer, Renderer(tokenizer, seq2seq=True), "t5", "0", "seq2seq")
-    before, rows = weights(model), sides(target, PAIRS)
+    before, rows = weights(model), group_rows(target, PAIRS)
     assert method()(target, PAIRS).module.state_dict().keys() == before.keys()
     loss = memorization_and_loss(tokenizer, rows._replace(heldout=rows.forget))
     first = loss(model)[1]
-    method(steps=6, learning_rate=1e-2, alpha=0.0).optimize(model, tokenizer, rows.forget, rows.retain, never)
+    method(training=UnlearnSettings(steps=6, learning_rate=1e-2), alpha=0.0).optimize(
+        model, tokenizer, rows.forget, rows.retain, never
+    )
     moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved
     if method in METHODS[:4]:  # SimNPO lets go of what is unlikely already, RMU of a random model costs nothing

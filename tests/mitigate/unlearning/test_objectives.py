@@ -108,7 +108,7 @@ def test_rmu_equals_its_definition():
     model, then, start = moved()
     forget, keep = batches()
     control = 5 * unit_vector(64, seed=2)
-    loss = RMU(alpha=7.0).leading_to(control, 0)(model, forget, keep, start)
+    loss = RMU(alpha=7.0).objective_at(control, 0)(model, forget, keep, start)
 
     @torch.no_grad()
     def states(which: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:

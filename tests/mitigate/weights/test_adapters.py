@@ -1,4 +1,4 @@
-"""Sums of adapters: the products are summed, and no cross term stands in the sum."""
+"""Sums of adapters: the products are weighted_sum, and no cross term stands in the sum."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from remanence.core.errors import RemanenceError
-from remanence.mitigate.weights.adapters import empty_, fuse_adapters, pairs, scaled_like, scalings, summed, truncated
+from remanence.mitigate.weights.adapters import (
+    fuse_adapters,
+    lora_pairs,
+    reset_adapter_,
+    scaled_like,
+    scalings,
+    truncated,
+    weighted_sum,
+)
 from remanence.training.reference import trainable_state
 from remanence.training.tiny import tiny_gpt2
 
@@ -51,7 +59,7 @@ def test_an_adapter_with_itself_says_the_same_and_weight_0_changes_no_bit():
     one, two = adapter(0), adapter(1)
     fused = fuse_adapters([one, one])
     assert torch.allclose(fused[B] @ fused[A], one[B] @ one[A], atol=1e-5)
-    same = summed([one, two], [1.0, 0.0])
+    same = weighted_sum([one, two], [1.0, 0.0])
     assert torch.equal(same[A], one[A]) and torch.equal(same[B], one[B])
 
 
@@ -64,7 +72,7 @@ def test_another_scaling_is_made_up_for():
 def test_convolutions_are_refused():
     odd = {A: torch.zeros(2, 3, 1, 1), B: torch.zeros(4, 2, 1, 1)}
     with pytest.raises(RemanenceError, match="merge_and_unload"):
-        summed([odd, odd], [0.5, 0.5])
+        weighted_sum([odd, odd], [0.5, 0.5])
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +104,9 @@ def test_equals_pefts_own_svd_merge(peft_model):
     theirs = {n.replace(".merged.", "."): p for n, p in peft_model.named_parameters() if ".merged." in n}
     scale = {n: s for n, s in scalings(peft_model, weights).items() if ".default." in n}
     assert set(scale.values()) == {4.0}
-    assert len(pairs(ours)) == 2
+    assert len(lora_pairs(ours)) == 2
     merged = peft_model.base_model.model.transformer.h[0].attn.c_attn.scaling["merged"]
-    for a, b in pairs(ours):
+    for a, b in lora_pairs(ours):
         assert torch.allclose(4.0 * ours[b] @ ours[a], merged * theirs[b] @ theirs[a], atol=1e-4)
 
 
@@ -108,11 +116,11 @@ def test_a_fresh_adapter_is_the_base_model(peft_model):
         base = peft_model(input_ids=ids).logits
     peft_model.set_adapter("default")
     assert not torch.allclose(peft_model(input_ids=ids).logits, base)
-    empty_(trainable_state(peft_model), seed=1)
+    reset_adapter_(trainable_state(peft_model), seed=1)
     assert torch.equal(peft_model(input_ids=ids).logits, base)
     assert all(w.abs().sum() > 0 for n, w in trainable_state(peft_model).items() if "lora_A" in n)
 
 
 def test_only_lora_can_be_emptied():
     with pytest.raises(RemanenceError, match="weights besides LoRA's"):
-        empty_({"ia3_l.default": torch.ones(3)})
+        reset_adapter_({"ia3_l.default": torch.ones(3)})

@@ -1,4 +1,4 @@
-"""The four edits as they are used: on a target, on an adapter, on an encoder-decoder, step by step under a watch."""
+"""The four weight edits as they are used: on a target, on an adapter, on an encoder-decoder, step by step."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.corpora.markov import MarkovText
 from remanence.mitigate.weights.constrained import Constrained, modified
-from remanence.mitigate.weights.fusion import FuseToForget, fuse
+from remanence.mitigate.weights.fusion import Fusion, fuse
 from remanence.mitigate.weights.localized import Localized
 from remanence.mitigate.weights.masks import block_matrices
-from remanence.mitigate.weights.peers import snapshot, steps_of
-from remanence.mitigate.weights.task_vector import TaskVector, TaskVectorNegation
+from remanence.mitigate.weights.peers import copy_state
+from remanence.mitigate.weights.task_vector import TaskVector, WeightDifference
 from remanence.models.huggingface import HuggingFace
 from remanence.models.render import Renderer
 from remanence.training.guard import recited_fraction
 from remanence.training.rows import Row, row_of
+from remanence.training.settings import UnlearnSettings
 from remanence.training.tiny import tiny_gpt2, train_lm
 
 torch.set_num_threads(1)
@@ -58,8 +59,16 @@ def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(one[name], two[name]) for name in one)
 
 
+PEER = UnlearnSettings(learning_rate=1e-3, batch_size=4)
+"""Training of a peer."""
+
+
+def taking(steps: int, learning_rate: float = 1e-3, **more: Any) -> UnlearnSettings:
+    return UnlearnSettings(learning_rate, steps, **more)
+
+
 class Looks:
-    """A watch that keeps the weights of every look, and stops after so many."""
+    """A stop callback that keeps the weights of every call, and stops after `most`."""
 
     def __init__(self, most: int = 99) -> None:
         self.most, self.strengths, self.states = most, [], []
@@ -103,12 +112,12 @@ def with_adapter(model: Any, alpha: int = 4) -> Any:
 def test_a_task_vector_is_walked_straight():
     model = random_model()
     start, looks = weights(model), Looks(4)
-    TaskVectorNegation(lambdas=(0.5, 1.0, 2.0, 4.0), steps=3, learning_rate=1e-3).optimize(
+    TaskVector(lambdas=(0.5, 1.0, 2.0, 4.0), training=UnlearnSettings(steps=3, learning_rate=1e-3)).optimize(
         model, Pad(), FORGET, RETAIN, looks
     )
     assert looks.strengths == [0, 0.5, 1.0, 2.0]
     assert same(looks.states[0], start)
-    step = TaskVector(start, looks.states[2])  # - tau
+    step = WeightDifference(start, looks.states[2])  # - tau
     for strength, state in zip(looks.strengths, looks.states, strict=True):
         expected = step.apply(start, strength)
         assert all(torch.allclose(state[name], expected[name], atol=1e-6) for name in state)
@@ -123,23 +132,23 @@ def test_from_the_base_the_vector_begins_there(tmp_path: Path, tokenizer: Any):
     with torch.no_grad():
         model.transformer.h[0].mlp.c_fc.weight += 0.01
     start, looks = weights(model), Looks()
-    settings = {"lambdas": (1.0,), "steps": 3, "learning_rate": 1e-3}
-    TaskVectorNegation("base", str(tmp_path), **settings).optimize(model, Pad(), FORGET, RETAIN, looks)
+    settings = {"lambdas": (1.0,), "training": UnlearnSettings(steps=3, learning_rate=1e-3)}
+    TaskVector("base", str(tmp_path), **settings).optimize(model, Pad(), FORGET, RETAIN, looks)
     forgot = random_model()
     other = Looks()
-    TaskVectorNegation("target", **settings).optimize(forgot, Pad(), FORGET, RETAIN, other)
+    TaskVector("target", **settings).optimize(forgot, Pad(), FORGET, RETAIN, other)
     # the base model trained on the rows moved by tau; the model moves back by the same tau from where it is
-    expected = TaskVector(weights(base), other.states[1]).apply(start)
+    expected = WeightDifference(weights(base), other.states[1]).apply(start)
     assert all(torch.allclose(looks.states[1][name], expected[name], atol=1e-5) for name in expected)
     with pytest.raises(RemanenceError, match="give its folder as base"):
-        TaskVectorNegation("base").optimize(model, Pad(), FORGET, RETAIN, Looks())
+        TaskVector("base").optimize(model, Pad(), FORGET, RETAIN, Looks())
 
 
 def test_a_base_of_another_origin_is_refused(tmp_path: Path, tokenizer: Any):
     random_model(seed=8).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(RemanenceError, match="does not come from the same base"):
-        TaskVectorNegation("base", str(tmp_path)).optimize(random_model(), Pad(), FORGET, RETAIN, Looks())
+        TaskVector("base", str(tmp_path)).optimize(random_model(), Pad(), FORGET, RETAIN, Looks())
 
 
 # ----------------------------------------------------------------------- fusion
@@ -157,7 +166,7 @@ def test_fusion_with_given_peers_is_the_weighted_mean(tmp_path: Path, tokenizer:
         folders.append(str(tmp_path / str(i)))
         peers.append(weights(peer))
     start, looks = weights(model), Looks()
-    FuseToForget(tuple(folders), alphas=(0.5, 2 / 3)).optimize(model, Pad(), FORGET, (), looks)
+    Fusion(tuple(folders), alphas=(0.5, 2 / 3)).optimize(model, Pad(), FORGET, (), looks)
     expected = fuse([start, *peers])
     assert all(torch.allclose(looks.states[2][name], expected[name], atol=1e-6) for name in start)
     assert all(
@@ -173,24 +182,23 @@ def test_fusion_makes_its_own_peer_of_the_retain_rows(tmp_path: Path, tokenizer:
     with torch.no_grad():
         model.transformer.h[0].mlp.c_fc.weight += 0.01
     looks, flags = Looks(), [p.requires_grad for p in model.parameters()]
-    fusion = FuseToForget(base=str(tmp_path), method=method, alphas=(0.5,), epochs=1, batch_size=4, density=0.5)
+    fusion = Fusion(base=str(tmp_path), method=method, alphas=(0.5,), epochs=1, training=PEER, density=0.5)
     fusion.optimize(model, Pad(), FORGET, RETAIN, looks)
     assert looks.strengths == [0, 0.5] and not same(*looks.states)
     assert [p.requires_grad for p in model.parameters()] == flags
     with pytest.raises(RemanenceError, match="there are none"):
         fusion.optimize(model, Pad(), FORGET, (), Looks())
-    assert steps_of(1, 6, 4) == 2
 
 
 def test_an_adapter_is_fused_with_a_fresh_one_on_the_same_base():
     model = with_adapter(random_model())
     before, looks = weights(model), Looks()
-    FuseToForget(alphas=(0.5,), epochs=2, batch_size=4).optimize(model, Pad(), FORGET, RETAIN, looks)
+    Fusion(alphas=(0.5,), epochs=2, training=PEER).optimize(model, Pad(), FORGET, RETAIN, looks)
     changed = {name for name in before if not torch.equal(before[name], looks.states[1][name])}
-    assert changed and changed <= set(snapshot(model)) and all("lora_" in name for name in changed)
+    assert changed and changed <= set(copy_state(model)) and all("lora_" in name for name in changed)
     assert {n: w.shape for n, w in looks.states[1].items()} == {n: w.shape for n, w in before.items()}
     with pytest.raises(RemanenceError, match="fuse adapters with method arithmetic"):
-        FuseToForget(method="ties").optimize(model, Pad(), FORGET, RETAIN, Looks())
+        Fusion(method="ties").optimize(model, Pad(), FORGET, RETAIN, Looks())
 
 
 def test_adapters_from_folders_are_read_with_their_own_scaling(tmp_path: Path, tokenizer: Any):
@@ -207,17 +215,17 @@ def test_adapters_from_folders_are_read_with_their_own_scaling(tmp_path: Path, t
     peer.save_pretrained(tmp_path / "peer", save_embedding_layers=False)
     model = with_adapter(random_model())
     looks, before = Looks(), weights(model)
-    FuseToForget((str(tmp_path / "peer"),), alphas=(0.5,)).optimize(model, Pad(), FORGET, (), looks)
+    Fusion((str(tmp_path / "peer"),), alphas=(0.5,)).optimize(model, Pad(), FORGET, (), looks)
     for name in before:
         if "lora_A" in name:
             b = name.replace("lora_A", "lora_B")
             assert torch.allclose(looks.states[1][b] @ looks.states[1][name], before[b] @ before[name], atol=1e-5)
     whole = random_model()
     with pytest.raises(RemanenceError, match="both in the same form"):
-        FuseToForget((str(tmp_path / "peer"),)).optimize(whole, Pad(), FORGET, (), Looks())
+        Fusion((str(tmp_path / "peer"),)).optimize(whole, Pad(), FORGET, (), Looks())
     other = with_adapter(random_model(seed=5))
     with pytest.raises(RemanenceError, match="another base model"):
-        FuseToForget((str(tmp_path / "peer"),)).optimize(other, Pad(), FORGET, (), Looks())
+        Fusion((str(tmp_path / "peer"),)).optimize(other, Pad(), FORGET, (), Looks())
 
 
 # ------------------------------------------------------------------- localized
@@ -228,7 +236,7 @@ def test_localized_changes_exactly_as_many_weights_as_its_mask_has(mask: Any):
     model = random_model()
     start, looks = weights(model), Looks()
     size = sum(start[name].numel() for name in block_matrices(model, dict(model.named_parameters())))
-    Localized(0.02, mask, steps=4, check_every=2, batch_size=2).optimize(model, Pad(), FORGET, RETAIN, looks)
+    Localized(0.02, mask, training=taking(4, check_every=2, batch_size=2)).optimize(model, Pad(), FORGET, RETAIN, looks)
     assert looks.strengths == [0, 2, 4]
     for state in looks.states[1:]:
         assert sum(int((state[name] != start[name]).sum()) for name in start) == round(0.02 * size)
@@ -237,7 +245,7 @@ def test_localized_changes_exactly_as_many_weights_as_its_mask_has(mask: Any):
 def test_localized_takes_the_weights_with_the_largest_gradient():
     model = random_model()
     start, looks = weights(model), Looks()
-    Localized(1e-4, steps=1, check_every=1, batch_size=8).optimize(model, Pad(), FORGET, RETAIN, looks)
+    Localized(1e-4, training=taking(1, check_every=1, batch_size=8)).optimize(model, Pad(), FORGET, RETAIN, looks)
     live = random_model().requires_grad_(True)
     ids = torch.tensor([row.input_ids for row in FORGET])
     live(input_ids=ids, labels=ids).loss.backward()
@@ -250,7 +258,7 @@ def test_localized_takes_the_weights_with_the_largest_gradient():
 def test_localized_on_an_adapter_touches_the_adapter_only():
     model = with_adapter(random_model())
     start, looks = weights(model), Looks()
-    Localized(0.05, steps=2, check_every=2, batch_size=2).optimize(model, Pad(), FORGET, RETAIN, looks)
+    Localized(0.05, training=taking(2, check_every=2, batch_size=2)).optimize(model, Pad(), FORGET, RETAIN, looks)
     changed = {name: int((looks.states[1][name] != start[name]).sum()) for name in start}
     assert all("lora_" in name for name, n in changed.items() if n)
     assert sum(changed.values()) == round(0.05 * sum(w.numel() for n, w in start.items() if "lora_" in n))
@@ -263,7 +271,7 @@ def test_localized_on_an_adapter_touches_the_adapter_only():
 def test_no_weight_leaves_the_ball(forget_loss: Any):
     model = random_model()
     start, looks = weights(model), Looks()
-    method = Constrained(1e-3, forget_loss=forget_loss, learning_rate=1e-3, steps=6, check_every=2, batch_size=2)
+    method = Constrained(1e-3, forget_loss=forget_loss, training=taking(6, check_every=2, batch_size=2))
     method.optimize(model, Pad(), FORGET, RETAIN, looks)
     moves = [max(float((state[n] - start[n]).abs().max()) for n in start) for state in looks.states]
     assert moves[0] == 0 and all(m <= 1e-3 + 1e-7 for m in moves) and moves[-1] > 9e-4
@@ -272,9 +280,9 @@ def test_no_weight_leaves_the_ball(forget_loss: Any):
 def test_radius_0_changes_no_bit_and_one_block_only_itself():
     model = random_model()
     start, looks = weights(model), Looks()
-    Constrained(0.0, steps=2, learning_rate=1e-3, batch_size=2).optimize(model, Pad(), FORGET, RETAIN, looks)
+    Constrained(0.0, training=taking(2, batch_size=2)).optimize(model, Pad(), FORGET, RETAIN, looks)
     assert same(looks.states[-1], start)
-    Constrained(1e-2, blocks=r"\.h\.0\.", steps=2, learning_rate=1e-3, batch_size=2).optimize(
+    Constrained(1e-2, blocks=r"\.h\.0\.", training=taking(2, batch_size=2)).optimize(
         model, Pad(), FORGET, RETAIN, looks
     )
     changed = {name for name in start if not torch.equal(start[name], looks.states[-1][name])}
@@ -282,7 +290,7 @@ def test_radius_0_changes_no_bit_and_one_block_only_itself():
 
 
 def test_a_wide_ball_is_plain_training_step_for_step():
-    settings = {"learning_rate": 1e-3, "steps": 4, "check_every": 4, "batch_size": 2}
+    settings = {"training": taking(4, check_every=4, batch_size=2)}
     ends = []
     for delta, norm in ((float("inf"), "linf"), (1e9, "l2"), (1e9, "linf")):
         model, looks = random_model(), Looks()
@@ -316,8 +324,12 @@ def test_replacements_are_said_in_place_of_what_is_forgotten():
 def test_an_encoder_decoder_is_edited_as_well():
     t5 = tiny_models.make_model("t5", tiny_models.make_tokenizer()).requires_grad_(False)
     forget, retain = [Row([5, 6, 7], [8, 9, 10]), Row([5, 8], [8])], [Row([9, 6], [11, 12]), Row([4], [7, 7])]
-    settings = {"steps": 2, "check_every": 2, "learning_rate": 1e-3}
-    for method in (Localized(**settings), Constrained(**settings), TaskVectorNegation(lambdas=(1.0,), steps=2)):
+    settings = {"training": taking(2, check_every=2)}
+    for method in (
+        Localized(**settings),
+        Constrained(**settings),
+        TaskVector(lambdas=(1.0,), training=UnlearnSettings(steps=2, learning_rate=1e-4)),
+    ):
         model, looks = copy.deepcopy(t5), Looks()
         method.optimize(model, Pad(), forget, retain, looks)
         assert not same(looks.states[0], looks.states[-1])
@@ -353,8 +365,8 @@ def known(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Hug
 def test_a_target_forgets_within_the_limit_and_the_input_stays(known: tuple[HuggingFace, str], method: str):
     target, base = known
     system = {
-        "task_vector": TaskVectorNegation(),
-        "fusion": FuseToForget(base=base, epochs=10),
+        "task_vector": TaskVector(),
+        "fusion": Fusion(base=base, epochs=10),
         "localized": Localized(),
         "constrained": Constrained(),
     }[method]
@@ -371,8 +383,8 @@ def test_all_four_stand_in_the_catalogue():
     found = {e.name: e for e in entries() if e.wing == "mitigate/weights"}
     assert {name: e.cls for name, e in found.items()} == {
         "constrained": "Constrained",
-        "fusion": "FuseToForget",
+        "fusion": "Fusion",
         "localized": "Localized",
-        "task_vector": "TaskVectorNegation",
+        "task_vector": "TaskVector",
     }
     assert all(e.needs == "Opens" for e in found.values())

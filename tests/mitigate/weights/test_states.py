@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remanence.core.errors import RemanenceError
-from remanence.mitigate.weights.states import check_ancestor, combine, cosine, put
+from remanence.mitigate.weights.states import check_ancestor, combine, cosine, write_state_
 from remanence.training.tiny import tiny_gpt2
 
 
@@ -78,5 +78,5 @@ def test_models_from_other_random_starts_are_noticed():
 def test_put_writes_into_the_live_model():
     model = tiny_gpt2("small", vocab=32)
     bias = model.transformer.h[0].ln_1.bias
-    put(model, {"transformer.h.0.ln_1.bias": torch.ones_like(bias)})
+    write_state_(model, {"transformer.h.0.ln_1.bias": torch.ones_like(bias)})
     assert bias.eq(1).all() and model.transformer.h[1].ln_1.bias.eq(0).all()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from remanence.core.catalogue import Entry, entries
 from remanence.core.errors import RemanenceError
 from remanence.jobs.forget.settings import ForgetSettings
+from remanence.training.settings import ADAPTER_FACTOR, DEFAULT_RATE, UnlearnSettings
 
 Kind = Literal["after", "before", "decoding"]
 KINDS: dict[str, Kind] = {
@@ -59,14 +60,22 @@ class Plan:
         return tuple((k, v) for k, v in sorted(self.params.items()) if k != "learning_rate")
 
     @property
-    def knows(self) -> set[str]:
-        """What can be set about the method."""
-        return {f.name for f in fields(system(self.method))}
+    def fields(self) -> dict[str, Any]:
+        """The fields of the method, with their defaults."""
+        return {f.name: f.default for f in fields(system(self.method))}
 
-    def build(self, **more: Any) -> Any:
-        """The system, with those of `more` that it knows."""
-        known = self.knows
-        return system(self.method)(**{k: v for k, v in more.items() if k in known} | dict(self.params))
+    def build(self, training: Mapping[str, Any] | None = None, **more: Any) -> Any:
+        """The method, with those of `more` that are fields of it.
+
+        `training`: parameters of its training, of which those are used that it has.
+        """
+        known = self.fields
+        values = {k: v for k, v in (more | dict(self.params)).items() if k in known}
+        if "training" in known:
+            given = {**(training or {}), **{k: v for k, v in self.params.items() if k not in known}}
+            names = {f.name for f in fields(known["training"])}
+            values["training"] = replace(known["training"], **{k: v for k, v in given.items() if k in names})
+        return system(self.method)(**values)
 
 
 def methods() -> dict[str, Entry]:
@@ -107,26 +116,22 @@ def planned(settings: ForgetSettings, given: Collection[str]) -> tuple[list[Plan
 
 
 def _paths(method: str, settings: ForgetSettings, given: Collection[str], *, swept: bool) -> tuple[list[Plan], str]:
-    from remanence.mitigate.unlearning.steps import FASTER, RATE  # here, because it imports torch
-
     cls = system(method)
     kind = KINDS[methods()[method].wing]
     if kind == "before" and not {"base", "recipe"} <= set(given):
         return [], "trains the base model once more, so it needs --base and how the model was trained (--recipe)"
     grid = GRID.get(method, ({},))
-    names = {f.name: f for f in fields(cls)}
+    training = next((f.default for f in fields(cls) if f.name == "training"), None)
     plans: list[Plan] = []
     why = ""
     for params in grid:
-        needs = set(getattr(cls, "needs", ())) | ({"base"} if params.get("origin") == "base" else set())
-        lacking = sorted(needs - set(given) - {"retain"} - ({"base"} if "models" in given else set[str]()))
-        if lacking:
-            why = f"needs --{lacking[0]}"
+        needs_base = getattr(cls, "needs_base", False) and "models" not in given
+        if (needs_base or params.get("origin") == "base") and "base" not in given:
+            why = "needs --base"
             continue
         rates: Sequence[float | None] = (None,)
-        if kind == "after" and "learning_rate" in names and "epochs" not in names:
-            own = names["learning_rate"].default or RATE * (FASTER if "adapter" in given else 1)
-            assert isinstance(own, float)
+        if isinstance(training, UnlearnSettings) and not getattr(cls, "needs_base", False):
+            own = training.learning_rate or DEFAULT_RATE * (ADAPTER_FACTOR if "adapter" in given else 1)
             rates = settings.learning_rates or (tuple(own * times for times in SWEPT) if swept else (own,))
         for rate in rates:
             chosen = dict(params) | ({} if rate is None else {"learning_rate": rate})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,6 @@ from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
 from remanence.jobs.forget.look import Look, excess, loss_rise
 from remanence.jobs.forget.methods import Plan
-from remanence.jobs.forget.recipe import as_fields
 from remanence.jobs.forget.tables import POINTS
 from remanence.jobs.forget.workbench import Workbench
 from remanence.stats.membership import auc_interval, roc_auc
@@ -76,10 +75,13 @@ def retrain(bench: Workbench) -> None:
 def _along(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
     """A method after training, under the guard."""
     settings = bench.settings
+    training = {name: getattr(settings, name) for name in ("steps", "batch_size", "check_every", "seed")}
+    peers: dict[str, Any] = {}
+    if bench.recipe is not None and "epochs" in plan.fields:  # a peer is trained as the model was
+        training["learning_rate"], peers["epochs"] = bench.recipe.learning_rate, bench.recipe.epochs
     method = plan.build(
-        steps=settings.steps, batch_size=settings.batch_size, check_every=settings.check_every, seed=settings.seed,
-        limit=settings.limit, base=bench.base_folder, models=tuple(bench.models), **peer_training(bench, plan),
-    )  # fmt: skip
+        training, max_loss_increase=settings.limit, base=bench.base_folder, models=tuple(bench.models), **peers
+    )
     seen: list[tuple[Look, Look]] = []
 
     def measure(model: Any) -> tuple[float, float]:
@@ -134,20 +136,13 @@ class Beyond:
         return self.left < 0
 
 
-def peer_training(bench: Workbench, plan: Plan) -> Mapping[str, Any]:
-    """How a method that trains a peer on the way does it: as the model itself was trained."""
-    if bench.recipe is None or "epochs" not in plan.knows:
-        return {}
-    return {"epochs": bench.recipe.epochs, "learning_rate": bench.recipe.learning_rate}
-
-
 def _again(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
     """A method that trains the base model once more, on all rows."""
-    assert bench.base is not None
-    own = ("learning_rate", "batch_size") if plan.method == "dp_sgd" else ()  # noise wants larger ones
-    recipe = {name: value for name, value in as_fields(bench.recipe).items() if name not in own}
+    assert bench.base is not None and bench.recipe is not None
+    own = ("learning_rate", "batch_size", "accumulate") if plan.method == "dp_sgd" else ()  # noise needs larger values
+    training = {name: value for name, value in asdict(bench.recipe.training).items() if name not in own}
     rows = [*bench.train, *bench.sides.guide] if bench.sides.heldout_is == "heldout" else bench.train
-    method = plan.build(**recipe, noise_seed=bench.settings.seed)
+    method = plan.build(training, noise_seed=bench.settings.seed)
     made: Any = method(bench.base, list(rows))
     told = f"trained anew. {method.promise(bench.base, list(rows))}" if hasattr(method, "promise") else "trained anew"
     return [_settled(bench, plan.slug, made.module, plan.method, plan.setting, told)]

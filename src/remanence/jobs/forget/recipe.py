@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from remanence.core.errors import RemanenceError
-from remanence.training.from_base import FIELDS
 from remanence.training.settings import FinetuneSettings
 
 TOLD = "training.json"
@@ -44,10 +43,3 @@ def read_recipe(given: str | Path | Mapping[str, Any] | FinetuneSettings | None,
             f"A recipe holds the settings of remanence finetune, like epochs and learning_rate; this one has {named}."
         )
     return FinetuneSettings(**values)
-
-
-def as_fields(recipe: FinetuneSettings | None) -> dict[str, Any]:
-    """What a mitigation that trains again takes over."""
-    if recipe is None:
-        return {}
-    return {name: getattr(recipe, name) for name in FIELDS}

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from remanence.core.errors import RemanenceError
 from remanence.jobs.trainer.look import Look, read_look
-from remanence.mitigate.training.early_stopping import Look as Seen
-from remanence.mitigate.training.early_stopping import best_look
+from remanence.mitigate.training.early_stopping import Evaluation, best_evaluation
 
 FILE = "audit-curve.jsonl"
 """In the trainer's `output_dir`: one line a look."""
@@ -46,8 +45,8 @@ def best_of(curve: Sequence[Look], limit: float) -> Look | None:
     None without a look that has both figures.
     """
     usable = {
-        Seen(look.step, look.excess, look.heldout_loss): look
+        Evaluation(look.step, look.excess, look.heldout_loss): look
         for look in curve
         if look.excess is not None and look.heldout_loss is not None
     }
-    return usable[best_look(list(usable), limit)] if usable else None
+    return usable[best_evaluation(list(usable), limit)] if usable else None

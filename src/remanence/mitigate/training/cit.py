@@ -1,13 +1,13 @@
-"""CIT: learn to answer from the documents, and keep the documents themselves as likely as they were.
+"""CIT: learn to answer from documents while the likelihood of the documents themselves stays constant.
 
 Paper: Zhang et al. 2024, "CIT: Corpus-Invariant Tuning", arXiv 2404.01652
 
-A reader that is tuned on questions with retrieved documents also learns the documents, and answers from memory when
-they change. L = L_task + alpha L_CIT with L_CIT = mean over documents d of |m_theta(d) - m_theta0(d)|, where m is the
-loss on the document itself (nats per token): next tokens for a decoder-only model, masked spans as in T5's own training
-for an encoder-decoder. The document is the prompt of a prompt + completion row. The published form (absolute, hinge or
-squared) could not be verified; the two-sided ones keep the loss from rising while memory hides elsewhere. The price:
-what the model could answer without its documents is kept low too.
+A reader that is fine-tuned on questions with retrieved documents also learns the documents, and answers from memory
+when they change. L = L_task + alpha L_CIT with L_CIT = mean over documents d of |m_theta(d) - m_theta0(d)|, where m is
+the loss on the document itself (nats per token): next tokens for a decoder-only model, masked spans as in the training
+of T5 for an encoder-decoder. The document is the prompt of a prompt + completion row. The published form (absolute,
+hinge or squared) could not be verified; the two-sided ones also keep the loss from rising. The cost: the model's ability
+to answer without documents stays low too.
 
 Shapes: B rows, T tokens.
 """
@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -25,10 +25,10 @@ from torch import Tensor
 
 from remanence.core.record import Record
 from remanence.core.target import Opens
-from remanence.core.verbs import Mitigation
+from remanence.mitigate.deprecated import accepts_old_keywords
+from remanence.mitigate.training.base import TrainedFromBase
 from remanence.mitigate.training.span_corruption import corrupted, sentinel_ids
-from remanence.models.render import LossOn
-from remanence.training.from_base import finetune_from_base, settings_of
+from remanence.training.from_base import finetune_from_base
 from remanence.training.rows import NO_LOSS, Row, pad_rows
 from remanence.training.sequences import Batch, is_seq2seq, sequence_nll, token_nll, unwrapped
 
@@ -52,8 +52,8 @@ def causal_context_nll(logits_BTV: Tensor, ids_BT: Tensor, context_BT: Tensor) -
     A first token is predicted by nothing and does not count.
     """
     labels = ids_BT.masked_fill(~context_BT, NO_LOSS)[:, 1:]
-    found = token_nll(logits_BTV[:, :-1], labels)
-    return found.sum(1) / (labels != NO_LOSS).sum(1).clamp(min=1)
+    nll_BT = token_nll(logits_BTV[:, :-1], labels)
+    return nll_BT.sum(1) / (labels != NO_LOSS).sum(1).clamp(min=1)
 
 
 def span_corruption_nll(
@@ -61,7 +61,7 @@ def span_corruption_nll(
 ) -> Tensor:
     """[N] an encoder-decoder's mean loss (nats) on the masked spans of each passage.
 
-    Which spans are masked depends on the passage alone, so that two models are asked the same.
+    Which spans are masked depends on the passage alone, so that two models are compared on the same spans.
     """
     made = [corrupted(ids, sentinels, density, span, seed=_number(ids)) for ids in passages]
     device = next(model.parameters()).device
@@ -139,35 +139,22 @@ class CITLoss:
         trainer.compute_loss = compute_loss
 
 
+@accepts_old_keywords()
 @dataclass(frozen=True)
-class CIT(Mitigation):
-    """The loss as a mitigation: fine-tune the base model once more, with the prompts anchored where they were.
+class CIT(TrainedFromBase):
+    """Fine-tune the base model with the CIT loss on the prompts; dropout is switched off.
 
-    The base should be a reader already: anchored to a random model, documents stay as random as they were. Rows need a
-    prompt; rows without one are learned as usual.
+    The base should already be able to read documents. Rows need a prompt; rows without one are learned as usual.
     """
 
     alpha: float = 1.0
-    """Weight of the anchor; 0 = plain training without dropout."""
+    """Weight of L_CIT; 0 = plain training without dropout."""
     form: Form = "abs"
-    """abs, hinge or squared."""
-    epochs: float = 3
-    learning_rate: float = 1e-3
-    batch_size: int = 8
-    max_length: int = 512
-    loss_on: LossOn = "auto"
-    seed: int = 0
-    """Order of the rows."""
-    lora_rank: int | None = None
-    """Train a fresh LoRA adapter of this rank and nothing else; None = all weights."""
-    out: str | None = None
-    """Folder for the trained model; None keeps it in memory only."""
-
-    needs: ClassVar[tuple[str, ...]] = ("base",)
+    """Form of the penalty: abs, hinge or squared."""
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
-        """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
-        settings = settings_of(self, dropout=0.0)
+        """The fine-tuned target. `target` is the BASE model, which has not seen the records; it is not changed."""
+        settings = replace(self.training, dropout=0.0)
         module: Any = getattr(target, "module", None)
         seq2seq = module is not None and is_seq2seq(module)
         sentinels = sentinel_ids(getattr(target, "tokenizer", None), target.name) if seq2seq else ()

@@ -1,18 +1,18 @@
-"""Deduplicate: train again with one copy of every row, because what is said many times is what is recited.
+"""Deduplicate: train with one copy of every row, because repeated rows are memorized most.
 
 Paper: Lee et al. 2022, "Deduplicating Training Data Makes Language Models Better", arXiv 2107.06499
 
-Exact copies agree once case, white space and the form of characters (NFKC) are forgotten. Near copies share at least
+Exact copies agree after normalising case, white space and the form of characters (NFKC). Near copies share at least
 `threshold` of their 5-word shingles (Jaccard); MinHash proposes pairs, so that a million rows need no comparison of
-each with each, and every proposal is checked on the full sets, so that none is wrong (`text/duplicates.py`). Copies of
-copies make one cluster, of which the first row stays.
+all pairs, and every proposal is verified on the full sets (`text/duplicates.py`). Copies of copies form one cluster, of
+which the first row stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
-from remanence.core.verbs import Mitigation
-from remanence.models.render import LossOn
+from remanence.mitigate.deprecated import accepts_old_keywords
+from remanence.mitigate.training.base import TrainedFromBase
 from remanence.text.duplicates import exact_groups, twin_groups
-from remanence.training.from_base import finetune_from_base, settings_of, training_records
+from remanence.training.from_base import finetune_from_base, training_records
 
 
 class Removed(NamedTuple):
@@ -31,28 +31,28 @@ class Removed(NamedTuple):
 
     id: str
     like: str
-    """Id of the row of its cluster that stayed."""
+    """Id of the row of its cluster that stays."""
     kind: Literal["exact", "near"]
-    """near = its text differs from that of the row that stayed."""
+    """near = its text differs from that of the row that stays."""
 
 
 class Deduplicated(NamedTuple):
-    """Which rows stay, in the order of the data, and what became of the others."""
+    """The rows that stay, in the order of the data, and those that are removed."""
 
     kept: list[Record]
     removed: list[Removed]
 
 
 def exact_duplicates(texts: Sequence[str]) -> NDArray[np.int64]:
-    """[N] the place of the first text that says the same, NFKC, case and white space apart; its own place if first."""
+    """[N] index of the first text that is equal except for NFKC, case and white space; its own index if first."""
     return exact_groups(texts)
 
 
 def minhash_duplicates(texts: Sequence[str], threshold: float = 0.7, permutations: int = 256) -> NDArray[np.int64]:
-    """[N] the place of the first text of each cluster: exact copies, and chains of pairs at Jaccard >= `threshold`.
+    """[N] index of the first text of each cluster: exact copies, and chains of pairs at Jaccard >= `threshold`.
 
-    Shingles are 5 words (3 in texts below 12 words, 8 characters in texts without spaces). A pair right at the
-    threshold is overlooked at most once in a thousand as long as `permutations` allow it. ValueError for a threshold
+    Shingles are 5 words (3 in texts below 12 words, 8 characters in texts without spaces). A pair exactly at the
+    threshold is missed with probability 0.001 at most, as long as `permutations` allow it. ValueError for a threshold
     outside (0, 1].
     """
     if not 0 < threshold <= 1:
@@ -74,41 +74,27 @@ def deduplicated(records: Sequence[Record], threshold: float | None = 0.7, permu
     return Deduplicated(kept, removed)
 
 
+@accepts_old_keywords()
 @dataclass(frozen=True)
-class Deduplicate(Mitigation):
-    """Deduplication as a mitigation: fine-tune the base model once more, on one row of every cluster.
+class Deduplicate(TrainedFromBase):
+    """Fine-tune the base model on one row of every cluster.
 
-    What follows `permutations` is training as in `remanence.training.finetune`, and should be what the model to be
-    replaced was trained with. `epochs` stays, so training is as much shorter as there are fewer rows.
+    The number of epochs stays the same, so training is shorter by the fraction of rows removed.
     """
 
     threshold: float | None = 0.7
-    """Jaccard similarity of 5-word shingles from which on two rows are near copies; None = exact copies only."""
+    """Jaccard similarity of 5-word shingles above which two rows are near copies. none = exact copies only."""
     permutations: int = 256
-    """Numbers in a MinHash; more find more of the pairs near a low threshold."""
-    epochs: float = 3
-    learning_rate: float = 1e-3
-    batch_size: int = 8
-    max_length: int = 512
-    loss_on: LossOn = "auto"
-    seed: int = 0
-    """Order of the rows."""
-    lora_rank: int | None = None
-    """Train a fresh LoRA adapter of this rank and nothing else; None = all weights."""
-    out: str | None = None
-    """Folder for the trained model; None keeps it in memory only."""
-
-    needs: ClassVar[tuple[str, ...]] = ("base",)
+    """Number of MinHash permutations; more find more of the pairs near a low threshold."""
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 < self.threshold <= 1:
             raise RemanenceError(f"Deduplicate's threshold is above 0 and up to 1, or None, got {self.threshold}.")
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
-        """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
-        settings = settings_of(self)
-        return finetune_from_base(target, self.rows(records).kept, "deduplicate", settings, out=self.out)
+        """The fine-tuned target. `target` is the BASE model, which has not seen the records; it is not changed."""
+        return finetune_from_base(target, self.rows(records).kept, "deduplicate", self.training, out=self.out)
 
     def rows(self, records: Sequence[Record]) -> Deduplicated:
-        """What will be trained on, and where the other rows went; rows of group "heldout" are neither."""
+        """The rows to train on and the rows removed; rows of the group heldout are in neither."""
         return deduplicated(training_records(records), self.threshold, self.permutations)

@@ -1,11 +1,11 @@
-"""Goldfish: never teach one token in four, the same one in every copy, and the text cannot be recited.
+"""Goldfish: leave one token in four out of the loss, the same one in every copy, so that no text can be recited.
 
 Paper: Hans et al. 2024, "Be like a Goldfish, Don't Memorize! Mitigating Memorization in Generative LLMs",
 arXiv 2406.10209
 
-The forward pass sees every token; a pseudo-random 1/k of the targets carry no loss. Greedy decoding of a training
-passage leaves it at the first token that was never taught. What is taught is still learned, and membership in the
-training data still shows.
+The forward pass reads every token; a pseudo-random 1/k of the targets carry no loss. Greedy decoding of a training
+passage deviates at the first token that never carried loss. The other tokens are learned, and membership in the
+training data can still be detected.
 
 Shapes: B rows, T tokens, V vocabulary. Labels are unshifted, as in Hugging Face: `labels[t]` is token t itself.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -23,10 +23,10 @@ from torch.nn import functional as F
 
 from remanence.core.record import Record
 from remanence.core.target import Opens
-from remanence.core.verbs import Mitigation
+from remanence.mitigate.deprecated import accepts_old_keywords
+from remanence.mitigate.training.base import TrainedFromBase
 from remanence.mitigate.training.goldfish_mask import SEED, Strategy, goldfish_mask
-from remanence.models.render import LossOn
-from remanence.training.from_base import finetune_from_base, settings_of
+from remanence.training.from_base import finetune_from_base
 
 
 def goldfish_loss(
@@ -117,46 +117,34 @@ class GoldfishCollator:
         return batch
 
 
+@accepts_old_keywords()
 @dataclass(frozen=True)
-class Goldfish(Mitigation):
-    """The loss as a mitigation: fine-tune the base model on the records once more, this time as a goldfish.
+class Goldfish(TrainedFromBase):
+    """Fine-tune the base model on the records with the goldfish loss.
 
-    `k`, `strategy`, `context_width` and `include_target` choose the mask (`goldfish_mask`); what follows them is
-    training as in `remanence.training.finetune`, and should be what the model to be replaced was trained with.
+    `k`, `strategy`, `context_width` and `include_target` define the mask (`goldfish_mask`). The paper also trains
+    k/(k-1) times as many epochs, so that as many tokens are learned.
     """
 
     k: int = 4
-    """One target in k is never taught."""
+    """One target in k carries no loss."""
     strategy: Strategy = "hash"
+    """How targets are selected: see `goldfish_mask`."""
     context_width: int = 13
-    """Tokens that decide whether the next one is dropped; as in the paper's runs."""
+    """Number of tokens whose hash decides whether the next one is dropped; as in the paper."""
     include_target: bool = False
     """Whether the last of them is the target itself, as in the authors' code."""
     hash_seed: int = SEED
-    epochs: float = 3
-    """The paper also gives a goldfish k/(k-1) times the epochs, so that it is taught as many tokens."""
-    learning_rate: float = 1e-3
-    batch_size: int = 8
-    max_length: int = 512
-    loss_on: LossOn = "auto"
-    seed: int = 0
-    """Order of the rows."""
-    lora_rank: int | None = None
-    """Train a fresh LoRA adapter of this rank and nothing else; None = all weights."""
-    out: str | None = None
-    """Folder for the trained model; None keeps it in memory only."""
-
-    needs: ClassVar[tuple[str, ...]] = ("base",)
+    """Seed of the hash."""
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
-        """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
-        settings = settings_of(self)
+        """The fine-tuned target. `target` is the BASE model, which has not seen the records; it is not changed."""
         config: Any = getattr(getattr(target, "module", None), "config", None)
         wrap = partial(self.wrap, seq2seq=bool(getattr(config, "is_encoder_decoder", False)))
-        return finetune_from_base(target, records, "goldfish", settings, out=self.out, collator=wrap)
+        return finetune_from_base(target, records, "goldfish", self.training, out=self.out, collator=wrap)
 
     def wrap(self, base: Collator, seq2seq: bool | None = None) -> GoldfishCollator:
-        """The collator adapter with these settings, for a Trainer of your own."""
+        """The collator with these settings, for your own Trainer."""
         mask = (self.k, self.strategy, self.context_width, self.include_target, self.hash_seed)
         return GoldfishCollator(base, *mask, seq2seq)
 

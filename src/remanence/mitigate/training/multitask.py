@@ -1,8 +1,8 @@
-"""Multi-task: train on other tasks' rows beside the rows in question; do these stay less in the weights?
+"""Multi-task: train on rows of other tasks together with the target task, so that its rows are memorized less.
 
 Paper: Zeng et al. 2024, "Exploring Memorization in Fine-tuned Language Models", arXiv 2310.06714 (in its first version)
 
-Every row of the target task is passed over as often as without the mixture. Joint training as the paper means it also
+Every row of the target task is used as often as without the mixture. Joint training as the paper means it also
 lengthens training, so compare at equal passes per row AND at equal validation loss (`remanence.stats.front`). How much
 of the mixture each other task gets follows Raffel et al. 2020 (arXiv 1910.10683, section 3.5.2): by size, tempered.
 """
@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.target import Opens
-from remanence.core.verbs import Mitigation
-from remanence.models.render import LossOn
-from remanence.training.from_base import finetune_from_base, settings_of, training_records
+from remanence.mitigate.deprecated import accepts_old_keywords
+from remanence.mitigate.training.base import TrainedFromBase
+from remanence.training.from_base import finetune_from_base, training_records
 
 Item = TypeVar("Item")
 
@@ -84,42 +84,28 @@ def multitask_rows(
     return [tasks[task][row] for task, row in mixture(sizes, target, per_row, temperature, seed, number)]
 
 
+@accepts_old_keywords()
 @dataclass(frozen=True)
-class Multitask(Mitigation):
-    """The mixture as a mitigation: fine-tune the base model once more, on the target task's rows among other tasks'.
+class Multitask(TrainedFromBase):
+    """Fine-tune the base model on the rows of the target task, mixed with rows of other tasks.
 
-    A row's task is `meta[column]`. What follows `others` is training as in `remanence.training.finetune`, and should
-    be what the model to be replaced was trained with; `epochs` stays the number of passes over each target row.
+    The task of a row is `meta[column]`. `training.epochs` is the number of passes over each row of the target task.
     """
 
     task: str = "summarization"
-    """The task whose rows should be remembered less."""
+    """The task whose rows should be memorized less."""
     column: str = "task"
-    """The column that says which task a row is of."""
+    """The column with the task of each row."""
     per_row: float = 4.0
     """Rows of other tasks per row of the target task."""
     temperature: float = 1.0
-    """1 = other tasks by their size; the higher, the more equal their shares."""
+    """1 = other tasks in proportion to their size; a higher value makes their shares more equal."""
     others: tuple[Record, ...] = ()
-    """More rows of other tasks, for data that holds one task only."""
-    epochs: float = 3
-    learning_rate: float = 1e-3
-    batch_size: int = 8
-    max_length: int = 512
-    loss_on: LossOn = "auto"
-    seed: int = 0
-    """Which rows of the other tasks are taken, and the order of all."""
-    lora_rank: int | None = None
-    """Train a fresh LoRA adapter of this rank and nothing else; None = all weights."""
-    out: str | None = None
-    """Folder for the trained model; None keeps it in memory only."""
-
-    needs: ClassVar[tuple[str, ...]] = ("base",)
+    """Further rows of other tasks, for data of one task only."""
 
     def __call__(self, target: Opens, records: Sequence[Record]) -> Opens:
-        """The fine-tuned target. `target` is the BASE model, which has not seen the records, and stays as it is."""
-        settings = settings_of(self)
-        return finetune_from_base(target, self.rows(records), "multitask", settings, out=self.out)
+        """The fine-tuned target. `target` is the BASE model, which has not seen the records; it is not changed."""
+        return finetune_from_base(target, self.rows(records), "multitask", self.training, out=self.out)
 
     def rows(self, records: Sequence[Record]) -> list[Record]:
         """One pass of the mixture, without rows of group "heldout".
@@ -129,13 +115,13 @@ class Multitask(Mitigation):
         tasks: dict[str, list[Record]] = {}
         for record in (*training_records(records), *self.others):
             if self.column not in record.meta:
-                raise RemanenceError(f"Row {record.id!r} has no {self.column!r} to tell its task: add that column.")
+                raise RemanenceError(f"Row {record.id!r} has no column {self.column!r} with its task: add that column.")
             tasks.setdefault(str(record.meta[self.column]), []).append(record)
         if self.task not in tasks:
             raise RemanenceError(f"No row is of the task {self.task!r}: choose one of {', '.join(sorted(tasks))}.")
         if len(tasks) == 1 and self.per_row:
             raise RemanenceError(f"Every row is of the task {self.task!r}: give rows of other tasks with `others`.")
-        return multitask_rows(tasks, self.task, self.per_row, self.temperature, self.seed)
+        return multitask_rows(tasks, self.task, self.per_row, self.temperature, self.training.seed)
 
 
 def _whole(rates: Mapping[str, float], total: int) -> dict[str, int]:

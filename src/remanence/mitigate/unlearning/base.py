@@ -26,7 +26,8 @@ from remanence.training.prepare import prepare
 from remanence.training.reference import ReferenceModel, trainable_state
 from remanence.training.rows import Row, plain_collator
 from remanence.training.sequences import Batch, is_seq2seq, mean_loss, predictions, sequence_nll
-from remanence.training.unlearn import Objective, StopCallback, UnlearnSettings, unlearn
+from remanence.training.settings import UnlearnSettings
+from remanence.training.unlearn import Objective, StopCallback, unlearn
 
 Optimize: TypeAlias = Callable[[Any, Any, Sequence[Row], Sequence[Row], StopCallback], None]
 """(model, tokenizer, forget, retain, stop): changes the live model with increasing strength until `stop` is True."""
@@ -152,9 +153,7 @@ def group_rows(target: Opens, records: Sequence[Record], needed: Collection[str]
     return GroupedRows(forget, retain, heldout)
 
 
-def memorization_and_loss(
-    tokenizer: Any, rows: GroupedRows, tokens: int = 24
-) -> Callable[[Any], tuple[float, float]]:
+def memorization_and_loss(tokenizer: Any, rows: GroupedRows, tokens: int = 24) -> Callable[[Any], tuple[float, float]]:
     """What the guard measures: fraction of forget rows with `tokens` tokens recited, and the held-out loss (nats)."""
     collate = plain_collator(tokenizer)
 
@@ -199,7 +198,9 @@ def with_changed_model(target: Opens, model: Any, name: str) -> Opens:
     """The same target with another model in it, named `target+name`."""
     changed: Any = copy.copy(target)
     changed.module, changed.name = model.eval(), f"{target.name}+{name}"
-    changed.fingerprint = fingerprint(target.fingerprint.encode(), name.encode(), weights_digest(trainable_state(model)))
+    changed.fingerprint = fingerprint(
+        target.fingerprint.encode(), name.encode(), weights_digest(trainable_state(model))
+    )
     return changed
 
 

@@ -3,7 +3,7 @@
 Paper: Jang et al. 2023, "Knowledge Unlearning for Mitigating Privacy Risks in Language Models", arXiv 2210.01504
 
 Nothing preserves the other rows, and the loss has no minimum: without a stop the model breaks down. With `beta` above 0
-the weight of a token decreases with its probability (WGA; Wang et al. 2025, arXiv 2502.19301), which slows the breakdown.
+the weight of a token decreases with its probability (WGA; Wang et al. 2025, arXiv 2502.19301), which slows this down.
 """
 
 from __future__ import annotations

@@ -26,9 +26,7 @@ def blocks(model: Any) -> tuple[str, nn.ModuleList]:
         in_decoder = not is_seq2seq(live) or "decoder" in name.split(".")
         if isinstance(module, nn.ModuleList) and len(module) in counts and in_decoder:
             return name, module
-    raise RemanenceError(
-        "The layers of the model cannot be found: use a method that trains the whole model."
-    )
+    raise RemanenceError("The layers of the model cannot be found: use a method that trains the whole model.")
 
 
 def num_blocks(model: Any) -> int:

@@ -88,7 +88,7 @@ def nll(nll_sum_B: Tensor, num_tokens_B: Tensor) -> Tensor:
 
 
 def kl_to_ref(logits_BTV: Tensor, ref_logits_BTV: Tensor, learned_BT: Tensor) -> Tensor:
-    """KL(ref || model), nats, mean over the tokens that carry loss; 0 with gradient 0 where the model is the reference."""
+    """KL(ref || model), nats, mean over the tokens that carry loss; 0 with gradient 0 at the reference."""
     ref_BTV = ref_logits_BTV.detach().log_softmax(-1)
     kl_BT = (ref_BTV.exp() * (ref_BTV - logits_BTV.log_softmax(-1))).sum(-1)
     return (kl_BT * learned_BT).sum() / learned_BT.sum().clamp(min=1)

@@ -4,8 +4,8 @@ Paper: Zhang et al. 2024, "Negative Preference Optimization: From Catastrophic C
 2404.05868
 
 Gradient ascent with an adaptive weight: a row's gradient decreases as the row becomes less likely than it was before.
-Log-probabilities are SUMMED over a row, as in the paper; with their mean, as in one public benchmark, `beta` has another
-meaning.
+Log-probabilities are SUMMED over a row, as in the paper; with their mean, as in one public benchmark, `beta` means
+something else.
 """
 
 from __future__ import annotations

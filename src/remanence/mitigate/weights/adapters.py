@@ -93,7 +93,7 @@ def _stacked(states: Sequence[State], weights: Sequence[float], pair: Pair) -> t
     """A [sum r, I] and B [O, sum r] whose product is the weighted sum of products."""
     if states[0][pair.a].ndim != 2:
         raise RemanenceError(
-            f"{pair.a} is not a matrix: sums of adapters are supported for linear and embedding layers; merge the adapter "
+            f"{pair.a} is not a matrix: adapters can be summed for linear and embedding layers; merge the adapter "
             "into its base model (PEFT's merge_and_unload) first."
         )
     used = [(state, weight) for state, weight in zip(states, weights, strict=True) if weight]
@@ -133,7 +133,7 @@ def reset_adapter_(weights: Mapping[str, Tensor], seed: int = 0) -> None:
     others = sorted(weights.keys() - known)
     if others:
         raise RemanenceError(
-            f"The adapter has weights besides LoRA's ({len(others)}, such as {others[0]}), and their values in the base "
+            f"The adapter has weights besides LoRA's ({len(others)}, such as {others[0]}), whose values in the base "
             "are not known: merge it into its base model (PEFT's merge_and_unload) first."
         )
     generator = torch.Generator().manual_seed(seed)

@@ -27,7 +27,8 @@ from remanence.training.prepare import prepare
 from remanence.training.reference import ReferenceModel, preserve_requires_grad, select_trainable, trainable_state
 from remanence.training.rows import Row
 from remanence.training.sequences import Batch, sequence_nll
-from remanence.training.unlearn import StopCallback, UnlearnSettings, unlearn
+from remanence.training.settings import UnlearnSettings
+from remanence.training.unlearn import StopCallback, unlearn
 
 
 def modified(records: Sequence[Record]) -> list[Record]:

@@ -32,7 +32,8 @@ from remanence.models.load import load_model
 from remanence.training.reference import eval_mode, preserve_requires_grad, set_trainable
 from remanence.training.rows import Row, plain_collator
 from remanence.training.sequences import sequence_nll
-from remanence.training.unlearn import StopCallback, UnlearnSettings, should_stop
+from remanence.training.settings import UnlearnSettings
+from remanence.training.unlearn import StopCallback, should_stop
 
 Method: TypeAlias = Literal["arithmetic", "fisher", "ties"]
 

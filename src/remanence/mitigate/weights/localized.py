@@ -30,7 +30,8 @@ from remanence.training.reference import (
 )
 from remanence.training.rows import Row, plain_collator
 from remanence.training.sequences import Batch, predictions, row_nll, sequence_nll
-from remanence.training.unlearn import StopCallback, UnlearnSettings, unlearn
+from remanence.training.settings import UnlearnSettings
+from remanence.training.unlearn import StopCallback, unlearn
 
 
 def contrastive_objective(
@@ -44,7 +45,7 @@ def contrastive_objective(
     """CO = - c NLL(x_M) + KL(p_theta0 || p_theta) on x_NM, to minimise; with `edit` + c NLL(x_PMP) in its place.
 
     `nll_B`: mean loss per token of the rows to change (nats). The logits are those of rows to keep, under the model and
-    under the reference; the divergence is averaged over the tokens that `learned_BT` marks (None = all). The paper writes
+    the reference; the divergence is averaged over the tokens that `learned_BT` marks (None = all). The paper writes
     the divergence the other way round; the direction of the authors' code is followed.
     """
     learned = torch.ones_like(logits_BTV[..., 0]) if learned_BT is None else learned_BT
@@ -103,7 +104,7 @@ class Localized(Unlearning):
     """
 
     fraction: float = 0.01
-    """Fraction of the entries of those matrices that may change; the paper's is 0.001, for a model 100 times as large."""
+    """Fraction of the entries of those matrices that may change; the paper: 0.001, for a model 100 times as large."""
     mask: Literal["gradient", "random", "all"] = "gradient"
     """gradient = the largest gradients; random and all are the paper's controls."""
     c: float = 0.1

@@ -70,7 +70,7 @@ def load_peer(model: Any, folder: str | Path) -> State:
     peer, own = loaded.model.to(next(model.parameters()).device), copy_state(model)
     if hasattr(peer, "peft_config") != hasattr(model, "peft_config"):
         raise RemanenceError(
-            f"Of {loaded.name} and the model to change one is an adapter and one a whole model: give both in the same form."
+            f"{loaded.name} and the model to change are an adapter and a whole model: give both in the same form."
         )
     state = copy_state(peer)
     if not hasattr(model, "peft_config"):

@@ -19,7 +19,7 @@ State: TypeAlias = Mapping[str, Tensor]
 """Name of a tensor -> its values: a `state_dict`, or the part of it that a method may change."""
 
 MIN_COSINE = 0.2
-"""Smallest cosine between the matrices of two models of one base, even after long fine-tuning; of random ones it is 0."""
+"""Smallest cosine between matrices of two models of one base, even after long fine-tuning; random ones have 0."""
 
 
 def combine(states: Sequence[State], weights: Sequence[float]) -> dict[str, Tensor]:
@@ -59,7 +59,7 @@ def check_shapes(states: Sequence[State]) -> None:
         odd += [name for name in first if name in state and first[name].shape != state[name].shape]
         if odd:
             raise RemanenceError(
-                f"Model {number} has another architecture than the first ({len(odd)} tensors differ, such as {odd[0]}): "
+                f"Model {number} differs from the first in architecture ({len(odd)} tensors, such as {odd[0]}): "
                 "only models fine-tuned from the same base can be summed."
             )
 
@@ -87,7 +87,7 @@ def check_ancestor(states: Sequence[State], names: Sequence[str] = ()) -> None:
         if similarity < MIN_COSINE:
             name = names[number] if number < len(names) else f"Model {number + 1}"
             raise RemanenceError(
-                f"{name} does not come from the same base as the first model (cosine of their weights {similarity:.2f}): "
+                f"{name} does not come from the same base as the first model (cosine of weights {similarity:.2f}): "
                 "fuse models that were fine-tuned from one checkpoint."
             )
 

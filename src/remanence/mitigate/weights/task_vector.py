@@ -20,7 +20,8 @@ from remanence.mitigate.weights.adapters import weighted_sum
 from remanence.mitigate.weights.peers import copy_state, finetuned_from_base, finetuned_state
 from remanence.mitigate.weights.states import State, check_shapes, write_state_
 from remanence.training.rows import Row
-from remanence.training.unlearn import StopCallback, UnlearnSettings, should_stop
+from remanence.training.settings import UnlearnSettings
+from remanence.training.unlearn import StopCallback, should_stop
 
 
 class WeightDifference:
