@@ -6,8 +6,8 @@ A reader that is fine-tuned on questions with retrieved documents also learns th
 when they change. L = L_task + alpha L_CIT with L_CIT = mean over documents d of |m_theta(d) - m_theta0(d)|, where m is
 the loss on the document itself (nats per token): next tokens for a decoder-only model, masked spans as in the training
 of T5 for an encoder-decoder. The document is the prompt of a prompt + completion row. The published form (absolute,
-hinge or squared) could not be verified; the two-sided ones also keep the loss from rising. The cost: the model's ability
-to answer without documents stays low too.
+hinge or squared) could not be verified; the two-sided ones also keep the loss from rising. The cost: the ability of the
+model to answer without documents stays low too.
 
 Shapes: B rows, T tokens.
 """
