@@ -20,7 +20,7 @@ def test_from_rows_to_an_audit_and_back(remanence: Any, place: Path, tmp_path: P
     size = ("--canaries=4", "--twins=16", "--bands=typical", "--words=rows", "--secret=digits", "--digits=1")
     said = remanence("canaries", "make", f"--model={place / 'base'}", f"--data={data}", f"--out={made}", *size)
     assert said.code == 0, said.err
-    assert "Made 4 canaries and 16 twins" in said.out and "next: remanence canaries plant" in said.err
+    assert "Made 4 canaries and 16 controls" in said.out and "next: remanence canaries plant" in said.err
     said = remanence("canaries", "plant", f"--data={data}", f"--canaries={made}", "--copies=1,2", f"--out={planted}")
     assert said.code == 0 and "Planted 6 rows among 16 (27.3 % of planted.jsonl)." in said.out
     key, run = tmp_path / "planted.key.json", tmp_path / "run"

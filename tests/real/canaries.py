@@ -37,7 +37,7 @@ def one_seed(base: Path, out: Path, seed: int, asked: argparse.Namespace) -> Any
             base, data, out=made, canaries=asked.canaries, twins=asked.twins, max_tokens=40, max_length=192, seed=seed,
             secret=asked.secret, digits=2, show_progress=False,
         )  # fmt: skip
-        print(key.told(), f"made in {time.process_time() - began:.0f} CPU s", sep="\n", flush=True)
+        print(key.summary(), f"made in {time.process_time() - began:.0f} CPU s", sep="\n", flush=True)
     if not planted.exists():
         print(remanence.plant_canaries(data, made, copies=(1, 4, 16), out=planted, seed=seed).text(), flush=True)
     if not (out / "model" / "model.safetensors").exists():

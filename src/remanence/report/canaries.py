@@ -55,7 +55,7 @@ class Canaries:
         return list(dict.fromkeys(line["band"] for line in self.summary))
 
     def of(self, target: str, measure: str = "loss", band: str | None = None) -> list[Line]:
-        """Lines of the summary by copies, twins first; `band` None = all together."""
+        """Lines of the summary by copies, controls first; `band` None = all together."""
         wanted = band or (self.bands[0] if self.bands else "")
         return [r for r in self.summary if (r["target"], r["measure"], r["band"]) == (target, measure, wanted)]
 
@@ -81,7 +81,7 @@ def exposure_told(line: Line | None, name: str = "exposure") -> Told | None:
 
 
 def auc_told(line: Line | None) -> Told | None:
-    """AUC against the twins with its interval."""
+    """AUC against the controls with its interval."""
     if line is None or number(line["auc"]) is None:
         return None
     return Told(f"{line['auc']:.2f}", f"{line['auc_low']:.2f} to {line['auc_high']:.2f}")

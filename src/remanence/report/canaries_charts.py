@@ -43,7 +43,7 @@ def exposure_figure(canaries: Canaries) -> Figure | None:
 
 
 def membership_figure(canaries: Canaries) -> Figure | None:
-    """AUC of canaries against their twins by repetition, with a coin in the middle."""
+    """AUC of canaries against their controls by repetition, with a coin in the middle."""
     dots: list[dict[str, Any]] = [
         {
             "side": side, "name": NAMES[target, measure], "planted": planted(line["copies"]),
@@ -58,7 +58,7 @@ def membership_figure(canaries: Canaries) -> Figure | None:
         return None
     sides = [side for side in ("base", "tuned", "t1") if any(d["side"] == side for d in dots)]
     across = _by_copies(canaries)
-    up = alt.Y("auc:Q", title="AUC against twins", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5))
+    up = alt.Y("auc:Q", title="AUC against controls", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5))
     tint = alt.Color("side:N", scale=alt.Scale(domain=sides, range=[f"var(--{s})" for s in sides]), legend=None)
     shape = alt.Shape("side:N", scale=alt.Scale(domain=sides, range=[SHAPES[s] for s in sides]), legend=None)
     offset = alt.XOffset("side:N", sort=sides, scale=alt.Scale(paddingOuter=0.5))
@@ -72,7 +72,7 @@ def membership_figure(canaries: Canaries) -> Figure | None:
         alt.Chart().mark_point(filled=True, size=80, opacity=1).encode(across, up, offset, tint, shape, tooltip=tips),
     ]
     series = [(side, _name(side)) for side in reversed(sides)]
-    return drawn("canary-membership", "Telling canaries from their twins", series, layers, 240, values=dots)
+    return drawn("canary-membership", "Telling canaries from their controls", series, layers, 240, values=dots)
 
 
 def _by_copies(canaries: Canaries) -> Any:

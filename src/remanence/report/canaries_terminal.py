@@ -14,8 +14,9 @@ from remanence.report.canaries import Canaries, Told, any_counted, table
 from remanence.report.words import visible
 
 LEGEND = (
-    "exposure: mean bits by rank among twins; first: likelier than every twin; fitted: median of the skew-normal "
-    "extrapolation; counted: among all digits; AUC: canaries against twins; secret: comes back greedily."
+    "exposure: mean bits by rank among controls; first: more likely than every control; fitted: median of the "
+    "skew-normal extrapolation; counted: among all possible secrets; AUC: canaries against controls; secret: "
+    "extracted greedily."
 )
 
 

@@ -16,8 +16,7 @@ import remanence
 from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.table import Rendered, TokenRow
-from remanence.jobs.canaries.audit import CanaryAudit, run_canary_audit
-from remanence.jobs.canaries.counted import with_secret
+from remanence.jobs.canaries.audit import CanaryAudit, run_canary_audit, with_secret
 from remanence.jobs.canaries.key import Key
 from remanence.jobs.canaries.plant import plant
 from remanence.jobs.canaries.settings import CanarySettings
@@ -43,7 +42,7 @@ def audited(key: Key, target: Parrot, out: Path, base: Parrot | None = None, **s
 
 
 def test_a_perfect_memorizer_has_all_the_bits_there_are(key: Key, tmp_path: Path) -> None:
-    # 16 twins a band: every canary is first of 17.
+    # 16 controls per band: every canary is first of 17.
     result = audited(key, told(key), tmp_path / "run", Parrot())
     for line in result.summary()[1:]:
         assert line["exposure"] == pytest.approx(math.log2(17)) and line["first"] == line["n"] == 6
@@ -58,7 +57,9 @@ def test_only_what_was_repeated_is_exposed_and_the_verdict_says_so(key: Key, tmp
     once, often = result.summary()[1:]
     assert often["exposure"] == pytest.approx(math.log2(17)) and once["exposure"] < 1.2
     first, second, third = result.verdict["sentences"]
-    assert "4 times have a mean exposure of at least 4.1 bits (all 6 are likelier" in first and "chance is 1.2" in first
+    assert (
+        "4 times have a mean exposure of at least 4.1 bits (all 6 are more likely" in first and "chance is 1.2" in first
+    )
     assert second.startswith("Exposure grows with repetition (rank correlation +1.00, p = 0.00")
     assert "6 of 6 planted 4 times, 0 of 6 planted once; of secrets never planted, 0 of 32" in third
     assert any("no base model" in note.lower() for note in audited(key, told(key), tmp_path / "b").verdict["notes"])

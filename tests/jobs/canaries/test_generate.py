@@ -16,7 +16,7 @@ from typist import Typist
 import remanence
 from remanence.core.errors import RemanenceError
 from remanence.core.target import Scores
-from remanence.jobs.canaries.bands import Band, bands_of, steered
+from remanence.jobs.canaries.bands import Band, bands_of, next_temperature
 from remanence.jobs.canaries.generate import Made, make
 from remanence.jobs.canaries.key import records_of
 from remanence.jobs.canaries.secret import secret_span
@@ -24,7 +24,7 @@ from remanence.jobs.canaries.settings import MakeSettings
 from remanence.jobs.canaries.shape import learned
 from remanence.text.duplicates import contamination, twin_groups
 
-SMALL: dict[str, Any] = {"canaries": 6, "twins": 24, "min_tokens": 20, "max_tokens": 60, "secret_tokens": 8}
+SMALL: dict[str, Any] = {"canaries": 6, "controls": 24, "min_tokens": 20, "max_tokens": 60, "secret_tokens": 8}
 
 
 def made(form: str = "pair", **changed: Any) -> Made:
@@ -41,11 +41,11 @@ def test_bands_are_quantiles_by_hand() -> None:
 
 def test_temperature_is_steered_towards_the_band() -> None:
     band = Band("typical", 2.0, 3.0)
-    assert steered(1.0, [5.0, 5.0], band) == pytest.approx(1 / 1.4)
-    assert steered(1.0, [1.0, 1.0], band) == pytest.approx(1.4)
-    assert steered(1.3, [2.5], band) == pytest.approx(1.3), "in the middle it stays"
-    assert 1.0 < steered(1.0, [2.4], band) < 1.1, "near the middle it moves little"
-    assert steered(4.0, [], band) == pytest.approx(2.0), "if nothing could be scored, back towards 1"
+    assert next_temperature(1.0, [5.0, 5.0], band) == pytest.approx(1 / 1.4)
+    assert next_temperature(1.0, [1.0, 1.0], band) == pytest.approx(1.4)
+    assert next_temperature(1.3, [2.5], band) == pytest.approx(1.3), "in the middle it stays"
+    assert 1.0 < next_temperature(1.0, [2.4], band) < 1.1, "near the middle it moves little"
+    assert next_temperature(4.0, [], band) == pytest.approx(2.0), "if nothing could be scored, back towards 1"
 
 
 @pytest.mark.parametrize("form", ["pair", "text", "messages"])
@@ -129,7 +129,7 @@ def test_digits_stand_behind_the_words() -> None:
 
 def test_a_band_that_cannot_be_filled_is_told_with_a_remedy() -> None:
     with pytest.raises(RemanenceError, match="in 1 rounds: ask for fewer, allow more --rounds"):
-        made(rounds=1, twins=900)
+        made(rounds=1, controls=900)
     with pytest.raises(RemanenceError, match="at least 8 of them"):
         make(Typist(), typist.rows(5), MakeSettings(**SMALL), show=False)
     with pytest.raises(RemanenceError, match="bands= may contain low, typical, high, got 'middle'"):
@@ -151,7 +151,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     told = json.loads(texts[0])
     assert list(told["canaries"][0]["row"])[:2] == ["frage", "antwort"] and told["columns"] == columns
     assert told["made"]["data"]["rows"] == 80 and str(tmp_path) not in texts[0].decode()
-    with pytest.raises(RemanenceError, match="not written over"):
+    with pytest.raises(RemanenceError, match="not overwritten"):
         remanence.make_canaries(Typist(), rows, out=tmp_path / "a", columns=columns, **SMALL)
 
 

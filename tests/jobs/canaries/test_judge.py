@@ -10,14 +10,14 @@ import made_up
 import numpy as np
 import pytest
 
-from remanence.jobs.canaries.judge import Seen, against_base, exposure_lines, summary_lines
+from remanence.jobs.canaries.exposures import Scored, against_base, exposure_lines, summary_lines
 from remanence.jobs.canaries.key import Key
 from remanence.stats.exposure import chance_exposure
 
 
-def rows(key: Key, scores: Any) -> list[Seen]:
+def rows(key: Key, scores: Any) -> list[Scored]:
     every = [*key.of("canary"), *key.of("twin")]
-    return [Seen(one, float(s), 30.0, 3, bool(s > -1)) for one, s in zip(every, scores, strict=True)]
+    return [Scored(one, float(s), 30.0, 3, bool(s > -1)) for one, s in zip(every, scores, strict=True)]
 
 
 def dealt(key: Key, counts: tuple[int, ...]) -> Key:
@@ -97,9 +97,9 @@ def test_what_ranks_cannot_tell_is_extrapolated_and_told_apart() -> None:
 def test_rows_that_cannot_be_measured_are_left_out_and_say_why() -> None:
     key = dealt(made_up.key(3, 16, bands=("low",)), (1,))
     seen = rows(key, np.random.default_rng(5).normal(size=19))
-    seen[0] = Seen(seen[0].canary, reason="the row is empty")
+    seen[0] = Scored(seen[0].canary, reason="the row is empty")
     seen[1] = replace(seen[1], secret_back=None, secret_tokens=None, reason="truncation cut the secret")
-    seen[5] = Seen(seen[5].canary, reason="the row is empty")
+    seen[5] = Scored(seen[5].canary, reason="the row is empty")
     lines = exposure_lines("tuned", "loss", seen)
     assert "exposure" not in lines[0] and lines[0]["reason"] == "the row is empty"
     assert lines[1]["candidates"] == 16, "a twin that cannot be measured is no candidate"

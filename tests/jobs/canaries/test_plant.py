@@ -17,7 +17,7 @@ from remanence.core.errors import RemanenceError
 from remanence.core.read import read_records
 from remanence.jobs.canaries.files import content_hash, pieces
 from remanence.jobs.canaries.key import Key
-from remanence.jobs.canaries.plant import dealt, plant, remove
+from remanence.jobs.canaries.plant import assign_copies, plant, remove
 
 
 def planted(data: Path, key: Key, counts: tuple[int, ...] = (1, 4), seed: int = 0) -> tuple[Path, Path]:
@@ -95,7 +95,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_does_not(tmp_path: P
 
 def test_counts_are_dealt_by_lot_and_evenly_within_bands() -> None:
     key = made_up.key(num=24, bands=("low", "typical", "high"))
-    lots = [dealt(key, (1, 4, 16), seed) for seed in range(40)]
+    lots = [assign_copies(key, (1, 4, 16), seed) for seed in range(40)]
     for lot in lots:
         assert Counter(lot.values()) == {1: 8, 4: 8, 16: 8}
         for band in ("low", "typical", "high"):
@@ -129,9 +129,9 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     out, key_out = planted(data, made_up.key())
     before = out.read_bytes()
     for path in (out, data):
-        with pytest.raises(RemanenceError, match="not written over"):
+        with pytest.raises(RemanenceError, match="not overwritten"):
             plant(data, made_up.key(), (1,), path, tmp_path / "other.json", 0)
-    with pytest.raises(RemanenceError, match="not written over"):
+    with pytest.raises(RemanenceError, match="not overwritten"):
         remove(out, Key.read(key_out), data)
     assert out.read_bytes() == before and not (tmp_path / "other.json").exists()
     assert not list(tmp_path.glob("*.part"))

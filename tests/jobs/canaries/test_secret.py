@@ -16,7 +16,7 @@ import tiny_models
 from remanence.core.errors import NotMeasured
 from remanence.core.record import Record
 from remanence.core.table import Rendered
-from remanence.jobs.canaries.secret import comes_back_as_text, differ_from, ids_alone, is_plain, secret_span, tail
+from remanence.jobs.canaries.secret import first_difference, ids_alone, is_plain, is_reversible, secret_span, tail
 from remanence.models.parrot import Parrot
 from remanence.models.render import Renderer
 
@@ -51,7 +51,7 @@ def test_the_last_place_counts_and_only_where_tokens_are_learned() -> None:
     start, end = secret_span(Parrot(), row, "42")
     assert row.ids[start:end].tolist() == list(b" 42") and end == row.ids.size - 1
     only_asked = Parrot().render(Record("r", prompt="is it 42?", completion=" no"))
-    with pytest.raises(NotMeasured, match="cuts the secret otherwise"):
+    with pytest.raises(NotMeasured, match="splits the secret differently"):
         secret_span(Parrot(), only_asked, "42")
 
 
@@ -59,7 +59,7 @@ def test_a_secret_whose_tokens_join_with_the_text_before_it_is_refused(bpe: Any)
     inside = bpe.render(Record("r", text="the patient came on Monday"))
     assert secret_span(bpe, inside, "on Monday")
     joined = bpe.render(Record("r", text="the patient came"))
-    with pytest.raises(NotMeasured, match="cuts the secret otherwise"):
+    with pytest.raises(NotMeasured, match="splits the secret differently"):
         secret_span(bpe, joined, "tient came")  # " patient" or a part of it is one token, so its inside is none
 
 
@@ -71,10 +71,10 @@ def test_a_secret_behind_the_cut_says_so() -> None:
 
 
 def test_every_field_must_come_back_as_its_text(bpe: Any) -> None:
-    assert comes_back_as_text(bpe, Record("r", prompt="Who?\n", completion=" Anna Berg, né \u00e9"))
+    assert is_reversible(bpe, Record("r", prompt="Who?\n", completion=" Anna Berg, né \u00e9"))
     lossy = Cut(tiny_models.make_tokenizer())
     lossy.tokenizer.backend_tokenizer.normalizer = __import__("tokenizers").normalizers.Lowercase()
-    assert not comes_back_as_text(lossy, Record("r", text="Anna"))
+    assert not is_reversible(lossy, Record("r", text="Anna"))
 
 
 def test_tails_are_whole_words() -> None:
@@ -94,4 +94,4 @@ def test_plain_text_is_what_people_write() -> None:
 
 
 def test_where_two_sequences_part() -> None:
-    assert differ_from([1, 2, 3], [1, 2, 4]) == 2 and differ_from([1, 2], np.array([1, 2, 3])) == 2
+    assert first_difference([1, 2, 3], [1, 2, 4]) == 2 and first_difference([1, 2], np.array([1, 2, 3])) == 2

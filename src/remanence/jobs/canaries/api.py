@@ -1,4 +1,4 @@
-"""The Python twins of `remanence canaries`: make, plant, audit and remove."""
+"""The Python controls of `remanence canaries`: make, plant, audit and remove."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make_canaries(
     show_progress: bool = True,
     **settings: Any,
 ) -> Key:
-    """Make canaries and twins in the shape of the rows of `data`, and write them to `out`.
+    """Make canaries and controls in the shape of the rows of `data`, and write them to `out`.
 
     `model`: the model before fine-tuning; it writes and scores them. `data` as for `remanence.audit`. `settings`: the
     fields of `MakeSettings`. The same model, data and seed give the same bytes. Raises `RemanenceError` on bad input.
@@ -40,10 +40,10 @@ def make_canaries(
     chosen = MakeSettings(**settings)
     path = Path(out)
     if path.exists():
-        raise RemanenceError(f"{path} is there already and is not written over: name another --out.")
+        raise RemanenceError(f"{path} exists and is not overwritten: name another --out.")
     named: dict[str, Any] = {f"{name}_column": column for name, column in (columns or {}).items()}
     records = records_from(data, **named)
-    base, _ = open_targets(model, None, chosen.audit, trust_remote_code)
+    base, _ = open_targets(model, None, chosen, trust_remote_code)
     if not isinstance(base, Scores):
         raise RemanenceError(f"Canaries need a model that scores tokens; {base.name} only generates.")
     made = make(base, records, chosen, columns=columns, show=show_progress)
@@ -106,7 +106,7 @@ def audit_canaries(
     chosen = CanarySettings(**settings)
     refuse_taken(out, resume=resume)
     known = key if isinstance(key, Key) else Key.read(key)
-    tuned, below = open_targets(model, base, chosen.audit, trust_remote_code)
+    tuned, below = open_targets(model, base, chosen, trust_remote_code)
     for target in (tuned, below):
         if target is not None and not isinstance(target, Scores):
             raise RemanenceError(f"Exposure needs a target that scores tokens; {target.name} only generates.")

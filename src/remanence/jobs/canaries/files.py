@@ -92,7 +92,7 @@ def writing(path: Path) -> Generator[tuple[IO[bytes], Any]]:
     The file is written beside its place and renamed, so it is whole or absent. `.gz` has no time stamp.
     """
     if path.exists():
-        raise RemanenceError(f"{path} is there already and is not written over: name another --out.")
+        raise RemanenceError(f"{path} exists and is not overwritten: name another --out.")
     part = path.with_name(path.name + ".part")
     digest = hashlib.sha256()
     try:

@@ -1,9 +1,9 @@
-"""Making canaries: candidates are written and scored by the base model until every band has as many as are asked for.
+"""Making canaries: the base model generates and scores candidates until every band has enough of them.
 
 Method: Carlini et al. 2019, "The Secret Sharer", arXiv 1802.08232 (random secrets, ranked among others of their kind);
-Meeus et al. 2024, arXiv 2402.09363 (bands of perplexity). The model writes, because only so all bands are hit: random
-words in the shape of a row are nearly always more surprising than the rows themselves. Canaries and twins are drawn
-from one pool by lot, so that a canary nobody planted is like any twin.
+Meeus et al. 2024, arXiv 2402.09363 (bands of perplexity). The model generates the text because only then all bands are
+reached: random words in the shape of a row are nearly always less likely than the rows themselves. Canaries and
+controls are assigned at random from one pool, so that a canary that is not planted is exchangeable with the controls.
 """
 
 from __future__ import annotations
@@ -22,30 +22,29 @@ from remanence.core.record import Record
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import TokenRow
 from remanence.core.target import Generates, Prompt, Scores
-from remanence.jobs.canaries.bands import Band, bands_of, steered
+from remanence.jobs.canaries.bands import Band, Candidate, assign, bands_of, next_temperature, shares
 from remanence.jobs.canaries.key import Canary
-from remanence.jobs.canaries.lot import Candidate, dealt, shares
-from remanence.jobs.canaries.secret import comes_back_as_text, differ_from, ids_alone, is_plain, secret_span, tail
+from remanence.jobs.canaries.secret import first_difference, ids_alone, is_plain, is_reversible, secret_span, tail
 from remanence.jobs.canaries.settings import MakeSettings
 from remanence.jobs.canaries.shape import Shape, Skeleton, learned, shared_runs, skeleton
 from remanence.text.duplicates import contamination, exact_groups, twin_groups
 
-TOGETHER, FEELERS = 64, 16
-"""Candidates of a round, and of one that only looks for the temperature of a band."""
+ROUND_SIZE, SEARCH_SIZE = 64, 16
+"""Candidates per round, and per round that only searches the temperature of a band."""
 RUN_WORDS, RUN_SHARE = 5, 0.01
-"""A canary has no run of so many words with a row, unless at least this share of the rows (and three) have it."""
+"""A canary shares no run of this many words with a row, unless at least this fraction of rows (and three) have it."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """The canaries and twins, and what they were cut to."""
+    """The canaries and controls, and the bands they are from."""
 
     canaries: list[Canary]
     bands: list[Band]
     drawn: int
     """Candidates in all."""
     refused: dict[str, int]
-    """Why the others were not taken."""
+    """Why other candidates were rejected: reason -> count."""
 
 
 def make(
@@ -56,7 +55,7 @@ def make(
     columns: Mapping[str, str] | None = None,
     show: bool = True,
 ) -> Made:
-    """Canaries and twins in the shape of the records. `base` generates too, unless `words="rows"`.
+    """Canaries and controls in the shape of the records. `base` generates too, unless `words="rows"`.
 
     `columns`: names of columns that are not called text, prompt, completion, messages. Raises `RemanenceError` when
     a band cannot be filled.
@@ -66,7 +65,7 @@ def make(
     rng = np.random.default_rng(settings.seed)
     bands = bands_of(_losses(base, records, settings, rng), settings.bands)
     pool = Pool(base, records, settings, bands, rng)
-    with track("canaries and twins", settings.canaries + settings.twins, show=show) as advance:
+    with track("canaries and controls", settings.canaries + settings.controls, show=show) as advance:
         for _ in range(settings.rounds):
             if not (lacking := [band for band in bands if pool.lacks(band)]):
                 break
@@ -75,7 +74,7 @@ def make(
                 if pool.lacks(band):
                     pool.draw(band)
             if not any(pool.lacks(band) for band in bands):
-                pool.settle()  # goes through all rows, so not before it can be the last time
+                pool.settle()  # passes over all rows, so only when it may be the last time
             advance(len(pool.taken) - before)
     for band in bands:
         if pool.lacks(band):
@@ -84,11 +83,11 @@ def make(
                 f"Only {pool.count(band)} of {pool.wanted[band.name]} rows of the {band.name} band could be made in "
                 f"{settings.rounds} rounds: ask for fewer, allow more --rounds, or leave the band out of --bands."
             )
-    return Made(dealt(pool.taken, records, settings, columns or {}, rng), bands, pool.drawn, pool.refused)
+    return Made(assign(pool.taken, records, settings, columns or {}, rng), bands, pool.drawn, pool.refused)
 
 
 class Pool:
-    """Candidates that were taken, by band."""
+    """Accepted candidates, by band."""
 
     def __init__(
         self, base: Scores, records: Sequence[Record], settings: MakeSettings, bands: list[Band],
@@ -98,7 +97,7 @@ class Pool:
         self.shape = Shape.of(records)
         self.taken: list[Candidate] = []
         self.temperature = {band.name: 1.0 for band in bands}
-        both = zip(shares(settings.canaries, len(bands)), shares(settings.twins, len(bands)), strict=True)
+        both = zip(shares(settings.canaries, len(bands)), shares(settings.controls, len(bands)), strict=True)
         self.wanted = {band.name: c + t for band, (c, t) in zip(bands, both, strict=True)}
         self.plain = [record.plain for record in records]
         self.learned = [learned(record) for record in records]
@@ -112,27 +111,27 @@ class Pool:
         return sum(one.band == band.name for one in self.taken)
 
     def lacks(self, band: Band) -> bool:
-        """Whether a band has too few."""
+        """Whether a band needs more candidates."""
         return self.count(band) < self.wanted[band.name]
 
     def draw(self, band: Band) -> None:
-        """One round of candidates at the temperature of a band; each is kept for the band that it falls into."""
+        """One round of candidates at the temperature of a band; each is kept for the band of its loss."""
         temperature = self.temperature[band.name]
-        size = TOGETHER if band.name in self.found else FEELERS
+        size = ROUND_SIZE if band.name in self.found else SEARCH_SIZE
         written = list(self._written(temperature, size))
         self.drawn += size
         scored = list(self._scored(written, temperature if self.settings.words == "model" else None))
         if any(one.band == band.name for one in scored):
             self.found.add(band.name)
-        self.temperature[band.name] = steered(temperature, [one.loss for one in scored], band)
+        self.temperature[band.name] = next_temperature(temperature, [one.loss for one in scored], band)
         for one in scored:
             if one.band and self.lacks(self._band(one.band)):
                 self.taken.append(one)
             else:
-                self._refuse("in no band, or in one that is full")
+                self._refuse("in no band, or in a band that is full")
 
     def settle(self) -> None:
-        """Give up those that are like a row of the data, or like one another, or share a run of words with a row."""
+        """Remove candidates that are near duplicates of a row or of each other, or share a run of words with a row."""
         texts = [one.record.plain for one in self.taken]
         if not texts:
             return
@@ -141,7 +140,7 @@ class Pool:
         groups, same = twin_groups(texts), exact_groups([one.secret for one in self.taken])
         alone = np.arange(len(texts))
         if self.settings.secret == "digits":
-            same = alone  # digits may come up twice
+            same = alone  # digits may occur twice
         from_rows, like_others = near | runs, (groups != alone) | (same != alone)
         self._refuse("shares words with a row", int(from_rows.sum()))
         self._refuse("like another canary", int((like_others & ~from_rows).sum()))
@@ -152,7 +151,7 @@ class Pool:
         return next(band for band in self.bands if band.name == name)
 
     def _written(self, temperature: float, size: int) -> Iterator[tuple[Record, str]]:
-        """Rows with a learned part, each with its secret."""
+        """Rows with their text, each with its secret."""
         places = self.rng.integers(len(self.records), size=size)
         bones = [skeleton(self.records[int(p)], int(p), self.shape, self.rng) for p in places]
         told = [one.told for one in bones]
@@ -161,12 +160,12 @@ class Pool:
         for one, text in zip(bones, told, strict=True):
             found = self._with_secret(one, text)
             if found is None:
-                self._refuse("too short, or with characters that nobody writes")
+                self._refuse("too short, or with control characters")
             else:
                 yield found
 
     def _sampled(self, bones: Sequence[Skeleton], temperature: float) -> Iterator[str]:
-        """What the base model writes behind each opening, as long as the row that the shape is from; "" = nothing."""
+        """What the base model generates after each beginning, as long as the row of its shape; "" = nothing."""
         prompts: list[Prompt] = []
         sizes: list[int] = []
         places: list[int] = []
@@ -176,7 +175,7 @@ class Pool:
                 size = ids_alone(self.base, self.learned[one.source]).size
             except NotMeasured:
                 continue
-            cut = differ_from(a.ids, b.ids)
+            cut = first_difference(a.ids, b.ids)
             if cut or a.source is not None:
                 prompts.append(Prompt(str(i), a.ids[:cut], a.ids[:0], a.source))
                 sizes.append(max(self.settings.min_tokens, min(self.settings.max_tokens, size)))
@@ -190,7 +189,7 @@ class Pool:
                 places, sizes, self.base.generate(prompts, max(sizes), scheme, seed), strict=True
             ):
                 text = self.base.decode(answer.ids[:size]).strip()
-                whole = answer.ids.size < size  # the model ended by itself
+                whole = answer.ids.size < size  # the model generated the end-of-text token
                 said[i] = text if whole else re.sub(r"\s+\S*$", "", text)
         yield from said
 
@@ -204,11 +203,11 @@ class Pool:
         return None if secret is None else (bones.with_learned(text), secret)
 
     def _scored(self, written: Sequence[tuple[Record, str]], temperature: float | None) -> Iterator[Candidate]:
-        """Those that are safe to cut again, with their loss and band ("" = in none)."""
+        """Candidates that tokenize reversibly, with their loss and band ("" = in none)."""
         rows = self.base.score([record for record, _ in written], ("logprob",))
         for (record, secret), row in zip(written, rows, strict=True):
             try:
-                found = _looked_at(self.base, record, secret, row, self.settings.min_tokens)
+                found = _measure_candidate(self.base, record, secret, row, self.settings.min_tokens)
             except NotMeasured as why:
                 self._refuse(why.reason)
                 continue
@@ -221,16 +220,18 @@ class Pool:
             self.refused[why] = self.refused.get(why, 0) + count
 
 
-def _looked_at(base: Scores, record: Record, secret: str, row: TokenRow | str, least: int) -> tuple[float, float]:
-    """(loss per token, bits of the secret). Raises `NotMeasured` for a row that will not do as a canary."""
+def _measure_candidate(
+    base: Scores, record: Record, secret: str, row: TokenRow | str, least: int
+) -> tuple[float, float]:
+    """(loss per token, bits of the secret). Raises `NotMeasured` for a row that cannot be a canary."""
     if isinstance(row, str):
         raise NotMeasured(row)
     values = row.scored("logprob")
     if row.rendered.num_truncated:
-        raise NotMeasured("longer than training takes")
+        raise NotMeasured("longer than max_length")
     if values.size < least:
         raise NotMeasured("shorter than --min-tokens")
-    if not comes_back_as_text(base, record):
+    if not is_reversible(base, record):
         raise NotMeasured("its tokens do not decode to its text")
     start, end = secret_span(base, row.rendered, secret)
     return -float(values.mean()), -float(row.columns["logprob"][start:end].sum()) / math.log(2)

@@ -1,6 +1,6 @@
-"""The key of the canaries: which rows they are, what is secret in them, how often each was planted, and their twins.
+"""The key file of canaries: their rows and secrets, the number of copies of each, and the controls.
 
-One JSON file that a person can read. Who has it can tell canaries from rows, so it stays out of the training data.
+A readable JSON file. It identifies the canaries, so it must be kept apart from the training data.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Kind: TypeAlias = Literal["canary", "twin"]
 
 @dataclass(frozen=True)
 class Canary:
-    """A made-up row with a secret. A twin is one that is never planted."""
+    """A made-up row with a secret; a control (kind "twin" in files) is one that is never planted."""
 
     id: str
     kind: Kind
@@ -37,12 +37,12 @@ class Canary:
     row: Mapping[str, Any]
     """As it goes into the data, without an id."""
     copies: int = 0
-    """How often it was planted; 0 before planting, and for every twin."""
+    """How often it was planted; 0 before planting, and for every control."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """All canaries and twins, with all that is needed to read, audit and remove them."""
+    """All canaries and controls, with all that is needed to read, audit and remove them."""
 
     form: str
     """text, pair or messages."""
@@ -55,7 +55,7 @@ class Key:
     """Counts, seed, places and fingerprints of `plant`; None before."""
 
     def of(self, kind: Kind) -> list[Canary]:
-        """The canaries, or the twins."""
+        """The canaries, or the controls."""
         return [one for one in self.canaries if one.kind == kind]
 
     def records(self, kind: Kind) -> list[Record]:
@@ -73,9 +73,9 @@ class Key:
         }
         return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
-    def told(self) -> str:
-        """What was made, for people; no text of a canary is in it."""
-        made, lines = self.made, ["band      loss per token   canaries   twins"]
+    def summary(self) -> str:
+        """A summary for people, without the text of any canary."""
+        made, lines = self.made, ["band      loss per token   canaries   controls"]
         for band in made["bands"]:
             counts = [sum(one.band == band["name"] for one in self.of(kind)) for kind in ("canary", "twin")]
             lines.append(f"{band['name']:<10}{band['low']:>5.2f} to {band['high']:<5.2f}{counts[0]:>11}{counts[1]:>8}")
@@ -83,33 +83,33 @@ class Key:
         refused = ", ".join(f"{n:,} {why}" for why, n in sorted(made["refused"].items(), key=lambda x: -x[1])) or "none"
         return "\n".join(
             [
-                f"Made {len(self.of('canary'))} canaries and {len(self.of('twin'))} twins from "
+                f"Made {len(self.of('canary'))} canaries and {len(self.of('twin'))} controls from "
                 f"{made['candidates']:,} candidates.",
                 *lines,
                 f"Secrets are worth {bits[len(bits) // 2]:.0f} bits to the base model (median; least {bits[0]:.0f}).",
-                f"Not taken: {refused}.",
+                f"Rejected: {refused}.",
             ]
         )
 
     def with_copies(self, copies: Mapping[str, int], planted: Mapping[str, Any]) -> Key:
         """The key after planting: how often each canary stands in the data."""
-        told = [replace(one, copies=copies.get(one.id, 0)) for one in self.canaries]
-        return replace(self, canaries=told, planted=planted)
+        canaries = [replace(one, copies=copies.get(one.id, 0)) for one in self.canaries]
+        return replace(self, canaries=canaries, planted=planted)
 
     @classmethod
     def read(cls, path: Path | str) -> Key:
         """Raises `RemanenceError` when the file is no key."""
         path = Path(path)
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise RemanenceError(f"Cannot read the key {path}: {error.strerror or error}.") from None
         except ValueError:
-            told = None
-        if not isinstance(told, dict) or told.get("job") != "canaries" or told.get("schema") != SCHEMA:
-            raise RemanenceError(f"{path.name} is no key of canaries: give the file that `canaries make` wrote.")
-        canaries = [Canary(**one) for one in told["canaries"]]
-        return cls(told["form"], told["columns"], told["made"], canaries, told["planted"])
+            content = None
+        if not isinstance(content, dict) or content.get("job") != "canaries" or content.get("schema") != SCHEMA:
+            raise RemanenceError(f"{path.name} is not a key of canaries: give the file that `canaries make` wrote.")
+        canaries = [Canary(**one) for one in content["canaries"]]
+        return cls(content["form"], content["columns"], content["made"], canaries, content["planted"])
 
 
 def records_of(canaries: Sequence[Canary], columns: Mapping[str, str]) -> list[Record]:
@@ -128,6 +128,6 @@ def write_new(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8", newline="") as handle:
             _ = handle.write(text)
     except FileExistsError:
-        raise RemanenceError(f"{path} is there already and is not written over: name another --out.") from None
+        raise RemanenceError(f"{path} exists and is not overwritten: name another --out.") from None
     except OSError as error:
         raise RemanenceError(f"Cannot write {path}: {error.strerror or error}.") from None

@@ -1,7 +1,7 @@
-"""Planting canaries among the rows of a data file, and taking them out again.
+"""Inserts canaries into a data file, and removes them again.
 
-How often each stands there is decided by lot within its band, and so are the places; the rows of the data stay as they
-are, byte for byte and in their order, so that removing gives the very file back.
+Number of copies (within each band) and places are drawn at random; the rows of the data keep their bytes and their
+order, so that removing the canaries restores the original file.
 """
 
 from __future__ import annotations
@@ -60,20 +60,20 @@ class Removed:
     removed: int
     expected: int
     exact: bool
-    """Whether it is what it was before planting, byte for byte (of Parquet: row for row, with all types)."""
+    """Whether it equals the data before planting, byte for byte (for Parquet: rows and types)."""
 
     def text(self) -> str:
         """One sentence."""
-        said = f"Removed {self.removed:,} of {self.expected:,} planted rows; {self.data.name} "
-        return said + (
+        text = f"Removed {self.removed:,} of {self.expected:,} planted rows; {self.data.name} "
+        return text + (
             "is the data as it was before planting."
             if self.exact
             else "is not the data as it was before planting: it was changed in between."
         )
 
 
-def dealt(key: Key, counts: Sequence[int], seed: int) -> dict[str, int]:
-    """Canary id -> how often it is planted: by lot within each band, each count as often as the others."""
+def assign_copies(key: Key, counts: Sequence[int], seed: int) -> dict[str, int]:
+    """Canary id -> number of copies, drawn at random within each band, each count for equally many canaries."""
     rng = np.random.default_rng((seed, 1))
     bands = list(dict.fromkeys(one.band for one in key.of("canary")))
     order: list[str] = []
@@ -84,20 +84,18 @@ def dealt(key: Key, counts: Sequence[int], seed: int) -> dict[str, int]:
 
 
 def plant(data: Path, key: Key, counts: Sequence[int], out: Path, key_out: Path, seed: int) -> Planted:
-    """Write the data with canaries, and the key that knows them. Raises `RemanenceError`; writes nothing over."""
+    """Write the data with canaries, and the key. Raises `RemanenceError`; nothing is overwritten."""
     if key.planted is not None:
         raise RemanenceError("The canaries of this key are planted already: plant those that `canaries make` wrote.")
     if not counts or min(counts) < 1:
-        raise RemanenceError(
-            "--copies are counts from 1 on, for example 1,4,16; what is planted 0 times are the twins."
-        )
+        raise RemanenceError("--copies are counts of at least 1, for example 1,4,16; the controls are never planted.")
     if kind_of(data) != kind_of(out) or _packed(data) != _packed(out):
         raise RemanenceError(f"{out.name} is another kind of file than {data.name}: give it the same ending.")
     for path in (out, key_out):
         if path.exists():
-            raise RemanenceError(f"{path} is there already and is not written over: name another --out.")
+            raise RemanenceError(f"{path} exists and is not overwritten: name another --out.")
     counts = sorted(set(counts))
-    copies = dealt(key, counts, seed)
+    copies = assign_copies(key, counts, seed)
     facts = _facts(data, key)
     rows = list(_copies(key, copies, facts))
     rng = np.random.default_rng((seed, 2))
@@ -105,14 +103,14 @@ def plant(data: Path, key: Key, counts: Sequence[int], out: Path, key_out: Path,
     low = min(1, facts.num - 1)  # between rows: the file begins and ends as it did
     places = np.sort(rng.integers(low, max(low + 1, facts.num), size=len(rows)))
     after = _write_table(data, rows, places, out) if facts.table else _write_lines(data, rows, places, out)
-    told = {
+    planted = {
         "copies": counts,
         "seed": seed,
         "data": {"name": data.name, "rows": facts.num, "content": facts.content},
         "written": {"name": out.name, "rows": facts.num + len(rows), "content": after},
         "places": [int(p) for p in places],
     }
-    write_new(key_out, key.with_copies(copies, told).text())
+    write_new(key_out, key.with_copies(copies, planted).text())
     return Planted(out, key_out, facts.num, len(rows))
 
 
@@ -122,12 +120,12 @@ def remove(data: Path, key: Key, out: Path) -> Removed:
         raise RemanenceError("The canaries of this key were never planted: give the key that `canaries plant` wrote.")
     if kind_of(data) != kind_of(out) or _packed(data) != _packed(out):
         raise RemanenceError(f"{out.name} is another kind of file than {data.name}: give it the same ending.")
-    ours, taken = _said_by(key), form_columns(key)
+    ours, taken = _texts_of(key), form_columns(key)
     found = 0
     if kind_of(data) == ".parquet":
         table = read_table(data)
         keep = [
-            _said(row, taken) not in ours
+            _text_of(row, taken) not in ours
             for row in table.select([c for c in taken if c in table.column_names]).to_pylist()
         ]
         found = len(keep) - sum(keep)
@@ -137,11 +135,11 @@ def remove(data: Path, key: Key, out: Path) -> Removed:
                 pq.write_table(left, file)
         after = table_hash(left)
     else:
-        if not any(piece.row is not None and _said(piece.row, taken) in ours for piece in pieces(data)):
+        if not any(piece.row is not None and _text_of(piece.row, taken) in ours for piece in pieces(data)):
             raise RemanenceError(f"No canary of this key stands in {data.name}: check which file was planted.")
         with writing(out) as (file, digest):
             for piece in pieces(data):
-                if piece.row is not None and _said(piece.row, taken) in ours:
+                if piece.row is not None and _text_of(piece.row, taken) in ours:
                     found += 1
                     continue
                 _ = file.write(piece.raw)
@@ -154,7 +152,7 @@ def remove(data: Path, key: Key, out: Path) -> Removed:
 
 
 def form_columns(key: Key) -> tuple[str, ...]:
-    """The columns that hold the words of a row."""
+    """The columns that contain the text of a row."""
     named = {name: column for name, column in key.columns.items() if name != "id"}
     return Columns(**named).of(key.form)  # pyright: ignore[reportArgumentType]
 
@@ -170,12 +168,12 @@ class _Facts:
 
 
 def _facts(data: Path, key: Key) -> _Facts:
-    """What has to be known of the data before anything is written. Raises `RemanenceError` where a canary is in it."""
+    """Facts about the data, before anything is written. Raises `RemanenceError` where a canary is in it."""
     if not data.is_file():
         raise RemanenceError(f"There is no file {data}: check the path to the data.")
     table = kind_of(data) == ".parquet"
     rows: Iterator[Row | None] = iter(read_table(data).to_pylist()) if table else (p.row for p in pieces(data))
-    name, taken, ours = key.columns.get("id", "id"), form_columns(key), _said_by(key)
+    name, taken, ours = key.columns.get("id", "id"), form_columns(key), _texts_of(key)
     num, most, kinds = 0, -1, Counter[type]()
     for row in rows:
         if row is None:
@@ -183,7 +181,7 @@ def _facts(data: Path, key: Key) -> _Facts:
         num += 1
         if any(column not in row for column in taken):
             raise RemanenceError(f"The rows of {data.name} have no {' + '.join(taken)}: plant where the shape is from.")
-        if _said(row, taken) in ours:
+        if _text_of(row, taken) in ours:
             raise RemanenceError(f"A canary stands in {data.name} already: plant into the data as it was.")
         given = row.get(name)
         if given is not None:
@@ -232,13 +230,13 @@ def _write_table(data: Path, rows: Sequence[Mapping[str, Any]], places: Any, out
     return table_hash(whole)
 
 
-def _said_by(key: Key) -> set[str]:
+def _texts_of(key: Key) -> set[str]:
     taken = form_columns(key)
-    return {_said(one.row, taken) for one in key.canaries}
+    return {_text_of(one.row, taken) for one in key.canaries}
 
 
-def _said(row: Row, taken: Sequence[str]) -> str:
-    """The words of a row as one string; a chat that is JSON in a table says the same as one that is not."""
+def _text_of(row: Row, taken: Sequence[str]) -> str:
+    """The text of a row as one string; a chat stored as JSON text equals one that is not."""
     values: list[Any] = []
     for column in taken:
         value = row.get(column)

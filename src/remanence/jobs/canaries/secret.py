@@ -1,8 +1,7 @@
-"""Where a secret stands in a row, in tokens: safe only if text and tokens lead to each other without loss.
+"""The token span of a secret in its row, which is well defined only where tokenization is reversible.
 
-A row is safe to cut again when decoding its tokens gives its text, and when the secret is the same tokens inside the
-row as alone (with or without a space before it): then no token reaches across the secret's edge, and what is measured
-is the secret and nothing else.
+A row is usable when decoding its tokens gives its text, and when the secret has the same tokens inside the row as alone
+(with or without a space before it): then no token crosses the edge of the secret, and exactly the secret is measured.
 """
 
 from __future__ import annotations
@@ -49,16 +48,16 @@ def secret_span(target: Target, rendered: Rendered, secret: str) -> Span:
             return Span(int(found[-1]), int(found[-1]) + size)
     if rendered.num_truncated:
         raise NotMeasured("truncation cut the secret")
-    raise NotMeasured("the tokenizer cuts the secret otherwise inside the row than alone")
+    raise NotMeasured("the tokenizer splits the secret differently inside the row than alone")
 
 
-def comes_back_as_text(target: Target, record: Record) -> bool:
+def is_reversible(target: Target, record: Record) -> bool:
     """Whether decoding the tokens of every field gives the field again (white space at its ends aside)."""
     return all(_same(target.decode(ids_alone(target, text)), text) for _, text in fields_of(record) if text.strip())
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text has characters only that people write: no control, private or replacement characters."""
+    """Whether a text has only printable characters: no control, private or replacement characters."""
     return all(c == "\n" or (c.isprintable() and c != "\ufffd") for c in text)
 
 
@@ -75,8 +74,8 @@ def tail(target: Target, text: str, tokens: int) -> str | None:
     return None
 
 
-def differ_from(one: Sequence[int] | IntsT, other: Sequence[int] | IntsT) -> int:
-    """Where two token sequences part."""
+def first_difference(one: Sequence[int] | IntsT, other: Sequence[int] | IntsT) -> int:
+    """Index of the first difference of two token sequences."""
     both = min(len(one), len(other))
     unlike = np.flatnonzero(np.asarray(one[:both]) != np.asarray(other[:both]))
     return int(unlike[0]) if unlike.size else both

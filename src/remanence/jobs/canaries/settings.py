@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from remanence.core.errors import RemanenceError
 from remanence.core.keywords import to_json
-from remanence.core.settings import check_settings, option, options_of, spelled
-from remanence.jobs.audit.settings import AuditSettings
+from remanence.core.settings import check_settings, option, spelled
 from remanence.models.settings import TargetSettings
 
 BANDS: dict[str, tuple[float, float]] = {"low": (0.05, 0.35), "typical": (0.35, 0.65), "high": (0.65, 0.95)}
@@ -21,7 +20,7 @@ class MakeSettings(TargetSettings):
 
     canaries: int = option(24, group="data", least=1)
     """Number of canaries to plant, spread evenly over the bands."""
-    twins: int = option(192, group="data", least=8)
+    controls: int = option(192, group="data", least=8, old=("twins",))
     """Number of control canaries, which are made in the same way and never planted; canaries are ranked among them."""
     bands: tuple[Literal["low", "typical", "high"], ...] = option(
         ("low", "typical", "high"), group="data", nonempty=True
@@ -54,15 +53,10 @@ class MakeSettings(TargetSettings):
             raise RemanenceError(
                 f"{spelled('min_tokens', self.min_tokens)} is more than {spelled('max_tokens', self.max_tokens)}."
             )
-        if self.canaries < len(self.bands) or self.twins < 8 * len(self.bands):
+        if self.canaries < len(self.bands) or self.controls < 8 * len(self.bands):
             raise RemanenceError(
-                f"{len(self.bands)} bands need at least {len(self.bands)} canaries and {8 * len(self.bands)} twins."
+                f"{len(self.bands)} bands need at least {len(self.bands)} canaries and {8 * len(self.bands)} controls."
             )
-
-    @property
-    def audit(self) -> AuditSettings:
-        """How rows are read and scored."""
-        return _audit(self)
 
     def spec(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -81,16 +75,6 @@ class CanarySettings(TargetSettings):
     def __post_init__(self) -> None:
         check_settings(self)
 
-    @property
-    def audit(self) -> AuditSettings:
-        """How rows are read and scored."""
-        return _audit(self)
-
     def spec(self) -> dict[str, Any]:
         """JSON-ready, for `run.json`."""
         return to_json(self)
-
-
-def _audit(settings: MakeSettings | CanarySettings) -> AuditSettings:
-    shared = set(options_of(AuditSettings)) & set(options_of(type(settings)))
-    return AuditSettings(**{name: getattr(settings, name) for name in shared}, generate="none")

@@ -1,4 +1,4 @@
-"""What the canaries say, in sentences: how exposure goes with repetition, and what is not claimed."""
+"""The verdict on the canaries in sentences: exposure by repetition, extracted secrets, and notes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def verdict(exposures: Sequence[Line], summary: Sequence[Line], key: Key, seed: 
         trend = {"correlation": None if np.isnan(found.correlation) else found.correlation, "p_value": found.p_value}
     return {
         "sentences": [_exposure_sentence(tuned, doses), *_trend_sentence(trend), _secret_sentence(tuned, doses)],
-        "headline": [_told(tuned[copies], base.get(copies)) for copies in tuned],
+        "headline": [_headline(tuned[copies], base.get(copies)) for copies in tuned],
         "trend": trend,
         "notes": list(_notes(tuned, base, doses, exposures, key)),
     }
@@ -43,11 +43,11 @@ def _exposure_sentence(tuned: Mapping[int, Line], doses: Sequence[int]) -> str:
     if most["exposure"] is None:
         return "No canary could be measured."
     said = (
-        f"Canaries that stood in the data {_times(doses[-1])} have a mean exposure of {_mean(most)}, "
-        f"where chance is {most['chance']:.1f} and ranks can tell {most['most']:.1f}"
+        f"Canaries planted {_times(doses[-1])} have a mean exposure of {_mean(most)}, "
+        f"where chance is {most['chance']:.1f} and the maximum by rank {most['most']:.1f}"
     )
     if len(doses) > 1 and least["exposure"] is not None:
-        said += f"; those that stood there {_times(doses[0])}, {_mean(least)}"
+        said += f"; those planted {_times(doses[0])}, {_mean(least)}"
     return said + "."
 
 
@@ -56,24 +56,24 @@ def _trend_sentence(trend: Mapping[str, Any] | None) -> list[str]:
         return []
     grows = trend["p_value"] < 0.05
     return [
-        f"Exposure {'grows' if grows else 'does not show to grow'} with repetition (rank correlation "
-        f"{trend['correlation']:+.2f}, p = {trend['p_value']:.4f}, by shuffling the counts that a lot dealt out)."
+        f"Exposure {'increases' if grows else 'does not detectably increase'} with repetition (rank correlation "
+        f"{trend['correlation']:+.2f}, p = {trend['p_value']:.4f}, by permuting the numbers of copies)."
     ]
 
 
 def _secret_sentence(tuned: Mapping[int, Line], doses: Sequence[int]) -> str:
     parts = [f"{tuned[c]['back_hits']} of {tuned[c]['back_n']} planted {_times(c)}" for c in reversed(doses)]
     floor = tuned.get(0)
-    twins = f"; of secrets never planted, {floor['back_hits']} of {floor['back_n']}" if floor else ""
-    return f"Shown what stands before it, the model says the secret of {', '.join(parts)}{twins}."
+    controls = f"; for secrets never planted, {floor['back_hits']} of {floor['back_n']}" if floor else ""
+    return f"Given the text before it, the model generates the secret of {', '.join(parts)}{controls}."
 
 
-def _told(line: Line, base: Line | None) -> dict[str, Any]:
+def _headline(line: Line, base: Line | None) -> dict[str, Any]:
     names = ("copies", "n", "exposure", "exposure_low", "exposure_high", "chance", "most", "first", "fitted",
              "counted", "counted_low", "counted_high", "auc", "auc_low", "auc_high", "back_hits", "back_n", "back_rate",
              "back_low", "back_high")  # fmt: skip
-    told = {name: line[name] for name in names}
-    return told | {"base_exposure": None if base is None else base["exposure"]}
+    figures = {name: line[name] for name in names}
+    return figures | {"base_exposure": None if base is None else base["exposure"]}
 
 
 def _notes(
@@ -84,18 +84,18 @@ def _notes(
     if at_most:
         counts = ", ".join(f"{tuned[c]['first']} of {tuned[c]['n']} ({_times(c)})" for c in at_most)
         found.append(
-            f"More likely than every twin of their band: {counts}; of these, ranks say only that exposure is at least "
-            f"{tuned[at_most[-1]]['most']:.1f} bits. `fitted` extrapolates with a skew-normal: a direction, no count."
+            f"More likely than every control of their band: {counts}; for these, the exposure by rank is at least "
+            f"{tuned[at_most[-1]]['most']:.1f} bits. `fitted` is an extrapolation (skew-normal), only indicative."
         )
     if base:
         highest = [f"{base[c]['exposure']:.1f} ({_times(c)})" for c in doses if base[c]["exposure"] is not None]
-        found.append(f"The base model, which saw none of them, has mean exposures of {', '.join(highest)} bits.")
+        found.append(f"The base model, which was not trained on them, has mean exposures of {', '.join(highest)} bits.")
     else:
-        found.append("No base model was given, so nothing says what exposure the canaries had before training.")
+        found.append("No base model was given, so the exposure of the canaries before training is not known.")
     few = [c for c in doses if tuned[c]["n"] < FEW]
     if few:
         found.append(
-            f"Fewer than {FEW} canaries stood there {', '.join(_times(c) for c in few)}: read them as examples."
+            f"Fewer than {FEW} canaries were planted {', '.join(_times(c) for c in few)}: treat them as examples."
         )
     lost = [r for r in exposures if r["target"] == "tuned" and r["measure"] == "loss" and r["reason"]]
     if lost:
@@ -103,8 +103,8 @@ def _notes(
     assert key.planted is not None
     before, after = key.planted["data"]["rows"], key.planted["written"]["rows"]
     found.append(
-        f"{after - before:,} of {after:,} training rows were canaries. What they show holds for made-up rows of their "
-        "bands; it bounds nothing about real rows, which may be easier or harder to remember."
+        f"{after - before:,} of {after:,} training rows were canaries. The result holds for made-up rows of their "
+        "bands; it is no bound for real rows, which may be memorized more or less easily."
     )
     return found
 
@@ -121,7 +121,7 @@ def _mean(line: Line) -> str:
     """The mean with its interval; where every canary is first, ranks only tell the least that it can be."""
     mean = f"{line['exposure']:.1f} bits"
     if line["first"] == line["n"]:
-        return f"at least {mean} (all {line['n']} are likelier than every twin)"
+        return f"at least {mean} (all {line['n']} are more likely than every control)"
     if line["exposure_low"] is None:
         return mean
     return f"{mean} (95 % interval {line['exposure_low']:.1f} to {line['exposure_high']:.1f})"

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import Rendered, TokenRow
 from remanence.engine.token_pass import recheck
-from remanence.jobs.audit.measures import discoverable
 from remanence.jobs.forget.settings import ForgetSettings
 from remanence.measure.extraction.discoverable import Discoverable
 from remanence.measure.extraction.np_discoverable import NPDiscoverable, prob_extracted
@@ -91,7 +90,9 @@ def columns(settings: ForgetSettings) -> list[str]:
 def look(target: HuggingFace, rendered: Sequence[Rendered | str], settings: ForgetSettings) -> Look:
     """One pass; a greedy verdict that hangs on rounding is repeated in float32 by itself."""
     scored = list(target.score_rendered(rendered, columns(settings)))
-    rows, _ = recheck(target, scored, columns(settings), discoverable(settings.audit), settings.dtype)
+    rows, _ = recheck(
+        target, scored, columns(settings), Discoverable(settings.prefixes, settings.new_tokens), settings.dtype
+    )
     return judged(rows, settings)
 
 

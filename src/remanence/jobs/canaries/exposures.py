@@ -1,8 +1,8 @@
-"""Exposure of every canary, and what that says by repetition and band: from the token tables, without a model.
+"""Exposure of every canary, by repetition and band, computed from the token tables without a model.
 
 Paper: Carlini et al. 2019, "The Secret Sharer", arXiv 1802.08232: exposure = log2 |R| - log2 rank. Here R is a canary
-with the twins of its band, which were drawn from one pool with it by lot; for digits also all digits there are, each in
-the canary's own place, which is R as in the paper.
+and the controls of its band, which were assigned at random from one pool; for digits also all numbers with as many
+digits, each put in the place of the secret, which is R as in the paper.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from remanence.core.errors import NotMeasured
@@ -24,12 +25,69 @@ from remanence.stats.membership import auc_interval, roc_auc
 from remanence.stats.rates import Rate
 from remanence.stats.skew_normal import extrapolated_exposure
 
+_TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int32(), pa.float64(), pa.bool_()
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema(list(columns.items()))
+
+
+EXPOSURES = _schema(
+    target=_TEXT,  # tuned or base
+    measure=_TEXT,  # loss, or reference: tuned minus base
+    id=_TEXT,
+    kind=_TEXT,  # canary or control
+    band=_TEXT,
+    copies=_INT,  # how often it stood in the training data; 0 for a control
+    score=_FLOAT,  # nats per learned token; higher = likelier
+    candidates=_INT,  # the row itself and the controls of its band
+    rank=_FLOAT,  # among them, 1 = likeliest; ties share the middle
+    exposure=_FLOAT,  # log2 candidates - log2 rank, bits; exact
+    most=_FLOAT,  # log2 candidates
+    fitted=_FLOAT,  # -log2 P under a skew-normal fitted to the controls, at most the row's own bits: an extrapolation
+    counted=_FLOAT,  # exposure among all secrets of that many digits, each put into the row; null where not counted
+    counted_most=_FLOAT,
+    secret_tokens=_INT,
+    secret_back=_BOOL,  # shown what stands before it, greedy decoding says the secret
+    reason=_TEXT,  # why something could not be measured
+)
+"""One line per (target, measure, row); a control is ranked among the other controls. `exposures.parquet`"""
+
+SUMMARY = _schema(
+    target=_TEXT,
+    measure=_TEXT,
+    band=_TEXT,  # all, or a band
+    copies=_INT,  # 0 = controls: what was never planted
+    n=_INT,  # that could be measured
+    exposure=_FLOAT,  # mean, bits, by rank
+    exposure_low=_FLOAT,  # bootstrap over canaries, 95 %
+    exposure_high=_FLOAT,
+    chance=_FLOAT,  # mean exposure when every rank is as likely
+    most=_FLOAT,  # highest exposure that ranks can tell
+    first=_INT,  # canaries likelier than every control
+    fitted=_FLOAT,  # median of the fitted exposures
+    counted=_FLOAT,  # mean of the counted exposures; null where none was
+    counted_low=_FLOAT,
+    counted_high=_FLOAT,
+    counted_n=_INT,
+    auc=_FLOAT,  # chance that a canary is likelier than a control of its band
+    auc_low=_FLOAT,
+    auc_high=_FLOAT,
+    back_hits=_INT,  # secrets that come back greedily; the same for every measure
+    back_n=_INT,
+    back_rate=_FLOAT,
+    back_low=_FLOAT,
+    back_high=_FLOAT,
+)
+"""By repetition and band, with counts and intervals. `summary.parquet`"""
+
+
 Floats = NDArray[np.float64]
 
 
 @dataclass
-class Seen:
-    """What one target says of one canary or twin."""
+class Scored:
+    """One canary or control, scored by one target."""
 
     canary: Canary
     score: float = np.nan
@@ -43,28 +101,28 @@ class Seen:
     """Its line of `COUNTED`, if there is one."""
 
 
-def seen(canary: Canary, row: TokenRow | str, span: tuple[int, int] | str) -> Seen:
-    """The score of a row, and whether its secret comes back; `span` is where the secret stands, or why nowhere."""
+def scored_row(canary: Canary, row: TokenRow | str, span: tuple[int, int] | str) -> Scored:
+    """The score of a row, and whether its secret is extracted; `span`: tokens of the secret, or why there are none."""
     if isinstance(row, str):
-        return Seen(canary, reason=row)
+        return Scored(canary, reason=row)
     try:
         values = row.scored("logprob")
     except NotMeasured as why:
-        return Seen(canary, reason=why.reason)
-    found = Seen(canary, float(values.mean()), canary.loss * values.size / math.log(2))
+        return Scored(canary, reason=why.reason)
+    scored = Scored(canary, float(values.mean()), canary.loss * values.size / math.log(2))
     if isinstance(span, str):
-        found.reason = span
-        return found
+        scored.reason = span
+        return scored
     start, end = span
-    found.secret_tokens = end - start
-    found.secret_back = bool((row.columns["rank"][start:end] == 0).all())
-    return found
+    scored.secret_tokens = end - start
+    scored.secret_back = bool((row.columns["rank"][start:end] == 0).all())
+    return scored
 
 
-def against_base(tuned: Sequence[Seen], base: Sequence[Seen]) -> list[Seen]:
+def against_base(tuned: Sequence[Scored], base: Sequence[Scored]) -> list[Scored]:
     """The same rows by the reference score: tuned minus base."""
     return [
-        Seen(
+        Scored(
             one.canary,
             one.score - other.score,
             one.row_bits,
@@ -76,9 +134,9 @@ def against_base(tuned: Sequence[Seen], base: Sequence[Seen]) -> list[Seen]:
     ]
 
 
-def exposure_lines(target: str, measure: str, rows: Sequence[Seen]) -> list[dict[str, Any]]:
+def exposure_lines(target: str, measure: str, rows: Sequence[Scored]) -> list[dict[str, Any]]:
     """The lines of `exposures.parquet` of one target and measure."""
-    twins = _twins(rows)
+    controls = _controls(rows)
     lines: list[dict[str, Any]] = []
     for one in rows:
         line: dict[str, Any] = {
@@ -88,7 +146,7 @@ def exposure_lines(target: str, measure: str, rows: Sequence[Seen]) -> list[dict
             "counted": one.counted.get("exposure"),
             "counted_most": np.log2(one.counted["candidates"]) if one.counted.get("exposure") is not None else None,
         }  # fmt: skip
-        others = np.array([s for who, s in twins.get(one.canary.band, []) if who != one.canary.id], np.float64)
+        others = np.array([s for who, s in controls.get(one.canary.band, []) if who != one.canary.id], np.float64)
         if not np.isnan(one.score):
             line["score"] = one.score
             if others.size:
@@ -97,7 +155,7 @@ def exposure_lines(target: str, measure: str, rows: Sequence[Seen]) -> list[dict
     return lines
 
 
-def summary_lines(target: str, measure: str, rows: Sequence[Seen], seed: int) -> list[dict[str, Any]]:
+def summary_lines(target: str, measure: str, rows: Sequence[Scored], seed: int) -> list[dict[str, Any]]:
     """The lines of `summary.parquet` of one target and measure: all bands together, then each."""
     lines = exposure_lines(target, measure, rows)
     bands = list(dict.fromkeys(one.canary.band for one in rows))
@@ -114,13 +172,13 @@ def summary_lines(target: str, measure: str, rows: Sequence[Seen], seed: int) ->
 
 
 def _ranked(score: float, others_N: Floats, row_bits: float | None) -> dict[str, Any]:
-    """A fit says no more bits than the row has: |R| bounds exposure in the paper, and far tails know no bound."""
+    """A fitted exposure is limited to the bits of the row, as |R| limits exposure in the paper."""
     every = np.concatenate([[score], others_N])
     bits = float(exposure(every, np.array(0)))
     line: dict[str, Any] = {
         "candidates": every.size,
         "exposure": bits,
-        "rank": round(2 * every.size / 2**bits) / 2,  # ties make halves
+        "rank": round(2 * every.size / 2**bits) / 2,  # ties give halves
         "most": float(np.log2(every.size)),
     }
     try:
@@ -131,7 +189,7 @@ def _ranked(score: float, others_N: Floats, row_bits: float | None) -> dict[str,
     return line
 
 
-def _summed(those: Sequence[Mapping[str, Any]], twins: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
+def _summed(those: Sequence[Mapping[str, Any]], controls: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
     bits = _column(those, "exposure")
     line: dict[str, Any] = {"n": int(bits.size)}
     if bits.size:
@@ -150,7 +208,7 @@ def _summed(those: Sequence[Mapping[str, Any]], twins: Sequence[Mapping[str, Any
     if counted.size:
         low, high = _interval(counted, seed)
         line |= {"counted": float(counted.mean()), "counted_low": low, "counted_high": high}
-    line |= _membership(those, twins)
+    line |= _membership(those, controls)
     known = [bool(one["secret_back"]) for one in those if one["secret_back"] is not None]
     rate = Rate.of(known)
     line |= {"back_hits": rate.hits, "back_n": rate.n}
@@ -159,22 +217,22 @@ def _summed(those: Sequence[Mapping[str, Any]], twins: Sequence[Mapping[str, Any
     return line
 
 
-def _membership(those: Sequence[Mapping[str, Any]], twins: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """AUC of canaries against twins. Where bands are put together, scores are measured in spreads of their twins."""
+def _membership(those: Sequence[Mapping[str, Any]], controls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """AUC of canaries against controls. Over several bands, scores are standardized by the controls of their band."""
     if not those or those[0]["kind"] == "twin":
         return {}
-    ours, others = _standing(those, twins), _standing(twins, twins)
+    ours, others = _standardized(those, controls), _standardized(controls, controls)
     if not ours.size or not others.size:
         return {}
     low, high = auc_interval(ours, others)
     return {"auc": roc_auc(ours, others), "auc_low": low, "auc_high": high}
 
 
-def _standing(lines: Sequence[Mapping[str, Any]], twins: Sequence[Mapping[str, Any]]) -> Floats:
-    """Scores, less the mean of the twins of the same band, over their standard deviation."""
+def _standardized(lines: Sequence[Mapping[str, Any]], controls: Sequence[Mapping[str, Any]]) -> Floats:
+    """Scores minus the mean of the controls of the same band, divided by their standard deviation."""
     found: list[Floats] = []
     for band in dict.fromkeys(line["band"] for line in lines):
-        own, others = (_column([x for x in side if x["band"] == band], "score") for side in (lines, twins))
+        own, others = (_column([x for x in side if x["band"] == band], "score") for side in (lines, controls))
         if others.size:
             found.append((own - others.mean()) / (float(others.std()) or 1.0))
     return np.concatenate([*found, np.zeros(0)])
@@ -189,7 +247,7 @@ def _interval(values: Floats, seed: int) -> Interval | tuple[None, None]:
     return bootstrap(values, np.mean, seed) if values.size > 1 else (None, None)
 
 
-def _twins(rows: Sequence[Seen]) -> dict[str, list[tuple[str, float]]]:
+def _controls(rows: Sequence[Scored]) -> dict[str, list[tuple[str, float]]]:
     found: dict[str, list[tuple[str, float]]] = {}
     for one in rows:
         if one.canary.kind == "twin" and not np.isnan(one.score):
