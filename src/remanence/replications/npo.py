@@ -116,7 +116,8 @@ class NpoForgetsWithoutCollapse(Experiment):
         if isinstance(arm, str):
             return shared.before if arm == BEFORE else shared.retrained
         model = copy.deepcopy(shared.before)
-        replace(arm, training=replace(arm.training, seed=seed)).optimize(model, _Padded(), _rows(shared.forget), _rows(shared.keep), _never)
+        method = replace(arm, training=replace(arm.training, seed=seed))
+        method.optimize(model, _Padded(), _rows(shared.forget), _rows(shared.keep), _never)
         return model
 
     def measure(self, trained: Any, shared: Shared, seed: int) -> Row:
