@@ -63,8 +63,8 @@ def test_every_column_of_a_forgetting_is_explained() -> None:
 
 def test_every_column_of_a_study_is_named() -> None:
     from remanence.explain.attention.table import ATTENTION
+    from remanence.jobs.study.outcomes import ATTEMPTS, CURVE, MAPS, OUTCOMES, PROBES
     from remanence.jobs.study.summary import EFFECTS
-    from remanence.jobs.study.tables import ATTEMPTS, CURVE, MAPS, OUTCOMES, PROBES
 
     page = (ROOT / "docs" / "study-folder.md").read_text(encoding="utf-8")
     for table in (PROBES, ATTEMPTS, OUTCOMES, CURVE, MAPS, ATTENTION, EFFECTS):

@@ -12,7 +12,7 @@ import five_tasks
 from five_tasks import LONGEST_OUTPUT, LONGEST_ROW, MOST, OPENING, cut, rows, tasks
 from stories260k import convert
 
-from remanence.jobs.study.tasks import family, read_tasks, task_records
+from remanence.jobs.study.data import family, read_tasks, task_records
 from remanence.models.load import load_tokenizer
 
 

@@ -17,11 +17,10 @@ import pyarrow as pa
 
 from remanence.core.run import Run
 from remanence.jobs.study.arm import Arm, grid
-from remanence.jobs.study.exact import ANY, Cell
+from remanence.jobs.study.data import family
+from remanence.jobs.study.outcomes import ANY, ATTEMPTS, CURVE, OUTCOMES, PROBES, Cell
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.summary import EFFECTS
-from remanence.jobs.study.tables import ATTEMPTS, CURVE, OUTCOMES, PROBES
-from remanence.jobs.study.tasks import family
 from remanence.stats.rates import Rate
 
 from .fake_run import EVIL_TEXT

@@ -35,9 +35,9 @@ from remanence.jobs.forget.settings import FROM_AUDIT, ForgetSettings
 from remanence.jobs.match.match import Matched, run_match
 from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.study.arm import Arm, grid
+from remanence.jobs.study.data import TaskFile, casebook_models, family, read_tasks, trainable_on
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.study import Studied, rescore_study, run_study
-from remanence.jobs.study.tasks import TaskFile, casebook_models, family, read_tasks, trainable_on
 from remanence.models.endpoint.settings import EndpointSettings, is_address
 from remanence.report.html import write_report
 

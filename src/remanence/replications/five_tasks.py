@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 from remanence.corpora.casebook.base_model import base_folder
 from remanence.jobs.study.arm import grid
+from remanence.jobs.study.data import casebook_tasks
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.study import run_study
-from remanence.jobs.study.tasks import casebook_tasks
 from remanence.replications.frame.code import code_hash
 from remanence.replications.frame.experiment import Experiment
 from remanence.replications.frame.figure import Figure, difference

@@ -13,9 +13,9 @@ import torch
 
 from remanence.corpora.casebook.base_model import base_folder
 from remanence.jobs.study.arm import Arm
+from remanence.jobs.study.data import casebook_tasks
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.study import Studied, run_study
-from remanence.jobs.study.tasks import casebook_tasks
 
 SETTINGS = StudySettings(
     rows=12, repeated=((3, 2),), members=6, heldout=6, calibration=40, prefixes=("0", "25%"), budgets=(4, 20),

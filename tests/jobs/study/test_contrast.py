@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from remanence.jobs.study.arm import Arm
-from remanence.jobs.study.exact import Cell
+from remanence.jobs.study.outcomes import Cell
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.summary import Recipe, Summed, effect_lines, summed
 from remanence.jobs.study.verdict import FEW, Ends, _contrasts, _kind, _sentences, _where, combined, says  # pyright: ignore[reportPrivateUsage]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from remanence.core.table import Rendered, TokenRow
-from remanence.jobs.study.exact import ANY, Cell, Probe, outcomes
+from remanence.jobs.study.outcomes import ANY, Cell, Probe, outcomes
 from remanence.jobs.study.settings import StudySettings, split_at
 
 SETTINGS = StudySettings(prefixes=("0", "2", "50%"), budgets=(2, 4), queries=(1, 10), schemes=("T=1",))

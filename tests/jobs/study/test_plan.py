@@ -11,9 +11,17 @@ from remanence.core.errors import RemanenceError
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.jobs.study.arm import Arm, grid
+from remanence.jobs.study.data import (
+    casebook_tasks,
+    family,
+    read_split,
+    read_tasks,
+    split_rows,
+    task_records,
+    trainable_on,
+    write_split,
+)
 from remanence.jobs.study.settings import StudySettings, split_at
-from remanence.jobs.study.split import read_split, split_rows, write_split
-from remanence.jobs.study.tasks import casebook_tasks, family, read_tasks, task_records, trainable_on
 
 SMALL = StudySettings(rows=20, repeated=((4, 2),), members=5, heldout=6, calibration=4)
 

@@ -20,8 +20,8 @@ from small_study import ARMS, SETTINGS, study
 
 from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
+from remanence.jobs.study.outcomes import read_outcomes
 from remanence.jobs.study.study import Studied, rescore_study, run_study
-from remanence.jobs.study.tables import read_outcomes
 
 pytestmark = pytest.mark.slow
 

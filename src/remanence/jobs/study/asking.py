@@ -7,29 +7,25 @@ greedy decoding to 20 tokens is the beginning of greedy decoding to 100.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from remanence.core.errors import NotMeasured
 from remanence.core.record import Record
+from remanence.core.run import Run
 from remanence.core.table import Rendered
-from remanence.core.target import Prompt
-from remanence.jobs.study.exact import Cell, Values
+from remanence.core.target import Prompt, Scores, rendered_rows
+from remanence.jobs.study.data import Split, whole
+from remanence.jobs.study.outcomes import (
+    ATTEMPTS,
+    SIDES,
+)
 from remanence.jobs.study.settings import StudySettings
-from remanence.measure.plagiarism.detector import PlagiarismIndex
-from remanence.measure.plagiarism.null_calibration import LENGTHS, NullCalibration, lengths_for
-from remanence.measure.plagiarism.pan2015 import Pan2015
-from remanence.measure.plagiarism.published import judged_as_published
-from remanence.measure.plagiarism.types import GeneratedText, Judgement
 from remanence.models.huggingface import HuggingFace
-from remanence.text.words import words_of
-
-LEAST_TOKENS = 20
-"""A detector judges passages: of answers shorter than this it can say nothing, and they are not measurable."""
-PIECES, ALIGNED = 1500, 200
-"""Held-out pieces per length that set our detector's thresholds in a study: fewer than in an audit, for many arms."""
+from remanence.models.render import Renderer
 
 
 @dataclass(frozen=True)
@@ -91,62 +87,57 @@ def ask(target: HuggingFace, asked: Sequence[Question | None], settings: StudySe
     return out
 
 
-@dataclass(frozen=True)
-class Texts:
-    """What was said at one budget by one group of rows, ready to be judged; None = not measurable there."""
-
-    said: list[str | None]
-    prompts: list[str]
-    owns: list[int]
-    """Number of the own training row in the index; for held-out rows that of a training row drawn at random."""
-
-
-class Judge:
-    """Both detectors over the training side of one task, model and seed."""
-
-    def __init__(self, training: Sequence[str], unseen: Sequence[tuple[str, str]], settings: StudySettings) -> None:
-        """`training` [N]: what the rows' continuations are; `unseen`: (prompt, continuation) that calibrate ours."""
-        self.index = PlagiarismIndex.build(training)
-        self.settings = settings
-        self.unseen = [GeneratedText(text, prompt, heldout=i) for i, (prompt, text) in enumerate(unseen)]
-        self.calibration: NullCalibration | None = None
-        self.detector = Pan2015.zeng2024()
-        self.sources = self.detector.read(list(training)) if "pan2015" in settings.detectors else None
-
-    def cells(self, side: str, budget: int, texts: Texts) -> Iterator[tuple[Cell, Values]]:
-        """One value per row: was it flagged as its own row's (`own`), as any training row's (`any`)?"""
-        there = [i for i, text in enumerate(texts.said) if text is not None and budget >= LEAST_TOKENS]
-        said = [GeneratedText(texts.said[i] or "", texts.prompts[i], texts.owns[i]) for i in there]
-        for detector in self.settings.detectors:
-            judged: list[Judgement] = []
-            if detector == "pan2015" and said:
-                judged = judged_as_published(self.index, said, self.detector, self.sources)
-            elif said:
-                judged = self.index.match(said, self._calibration(said), self.settings.alpha, decoys=0)
-            for whose in ("own", "any"):
-                values = np.full(len(texts.said), np.nan, np.float32)
-                for i, one in zip(there, judged, strict=True):
-                    values[i] = np.nan if one.reason is not None else _flagged(one, whose)
-                yield Cell(f"{detector}-{whose}", side, str(self.settings.asked), budget), values
-
-    def published(self, side: str, texts: Sequence[str | None]) -> tuple[Cell, Values]:
-        """The published rate: was any training row's continuation found in the answer? None = was not asked."""
-        there = [i for i, text in enumerate(texts) if text is not None]
-        values = np.full(len(texts), np.nan, np.float32)
-        said = [GeneratedText(texts[i] or "") for i in there]
-        judged = judged_as_published(self.index, said, self.detector, self.sources)
-        values[there] = [one.label is not None for one in judged]
-        return Cell("published", side, str(self.settings.asked), max(self.settings.budgets)), values
-
-    def _calibration(self, said: Sequence[GeneratedText]) -> NullCalibration | None:
-        if self.calibration is None and words_of([one.text for one in self.unseen]).keys.size:
-            counts = np.diff(words_of([one.text for one in said]).offsets)
-            lengths = sorted({*lengths_for(counts), *LENGTHS})
-            self.calibration = NullCalibration.fit(self.index, self.unseen, lengths, 0, PIECES, ALIGNED)
-        return self.calibration
+def generate_attempts(
+    target: HuggingFace, group: str, side: str, records: Sequence[Record], rendered: Sequence[Rendered | str],
+    boundaries: Sequence[int], settings: StudySettings,
+) -> list[dict[str, Any]]:  # fmt: skip
+    asked = questions(target, rendered, records, boundaries, side, settings)
+    lines: list[dict[str, Any]] = []
+    for i, (record, question, ids) in enumerate(zip(records, asked, ask(target, asked, settings), strict=True)):
+        line: dict[str, Any] = {"group": group, "row": i, "id": record.id, "side": side}
+        if question is None:
+            lines.append({**dict.fromkeys(ATTEMPTS.names), **line})
+            continue
+        prompt = question.prompt
+        line |= {"prompt": whole(question.prompt_text), "prompt_ids": prompt.ids.tolist(), "answer_ids": ids.tolist(),
+                 "source_ids": None if prompt.source is None else prompt.source.tolist(),
+                 "expected_ids": question.expected[: max(settings.budgets)].tolist()}  # fmt: skip
+        for name, said in (("answer", ids), ("expected", question.expected)):
+            line[name] = whole(target.decode(np.asarray(said[: max(settings.budgets)], np.int32)))
+            line[f"{name}_at"] = [
+                None if question.expected.size < budget else whole(target.decode(np.asarray(said[:budget], np.int32)))
+                for budget in settings.budgets
+            ]
+        lines.append(line)
+    return lines
 
 
-def _flagged(one: Judgement, whose: str) -> float:
-    if one.label is None:
-        return 0.0
-    return float(whose == "any" or any(match.whose in ("own", "both") for match in one.matches))
+def write_texts(run: Run, place: str, target: HuggingFace, split: Split, settings: StudySettings) -> None:
+    """`texts.parquet`: what every training row's own continuation is on each side, and the unseen rows' likewise."""
+    import pyarrow as pa
+
+    lines: list[dict[str, Any]] = []
+    for part, records in (("train", split.train), ("calibration", split.calibration)):
+        rendered, boundaries = rendered_rows(cast(Scores, target), records), output_starts(target, records)
+        for side in SIDES:
+            for i, question in enumerate(questions(target, rendered, records, boundaries, side, settings)):
+                text = "" if question is None else target.decode(np.asarray(question.expected, np.int32))
+                prompt = "" if question is None else question.prompt_text
+                lines.append({"part": part, "side": side, "row": i, "prompt": whole(prompt), "text": whole(text)})
+    run.write_table(f"{place}/texts", pa.Table.from_pylist(lines))
+
+
+def output_starts(target: HuggingFace, records: Sequence[Record]) -> list[int]:
+    """Index of the first output token of each row; the row's length where the cut left no output."""
+    if target.family == "seq2seq":
+        return [0] * len(records)
+    old = target.renderer
+    outputs = Renderer(old.tokenizer, "completion", old.max_length, old.add_eos, False, old.context)
+    found: list[int] = []
+    for record in records:
+        try:
+            row = outputs(record)
+            found.append(int(np.argmax(row.supervised)) if row.supervised.any() else int(row.ids.size))
+        except NotMeasured:
+            found.append(0)
+    return found

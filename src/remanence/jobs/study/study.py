@@ -23,10 +23,9 @@ from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.engine.describe import versions
 from remanence.jobs.study.arm import Arm
+from remanence.jobs.study.data import Rows, split_rows, task_records, write_split
 from remanence.jobs.study.settings import StudySettings
-from remanence.jobs.study.split import split_rows, write_split
 from remanence.jobs.study.summary import EFFECTS, Summed, by_recipe, effect_lines, read_recipe, summed
-from remanence.jobs.study.tasks import Rows, task_records
 from remanence.jobs.study.verdict import verdict
 from remanence.models.weights import model_folder, title_of, weight_files, weights_fingerprint
 
@@ -82,7 +81,7 @@ def rescore_study(run: Run, **changed: Any) -> Studied:
 
     Raises `RemanenceError` when an arm has not been measured, or for a setting that needs the model.
     """
-    from remanence.jobs.study.unit import judge_unit
+    from remanence.jobs.study.judging import judge_unit
 
     spec = run.spec
     if needed := sorted(set(changed) - {"alpha", "p", "queries", "rounds", "prefixes", "detectors"}):

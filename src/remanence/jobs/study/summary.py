@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from remanence.core.run import Run
 from remanence.jobs.study.arm import Arm
-from remanence.jobs.study.exact import Cell
+from remanence.jobs.study.data import family
+from remanence.jobs.study.outcomes import Cell, read_outcomes
 from remanence.jobs.study.settings import StudySettings
-from remanence.jobs.study.tables import read_outcomes
-from remanence.jobs.study.tasks import family
 from remanence.stats.effects import Effects, SeedSides, effects
 from remanence.stats.rates import Rate
 

@@ -6,35 +6,43 @@ Everything that needs a model is written before anything is judged, so that `res
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from remanence.core.errors import NotMeasured
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import Rendered, TokenRow
 from remanence.core.target import Scores, rendered_rows
 from remanence.engine.opening import open_targets
-from remanence.engine.token_store import from_arrow, to_arrow
+from remanence.engine.token_store import to_arrow
 from remanence.explain.attention.capture import attention_pass
 from remanence.explain.attention.maps import attention_map
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.study.arm import Arm
-from remanence.jobs.study.asking import Judge, Texts, ask, questions
-from remanence.jobs.study.exact import ANY, Cell, Probe, Values, outcomes
+from remanence.jobs.study.asking import generate_attempts, output_starts, write_texts
+from remanence.jobs.study.data import Split, read_split, whole
+from remanence.jobs.study.judging import judge_unit
+from remanence.jobs.study.outcomes import (
+    ANY,
+    ATTEMPTS,
+    CURVE,
+    GROUPS,
+    MAPS,
+    PROBES,
+    SIDES,
+    Probe,
+    outcomes,
+    write_lines,
+)
 from remanence.jobs.study.settings import StudySettings
-from remanence.jobs.study.split import Split, read_split, whole
-from remanence.jobs.study.tables import ATTEMPTS, CURVE, MAPS, PROBES, write_lines, write_outcomes
 from remanence.models.huggingface import HuggingFace
 from remanence.models.render import Renderer
 from remanence.training.finetune import finetune
 
-GROUPS = ("train", "heldout")
-SIDES = ("input", "output")
 BATCH_TOKENS = 16_384
 """Padded tokens per batch: answers of 100 tokens come about twice as fast as with the audit's 4,096."""
 
@@ -47,7 +55,7 @@ def run_base(run: Run, arm: Arm, model: str, settings: StudySettings) -> None:
     split = read_split(run, arm.data_slug)
     target = _open(model, settings)
     _measure(run, place, target, split, settings)
-    _write_texts(run, place, target, split, settings)
+    write_texts(run, place, target, split, settings)
     judge_unit(run, place, place, "base", settings)
 
 
@@ -68,63 +76,13 @@ def run_arm(run: Run, arm: Arm, model: str, settings: StudySettings, *, keep_mod
         shutil.rmtree(weights, ignore_errors=True)
 
 
-def judge_unit(run: Run, place: str, base: str, who: str, settings: StudySettings) -> None:
-    """`outcomes.parquet` of a unit from its tables; needs no model. `base` is the unit that holds the texts."""
-    cells: list[Any] = []
-    probes = {group: _probes(run, place, group) for group in GROUPS}
-    for group in GROUPS:
-        cells += [(who, group, *one) for one in outcomes(probes[group], settings)]
-    attempts = run.lines(f"{place}/attempts") if settings.detectors else []
-    texts = run.lines(f"{base}/texts") if settings.detectors else []
-    num_train = len({line["row"] for line in texts if line["part"] == "train"})
-    owns = {"train": range(num_train), "heldout": np.random.default_rng(0).integers(0, max(1, num_train), 1 << 16)}
-    for side in SIDES:
-        here = [line for line in texts if line["side"] == side]
-        if not here:
-            continue
-        judge = Judge(
-            [line["text"] for line in here if line["part"] == "train"],
-            [(line["prompt"], line["text"]) for line in here if line["part"] == "calibration"],
-            settings,
-        )
-        for at, budget in enumerate(settings.budgets):
-            for group in GROUPS:
-                lines = [line for line in attempts if line["group"] == group and line["side"] == side]
-                own = [int(owns[group][line["row"]]) for line in lines]
-                prompts = [line["prompt"] for line in lines]
-                said = [_at(line["answer_at"], at) if _at(line["expected_at"], at) is not None else None
-                        for line in lines]  # fmt: skip
-                cells += [(who, group, *one) for one in judge.cells(side, budget, Texts(said, prompts, own))]
-                if who == "base" and group == "train":
-                    best = [_at(line["expected_at"], at) for line in lines]
-                    cells += [("ceiling", group, *one) for one in judge.cells(side, budget, Texts(best, prompts, own))]
-        if "pan2015" in settings.detectors:
-            cells += _published(judge, side, attempts, who, settings)
-    write_outcomes(run, f"{place}/outcomes", cells)
-
-
-def _published(
-    judge: Judge, side: str, attempts: Sequence[dict[str, Any]], who: str, settings: StudySettings
-) -> Iterator[tuple[str, str, Cell, Values]]:
-    """As published: every answer counts, however short its row is; nothing is "not measurable"."""
-    for group in GROUPS:
-        lines = [line for line in attempts if line["group"] == group and line["side"] == side]
-        yield who, group, *judge.published(side, [line["answer"] for line in lines])
-        if who == "base" and group == "train":
-            yield "ceiling", group, *judge.published(side, [line["expected"] for line in lines])
-
-
-def _at(texts: Sequence[str | None] | None, at: int) -> str | None:
-    return None if texts is None else texts[at]
-
-
 def _train(
     run: Run, place: str, arm: Arm, model: str, split: Split, settings: StudySettings, weights: Path
 ) -> None:  # fmt: skip
     """Fine-tune, and after every epoch ask what has come in; the curve is written when all is done."""
     watched = _open(model, settings)
     groups = {"train": split.members, "heldout": split.heldout}
-    boundaries = {group: _boundaries(watched, rows) for group, rows in groups.items()}
+    boundaries = {group: output_starts(watched, rows) for group, rows in groups.items()}
     lines: list[dict[str, Any]] = []
 
     def look(epoch: int, module: Any) -> None:
@@ -186,22 +144,6 @@ def _open(model: str | Path, settings: StudySettings, base: str | None = None) -
     return target
 
 
-def _boundaries(target: HuggingFace, records: Sequence[Record]) -> list[int]:
-    """Index of the first output token of each row; the row's length where the cut left no output."""
-    if target.family == "seq2seq":
-        return [0] * len(records)
-    old = target.renderer
-    outputs = Renderer(old.tokenizer, "completion", old.max_length, old.add_eos, False, old.context)
-    found: list[int] = []
-    for record in records:
-        try:
-            row = outputs(record)
-            found.append(int(np.argmax(row.supervised)) if row.supervised.any() else int(row.ids.size))
-        except NotMeasured:
-            found.append(0)
-    return found
-
-
 def _measure(run: Run, place: str, target: HuggingFace, split: Split, settings: StudySettings) -> None:
     """Token tables, attention and answers of the measured rows; the answers are written last."""
     columns = sorted({"logprob", "rank", *(SamplingScheme.parse(s).column for s in settings.schemes)})
@@ -209,7 +151,7 @@ def _measure(run: Run, place: str, target: HuggingFace, split: Split, settings: 
     attempts: list[dict[str, Any]] = []
     for group, records in zip(GROUPS, (split.members, split.heldout), strict=True):
         rendered = rendered_rows(cast(Scores, target), records)
-        boundaries = _boundaries(target, records)
+        boundaries = output_starts(target, records)
         if settings.attention:  # one pass gives both, attention where the output is written
             attended, rows = attention_pass(target, rendered, columns, since=boundaries)
             run.write_table(f"{place}/attention-{group}", attended.to_arrow())
@@ -226,7 +168,7 @@ def _measure(run: Run, place: str, target: HuggingFace, split: Split, settings: 
             )  # fmt: skip
         if settings.detectors:
             for side in SIDES:
-                attempts += _attempts(target, group, side, records, rendered, boundaries, settings)
+                attempts += generate_attempts(target, group, side, records, rendered, boundaries, settings)
     if settings.attention:
         most = int(np.argmax([r.meta["copies"] for r in split.members]))
         chosen = [("train", most, split.members[most]), ("heldout", 0, split.heldout[0])]
@@ -238,7 +180,7 @@ def _measure(run: Run, place: str, target: HuggingFace, split: Split, settings: 
 def _map(target: HuggingFace, group: str, row: int, record: Record) -> dict[str, Any]:
     """Where the model looks while it writes the output of one row, for `maps.parquet`; empty where there is none."""
     line: dict[str, Any] = dict.fromkeys(MAPS.names) | {"group": group, "row": row, "id": record.id}
-    rendered = _outputs_only(rendered_rows(cast(Scores, target), [record])[0], _boundaries(target, [record])[0])
+    rendered = _outputs_only(rendered_rows(cast(Scores, target), [record])[0], output_starts(target, [record])[0])
     if isinstance(rendered, str):
         return line
     found = attention_map(target, rendered)
@@ -254,49 +196,3 @@ def _outputs_only(row: Rendered | str, boundary: int) -> Rendered | str:
     if boundary >= row.ids.size:
         return "truncation cut the whole output"
     return Rendered(row.ids, np.arange(row.ids.size) >= boundary)
-
-
-def _attempts(
-    target: HuggingFace, group: str, side: str, records: Sequence[Record], rendered: Sequence[Rendered | str],
-    boundaries: Sequence[int], settings: StudySettings,
-) -> list[dict[str, Any]]:  # fmt: skip
-    asked = questions(target, rendered, records, boundaries, side, settings)
-    lines: list[dict[str, Any]] = []
-    for i, (record, question, ids) in enumerate(zip(records, asked, ask(target, asked, settings), strict=True)):
-        line: dict[str, Any] = {"group": group, "row": i, "id": record.id, "side": side}
-        if question is None:
-            lines.append({**dict.fromkeys(ATTEMPTS.names), **line})
-            continue
-        prompt = question.prompt
-        line |= {"prompt": whole(question.prompt_text), "prompt_ids": prompt.ids.tolist(), "answer_ids": ids.tolist(),
-                 "source_ids": None if prompt.source is None else prompt.source.tolist(),
-                 "expected_ids": question.expected[: max(settings.budgets)].tolist()}  # fmt: skip
-        for name, said in (("answer", ids), ("expected", question.expected)):
-            line[name] = whole(target.decode(np.asarray(said[: max(settings.budgets)], np.int32)))
-            line[f"{name}_at"] = [
-                None if question.expected.size < budget else whole(target.decode(np.asarray(said[:budget], np.int32)))
-                for budget in settings.budgets
-            ]
-        lines.append(line)
-    return lines
-
-
-def _write_texts(run: Run, place: str, target: HuggingFace, split: Split, settings: StudySettings) -> None:
-    """`texts.parquet`: what every training row's own continuation is on each side, and the unseen rows' likewise."""
-    import pyarrow as pa
-
-    lines: list[dict[str, Any]] = []
-    for part, records in (("train", split.train), ("calibration", split.calibration)):
-        rendered, boundaries = rendered_rows(cast(Scores, target), records), _boundaries(target, records)
-        for side in SIDES:
-            for i, question in enumerate(questions(target, rendered, records, boundaries, side, settings)):
-                text = "" if question is None else target.decode(np.asarray(question.expected, np.int32))
-                prompt = "" if question is None else question.prompt_text
-                lines.append({"part": part, "side": side, "row": i, "prompt": whole(prompt), "text": whole(text)})
-    run.write_table(f"{place}/texts", pa.Table.from_pylist(lines))
-
-
-def _probes(run: Run, place: str, group: str) -> list[Probe]:
-    boundaries = [line["boundary"] for line in run.lines(f"{place}/probes") if line["group"] == group]
-    rows = [row for _, _, row in from_arrow(run.read_table(f"{place}/tokens-{group}"))]
-    return [Probe(row, at) for row, at in zip(rows, boundaries, strict=True)]

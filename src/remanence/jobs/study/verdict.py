@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 from remanence.core.run import Run
 from remanence.jobs.study.arm import Arm
-from remanence.jobs.study.asking import LEAST_TOKENS
-from remanence.jobs.study.attended import attention_verdict
-from remanence.jobs.study.exact import ANY, Cell
+from remanence.jobs.study.attention import attention_verdict
+from remanence.jobs.study.data import family
+from remanence.jobs.study.judging import MIN_TOKENS
+from remanence.jobs.study.outcomes import ANY, Cell
 from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.summary import Summed, pooled
-from remanence.jobs.study.tasks import family
 from remanence.stats.effects import interval_of
 from remanence.stats.intervals import wilson
 
@@ -46,7 +46,7 @@ def quantities(settings: StudySettings) -> list[tuple[str, str, Cell]]:
                 Cell("pan2015-own", "input", asked, n),
             )
             for n in settings.budgets
-            if n >= LEAST_TOKENS
+            if n >= MIN_TOKENS
         ]
     for side in ("input", "output"):
         if "calibrated" in settings.detectors:
@@ -54,7 +54,7 @@ def quantities(settings: StudySettings) -> list[tuple[str, str, Cell]]:
                 (f"own row by the calibrated detector, {side}s, {n} tokens, above floor and base", "did",
                  Cell("calibrated-own", side, asked, n))
                 for n in settings.budgets
-                if n >= LEAST_TOKENS
+                if n >= MIN_TOKENS
             ]  # fmt: skip
         out += [
             (f"next {n} tokens of {side}s come back at some split, above floor and base", "did",

@@ -22,9 +22,8 @@ from remanence.core.table import TokenRow
 from remanence.engine.token_store import from_arrow
 from remanence.explain.attention.table import AttentionTable
 from remanence.jobs.study.arm import Arm
-from remanence.jobs.study.exact import ANY, Cell
+from remanence.jobs.study.outcomes import ANY, Cell, read_outcomes
 from remanence.jobs.study.settings import StudySettings
-from remanence.jobs.study.tables import read_outcomes
 from remanence.stats.added import added_value
 from remanence.stats.mixed import mixed_model
 from remanence.stats.within import Correlation, within_rank_correlation
