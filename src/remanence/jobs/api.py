@@ -224,7 +224,9 @@ def study(
     batch_size: int = 8,
     out: str | Path = "remanence-study",
     resume: bool = False,
-    workers: int = 1,
+    executor: str | Executor = "serial",
+    workers: int | None = None,
+    ray_address: str | None = None,
     keep_models: bool = False,
     reveal: bool = False,
     show_progress: bool = True,
@@ -234,7 +236,8 @@ def study(
 
     `tasks`: a Python file with `tasks`, a dict name -> function that gives rows, or `casebook`, the fictional one that
     ships. `models`: base models by name. `arms`: the arms themselves, in place of the grid of all that follows; `only`:
-    some of the tasks. `settings`: the fields of `StudySettings`. Raises `RemanenceError` on bad input.
+    some of the tasks. `executor`: serial runs the arms in `workers` processes of this machine, ray on the workers of
+    the cluster at `ray_address`. `settings`: the fields of `StudySettings`. Raises `RemanenceError` on bad input.
     """
     chosen = StudySettings(**settings)
     refuse_taken(out, resume=resume)
@@ -258,10 +261,13 @@ def study(
                 batch_size=batch_size,
             )
         ]
-    result = run_study(
-        file.tasks, named, arms, out, chosen,
-        resume=resume, workers=workers, keep_models=keep_models, show=show_progress,
-    )  # fmt: skip
+    run = partial(run_study, file.tasks, named, arms, out, chosen,
+                  resume=resume, keep_models=keep_models, show=show_progress)  # fmt: skip
+    if executor == "serial" and ray_address is None:
+        result = run(workers=workers or 1)
+    else:
+        with open_executor(executor, workers, ray_address) as opened:
+            result = run(executor=opened)
     _ = write_report(result.run, reveal=reveal)
     return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from small_study import ARMS, SETTINGS, study
 
 from remanence.core.errors import RemanenceError
+from remanence.core.executor import Serial
 from remanence.core.run import Run
 from remanence.jobs.study.outcomes import read_outcomes
 from remanence.jobs.study.study import Studied, rescore_study, run_study
@@ -107,6 +109,20 @@ def test_a_stricter_detector_flags_no_more(done: Studied, tmp_path: Path) -> Non
     assert all(strict[cell] <= loose[cell] for cell in strict)
     with pytest.raises(RemanenceError, match="cannot change without the models"):
         rescore_study(Run(folder), rows=20)
+
+
+class Elsewhere(Serial):
+    """An executor whose workers share nothing with this process: tasks and results are pickled on the way."""
+
+    def map(self, opens: Any, work: Any, tasks: Any) -> Any:
+        for task in tasks:
+            sent = pickle.loads(pickle.dumps((opens, work, task)))
+            yield task, pickle.loads(pickle.dumps(sent[1](sent[0](), sent[2])))
+
+
+def test_an_executor_writes_the_same_bytes_without_a_shared_folder(done: Studied, tmp_path: Path) -> None:
+    study(tmp_path / "elsewhere", executor=Elsewhere())
+    assert files(tmp_path / "elsewhere") == files(done.run.folder)
 
 
 def test_two_processes_write_the_same_bytes_as_one(done: Studied, tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from remanence.engine.opening import open_targets
 from remanence.engine.token_store import to_arrow
 from remanence.explain.attention.capture import attention_pass
 from remanence.explain.attention.maps import attention_map
-from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.study.arm import Arm
 from remanence.jobs.study.asking import generate_attempts, output_starts, write_texts
 from remanence.jobs.study.data import Split, read_split, whole
@@ -41,6 +40,7 @@ from remanence.jobs.study.outcomes import (
 from remanence.jobs.study.settings import StudySettings
 from remanence.models.huggingface import HuggingFace
 from remanence.models.render import Renderer
+from remanence.models.settings import TargetSettings
 from remanence.training.finetune import finetune
 
 BATCH_TOKENS = 16_384
@@ -136,7 +136,7 @@ def settings_at(settings: StudySettings, budget: int) -> StudySettings:
 
 def _open(model: str | Path, settings: StudySettings, base: str | None = None) -> HuggingFace:
     """A folder or Hub name as a target whose rows carry loss everywhere, so that both sides are in the table."""
-    target, _ = open_targets(model, base, AuditSettings(max_length=settings.max_length, batch_tokens=BATCH_TOKENS))
+    target, _ = open_targets(model, base, TargetSettings(max_length=settings.max_length, batch_tokens=BATCH_TOKENS))
     assert isinstance(target, HuggingFace)
     if target.family == "causal":
         old = target.renderer
