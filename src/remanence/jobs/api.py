@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from remanence.core.errors import RemanenceError
 from remanence.core.executor import Executor, Serial
+from remanence.core.keywords import current_names
 from remanence.core.read import Columns, FileRecords, records_from
 from remanence.core.run import Run, refuse_taken
 from remanence.core.target import Target
@@ -21,6 +22,7 @@ from remanence.engine.opening import TargetRecipe, beside_workers, by_role, open
 from remanence.jobs.audit.audit import run_audit
 from remanence.jobs.audit.conclude import Audit
 from remanence.jobs.audit.large import rows_to_stream, streams
+from remanence.jobs.audit.outcomes import outcomes
 from remanence.jobs.audit.rescore import rescore
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.stream import run_stream
@@ -29,8 +31,7 @@ from remanence.jobs.compare import Comparison, compare_runs
 from remanence.jobs.finetune import finetune_job as finetune
 from remanence.jobs.forget.forget import Forgotten, opened, run_forget
 from remanence.jobs.forget.methods import planned
-from remanence.jobs.forget.recipe import read_recipe
-from remanence.jobs.forget.rows import leaking, named_rows, tell_apart
+from remanence.jobs.forget.rows import leaking, named_rows, partition_rows
 from remanence.jobs.forget.settings import FROM_AUDIT, ForgetSettings
 from remanence.jobs.match.match import Matched, run_match
 from remanence.jobs.match.settings import MatchSettings
@@ -40,6 +41,7 @@ from remanence.jobs.study.settings import StudySettings
 from remanence.jobs.study.study import Studied, rescore_study, run_study
 from remanence.models.endpoint.settings import EndpointSettings, is_address
 from remanence.report.html import write_report
+from remanence.training.record import read_recipe
 
 __all__ = ["audit", "compare", "finetune", "forget", "match", "score", "study"]
 
@@ -185,12 +187,12 @@ def forget(
     wanted: dict[str, str] | None = None
     if run is not None:
         audited = Run.open(run)
-        wanted = leaking(audited)
+        wanted = leaking(audited, outcomes(audited))
         settings = {k: v for k, v in audited.spec["settings"].items() if k in FROM_AUDIT} | settings
         settings["prefixes"] = tuple(settings["prefixes"])
     if isinstance(settings.get("methods"), str):
         settings["methods"] = (settings["methods"],)
-    chosen = ForgetSettings(**settings)
+    chosen = ForgetSettings(**current_names([ForgetSettings], settings, notice=True))
     _ = planned(chosen, {"base", "recipe", "models"})  # an unknown method is refused before a model is loaded
     named = {f"{key}_column": value for key, value in (columns or {}).items()}
     train = records_from(data, group="train", **named)
@@ -198,8 +200,8 @@ def forget(
         wanted = named_rows(forget, train, named)
     keep = None if retain is None else records_from(retain, group="retain", **named)
     held = None if heldout is None else records_from(heldout, group="heldout", **named)
-    sides = tell_apart(train, wanted, keep, held, chosen)
-    tuned, below = open_targets(model, base, chosen.audit, trust_remote_code)
+    sides = partition_rows(train, wanted, keep, held, chosen)
+    tuned, below = open_targets(model, base, chosen, trust_remote_code)
     result = run_forget(
         opened(tuned), None if below is None else opened(below), train, sides, out, chosen,
         recipe=read_recipe(recipe, model), base_folder=str(base) if isinstance(base, str | Path) else None,

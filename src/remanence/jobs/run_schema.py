@@ -31,6 +31,8 @@ PLAIN: Mapping[Any, Schema] = {
     bool: {"type": "boolean"},
     type(None): {"type": "null"},
 }
+VERSIONS = {"forget": 2}
+"""Schema version of a job whose fields were renamed; `remanence report` also reads version 1."""
 TEXT: Schema = {"type": "string", "minLength": 1}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 FINGERPRINT: Schema = {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "64 bits of SHA-256"}
@@ -135,7 +137,8 @@ def _run() -> Schema:
 
 def _job(name: str, **parts: Schema) -> Schema:
     versions: Schema = {"type": "object", "required": ["python", "remanence"], "additionalProperties": TEXT}
-    return _object(schema={"const": 1}, job={"const": name}, **parts, versions=versions) | {"title": name}
+    version: Schema = {"const": VERSIONS.get(name, 1)}
+    return _object(schema=version, job={"const": name}, **parts, versions=versions) | {"title": name}
 
 
 def _data(**more: Schema) -> Schema:

@@ -71,7 +71,9 @@ class Forget:
     @property
     def limit(self) -> float:
         """The greatest rise of the held-out loss that was allowed, relative."""
-        limit = (self.verdict.get("guard") or {}).get("limit", (self.spec.get("settings") or {}).get("limit"))
+        guard, settings = self.verdict.get("guard") or {}, self.spec.get("settings") or {}
+        new, old = "max_loss_increase", "limit"  # the name in schema version 1
+        limit = guard.get(new, guard.get(old, settings.get(new, settings.get(old))))
         return 0.02 if limit is None else float(limit)
 
     @property

@@ -1,15 +1,16 @@
-"""What `training.json` records about a training: base model, rows, split, loss, versions and result."""
+"""What `training.json` records about a training: base model, rows, split, loss and result; and how it is read."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
+from remanence.core.errors import RemanenceError
 from remanence.core.read import data_fingerprint
 from remanence.core.record import Records
 from remanence.models.load import Loaded
@@ -126,3 +127,37 @@ def collator_name(collator: Any) -> str:
     if is_dataclass(owner) and not isinstance(owner, type):
         return f"{type(owner).__name__}({', '.join(f'{k}={v!r}' for k, v in asdict(cast('Any', owner)).items())})"
     return str(getattr(collator, "__qualname__", type(collator).__name__))
+
+
+TRAINING_FILE = "training.json"
+"""The record that `remanence finetune` writes into the model folder."""
+
+
+def read_recipe(given: str | Path | Mapping[str, Any] | FinetuneSettings | None, model: Any) -> FinetuneSettings | None:
+    """The settings of the training: as given, from a JSON file, or from the model's own folder; None if unknown.
+
+    A file holds the fields of `FinetuneSettings`, or is a `training.json`. Raises `RemanenceError` for anything else.
+    """
+    if isinstance(given, FinetuneSettings):
+        return given
+    if given is None:
+        own = Path(model) / TRAINING_FILE if isinstance(model, str | Path) else None
+        if own is None or not own.is_file():
+            return None
+        given = own
+    if isinstance(given, str | Path):
+        try:
+            read: Any = json.loads(Path(given).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RemanenceError(f"Cannot read the recipe {Path(given).name}: {error}.") from None
+    else:
+        read = dict(given)
+    values = cast("dict[str, Any]", read.get("settings", read) if isinstance(read, dict) else {})
+    known = {f.name for f in fields(FinetuneSettings)}
+    wrong = sorted(set(values) - known)
+    if wrong or not values:
+        named = repr(wrong[0]) if wrong else "nothing"
+        raise RemanenceError(
+            f"A recipe has the settings of remanence finetune, such as epochs and learning_rate; this one has {named}."
+        )
+    return FinetuneSettings(**values)

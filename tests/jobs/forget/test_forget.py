@@ -109,11 +109,12 @@ def test_a_killed_run_ends_with_the_same_bytes(
 
 def test_an_adapter_comes_back_as_an_adapter_or_merged(llama: Path, tmp_path: Path) -> None:
     adapter = memorizers.overfit(llama, tmp_path / "adapter", memorizers.LEARNED, adapter=True)
-    result = small.forget(adapter, None, tmp_path / "run", methods=("npo",), learning_rates=(5e-3,), limit=0.5)
+    settings: Any = {"methods": ("npo",), "learning_rates": (5e-3,), "max_loss_increase": 0.5}
+    result = small.forget(adapter, None, tmp_path / "run", **settings)
     assert result.model is not None and (result.model / "adapter_config.json").is_file()
     assert not (result.model / "model.safetensors").exists()
     merged = small.forget(
-        adapter, None, tmp_path / "merged", methods=("npo",), learning_rates=(5e-3,), limit=0.5, merge=True
+        adapter, None, tmp_path / "merged", methods=("npo",), learning_rates=(5e-3,), max_loss_increase=0.5, merge=True
     )
     assert merged.model is not None and (merged.model / "model.safetensors").is_file()
     assert not (merged.model / "adapter_config.json").exists()
@@ -122,7 +123,7 @@ def test_an_adapter_comes_back_as_an_adapter_or_merged(llama: Path, tmp_path: Pa
 def test_an_encoder_decoder_forgets_too(tmp_path: Path) -> None:
     base = tiny_models.save_model(tmp_path / "t5", "t5", tokenizer=tiny_models.make_tokenizer())
     tuned = memorizers.overfit(base, tmp_path / "tuned", memorizers.LEARNED, steps=150)
-    result = small.forget(tuned, base, tmp_path / "run", limit=0.5)
+    result = small.forget(tuned, base, tmp_path / "run", max_loss_increase=0.5)
     scores = {(s["model"], s["side"], s["metric"]): s for s in result.run.lines("scores")}
     assert scores["before", "forget", "discoverable"]["n"] == 3
     assert result.verdict["sentences"]

@@ -9,10 +9,10 @@ import pytest
 
 from remanence.core.errors import RemanenceError
 from remanence.jobs.forget.conclude import recommend
-from remanence.jobs.forget.look import Look, loss_rise
 from remanence.jobs.forget.methods import GRID, SWEPT, methods, planned
 from remanence.jobs.forget.sentences import _membership, _recommended  # pyright: ignore[reportPrivateUsage]
 from remanence.jobs.forget.settings import ForgetSettings
+from remanence.jobs.forget.snapshot import SideSnapshot, loss_increase
 
 
 def judged(method: str, removed: float, rise: float, kind: str = "after", within: bool = True) -> dict[str, Any]:
@@ -60,13 +60,13 @@ def test_membership_is_two_sided() -> None:
 
 
 def test_the_rise_of_the_loss_is_that_of_all_tokens() -> None:
-    def seen(nll: list[float]) -> Look:
+    def seen(nll: list[float]) -> SideSnapshot:
         nothing = np.full(3, np.nan)
-        return Look(nothing, nothing, nothing, np.array(nll), np.array([10.0, 10.0, 5.0]), rows=())
+        return SideSnapshot(nothing, np.array(nll), np.array([10.0, 10.0, 5.0]), nothing, nothing, rows=())
 
-    rise = loss_rise(seen([20.0, 30.0, 10.0]), seen([22.0, 33.0, 11.0]), seed=0)
+    rise = loss_increase(seen([20.0, 30.0, 10.0]), seen([22.0, 33.0, 11.0]), seed=0)
     assert rise.value == pytest.approx(0.1) and rise.interval == pytest.approx((0.1, 0.1))
-    mixed = loss_rise(seen([20.0, 30.0, 10.0]), seen([20.0, 36.0, 10.0]), seed=0)
+    mixed = loss_increase(seen([20.0, 30.0, 10.0]), seen([20.0, 36.0, 10.0]), seed=0)
     assert mixed.value == pytest.approx(0.1) and mixed.interval.low == 0.0 < 0.1 < mixed.interval.high
 
 

@@ -42,12 +42,17 @@ def conclude(
         if line["chosen"]:
             _untouched(line, states, scores)
     _mark_front(points)
-    judged = {method: judge(method, plan, points, scores, settings.limit) for method, plan in best.items()}
+    judged = {method: judge(method, plan, points, scores, settings.max_loss_increase) for method, plan in best.items()}
     recommended = recommend(judged, settings.goal)
     relearned = _gathered(run, names, "relearned")
-    reference = judge(RETRAINED, None, points, scores, settings.limit) if retrained else None
+    reference = judge(RETRAINED, None, points, scores, settings.max_loss_increase) if retrained else None
     verdict = sentences(
-        bench, judge(BEFORE, None, points, scores, settings.limit), reference, judged, recommended, relearned
+        bench,
+        judge(BEFORE, None, points, scores, settings.max_loss_increase),
+        reference,
+        judged,
+        recommended,
+        relearned,
     )
     verdict["notes"] += list(notes)
     seconds = {slug: run.read_json(f"{place(slug)}-seconds.json") for slug in slugs if slug != BEFORE}

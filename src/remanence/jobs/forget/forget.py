@@ -1,7 +1,7 @@
-"""Forgetting from end to end: tell the rows apart, walk every path, judge the best states, recommend one of them.
+"""Forgetting from end to end: run the path of every method, evaluate the best states, recommend one of them.
 
-Every path and every evaluation is written when it is done and skipped when it is there, so a killed run goes on where
-it stopped. The model that came in is never changed: what comes out stands in the run's own folder `model`.
+Every path and every evaluation is written when it is done and skipped when it exists, so a killed run continues where
+it stopped. The given model is not changed: the resulting model is in the run's folder `model`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.engine.describe import versions
 from remanence.jobs.forget.conclude import conclude
-from remanence.jobs.forget.detector import Detector
-from remanence.jobs.forget.finals import Evaluation, evaluate
+from remanence.jobs.forget.evaluate import Evaluation, evaluate
+from remanence.jobs.forget.generated import Detector
 from remanence.jobs.forget.methods import Plan, planned
-from remanence.jobs.forget.paths import BEFORE, RETRAINED, place, reference, refused, retrain, walk
-from remanence.jobs.forget.rows import Sides, told
+from remanence.jobs.forget.paths import BEFORE, RETRAINED, place, reference, refused, retrain, run_path
+from remanence.jobs.forget.rows import Sides, forget_row_lines
 from remanence.jobs.forget.settings import ForgetSettings
 from remanence.jobs.forget.tables import FORGET_ROWS
 from remanence.jobs.forget.workbench import Workbench
@@ -34,27 +34,27 @@ from remanence.training.callbacks import save_model
 from remanence.training.settings import FinetuneSettings
 
 MODEL = "model"
-"""Folder of the model that has forgotten, in the run."""
+"""Folder of the resulting model, in the run."""
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What a forgetting found."""
+    """The result of forgetting."""
 
     run: Run
     verdict: dict[str, Any]
 
     @property
     def model(self) -> Path | None:
-        """The model that has forgotten, in the form that it came in; None where no state was within the limit."""
+        """Folder of the resulting model, in the form of the given one; None where no state was allowed."""
         folder = self.run.folder / MODEL
         return folder if folder.is_dir() else None
 
 
 def opened(target: Any) -> HuggingFace:
-    """The target, if its weights can be changed; raises `RemanenceError` if it only talks."""
+    """The target, if its weights can be changed; raises `RemanenceError` otherwise."""
     if not isinstance(target, HuggingFace):
-        raise RemanenceError(f"{target.name} cannot be opened, so nothing can be changed in it: name a model folder.")
+        raise RemanenceError(f"{target.name} has no weights that can be changed: give a model folder.")
     return target
 
 
@@ -77,8 +77,8 @@ def run_forget(
 ) -> Forgotten:
     """Run every path that `settings.methods` asks for and write `verdict.json`, the tables and the folder `model`.
 
-    `retrained`: train the base model once more without the rows, as the gold standard. `own`: measures of use of the
-    caller's own, by name. Raises `RemanenceError` when something lacks that a method named needs.
+    `retrained`: also fine-tune the base model without the rows, for comparison. `own`: the caller's own measures of
+    utility, by name. Raises `RemanenceError` when an input is missing that a named method needs.
     """
     there = {
         "base": base is not None,
@@ -89,7 +89,7 @@ def run_forget(
     given = {name for name, is_there in there.items() if is_there}
     plans, notes = planned(settings, given)
     if not plans:
-        raise RemanenceError("No method is left to try: name one with --method.")
+        raise RemanenceError("No method is left to try: give one with --method.")
     if retrained and not {"base", "recipe"} <= given:
         raise RemanenceError(
             "Retraining without the rows needs the base model (--base) and how the model was trained (--recipe FILE, "
@@ -99,47 +99,47 @@ def run_forget(
         out, run_spec(target, base, train, sides, settings, recipe, plans, retrained, names or {}), resume=resume
     )
     bench = Workbench(run, target, base, sides, settings, recipe, train, base_folder, models)
-    run.write_table("forget_rows", pa.Table.from_pylist(told(sides), schema=FORGET_ROWS))
+    run.write_table("forget_rows", pa.Table.from_pylist(forget_row_lines(sides), schema=FORGET_ROWS))
     reference(bench)
     if retrained:
-        with track("training without the rows", 1, show=show) as advance:
+        with track("Retraining without the rows", 1, show=show) as advance:
             retrain(bench)
             advance(1)
-    walked: list[Plan] = []
-    with track("trying methods", len(plans), show=show) as advance:
+    finished: list[Plan] = []
+    with track("Running unlearning methods", len(plans), show=show) as advance:
         for plan in plans:
-            if not _settled(run, plan, walked, settings):
-                walk(bench, plan)
+            if not _is_superfluous(run, plan, finished, settings):
+                run_path(bench, plan)
                 why = refused(run, plan)
                 if why is None:
-                    walked.append(plan)
+                    finished.append(plan)
                 else:
-                    notes.append(f"{plan.method} could not be tried: {why}")
+                    notes.append(f"{plan.method} was not run: {why}")
             advance(1)
-    if not walked:
+    if not finished:
         raise RemanenceError(notes[-1])
-    best = _best(run, walked, settings)
+    best = _best(run, finished, settings)
     _evaluate(bench, best, own or {}, retrained=retrained, show=show)
-    verdict = conclude(bench, walked, best, retrained=retrained, notes=[*sides.notes, *notes])
+    verdict = conclude(bench, finished, best, retrained=retrained, notes=[*sides.notes, *notes])
     _hand_back(bench, verdict)
     return Forgotten(run, verdict)
 
 
-def _settled(run: Run, plan: Plan, walked: Sequence[Plan], settings: ForgetSettings) -> bool:
-    """Whether a milder setting of the method has reached the goal, so that this one is of no use."""
-    if settings.learning_rates:  # rates that the user named are all tried
+def _is_superfluous(run: Run, plan: Plan, finished: Sequence[Plan], settings: ForgetSettings) -> bool:
+    """Whether a weaker setting of the method has reached the goal already."""
+    if settings.learning_rates:  # all learning rates that the user gives are tried
         return False
-    milder = [_kept(run, one) for one in walked if one.method == plan.method and one.family == plan.family]
+    milder = [_kept(run, one) for one in finished if one.method == plan.method and one.family == plan.family]
     return any(line["within"] and (line["removed"] or 0.0) >= settings.goal for line in milder)
 
 
 def _kept(run: Run, plan: Plan) -> dict[str, Any]:
-    """The state that was kept of a path."""
+    """The best state of a path."""
     return next(line for line in run.lines(place(plan.slug)) if line["chosen"])
 
 
 def _best(run: Run, plans: Sequence[Plan], settings: ForgetSettings) -> dict[str, Plan]:
-    """Of every method the setting whose kept state is best: within the limit, least that comes back, lowest loss.
+    """Of every method the setting with the best state: allowed loss, fewest rows extracted, lowest loss.
 
     Of an `auto` sweep only the finalists.
     """
@@ -167,16 +167,16 @@ def _evaluate(
         [*bench.sides.guide, *bench.sides.judge] if bench.sides.heldout_is == "heldout" else [],
         seed=bench.settings.seed,
     )
-    with track("judging the best states", len(waiting), show=show) as advance:
+    with track("Evaluating the best states", len(waiting), show=show) as advance:
         for name in waiting:
             bench.reset()
-            evaluate(bench, name, put(bench, name, best), detector, own)
+            evaluate(bench, name, load_state(bench, name, best), detector, own)
             advance(1)
     bench.reset()
 
 
-def put(bench: Workbench, name: str, best: Mapping[str, Plan]) -> HuggingFace:
-    """The target with this model on the bench: as before, retrained, or a method's best state."""
+def load_state(bench: Workbench, name: str, best: Mapping[str, Plan]) -> HuggingFace:
+    """The target with this model: unchanged, retrained, or a method's best state."""
     if name == BEFORE:
         return bench.target
     if name in best and best[name].kind == "decoding":
@@ -187,7 +187,7 @@ def put(bench: Workbench, name: str, best: Mapping[str, Plan]) -> HuggingFace:
 
 
 def _hand_back(bench: Workbench, verdict: Mapping[str, Any]) -> None:
-    """Write the recommended model in the form that the model came in; merged, if asked."""
+    """Write the recommended model in the form of the given one, or merged."""
     slug = verdict["recommended"].get("slug") if verdict.get("recommended") else None
     folder = bench.run.folder / MODEL
     if slug is None or folder.is_dir():
@@ -220,13 +220,13 @@ def run_spec(
     retrained: bool,
     names: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What `run.json` says: enough to tell whether another run is the same."""
+    """The content of `run.json`."""
 
     def rows(group: Sequence[Record]) -> dict[str, Any]:
         return {"rows": len(group), "fingerprint": data_fingerprint(group)}
 
     return {
-        "schema": 1,
+        "schema": 2,
         "job": "forget",
         "settings": settings.spec(),
         "seed": settings.seed,

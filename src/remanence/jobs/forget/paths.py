@@ -1,4 +1,4 @@
-"""One method, walked from nothing to too much: what every state along the way remembers, and what it costs."""
+"""The path of one method from no change to too much: memorization and loss of every state along the way."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
-from remanence.jobs.forget.look import Look, excess, loss_rise
 from remanence.jobs.forget.methods import Plan
+from remanence.jobs.forget.snapshot import SideSnapshot, excess, loss_increase
 from remanence.jobs.forget.tables import POINTS
 from remanence.jobs.forget.workbench import Workbench
 from remanence.stats.membership import auc_interval, roc_auc
@@ -24,19 +24,19 @@ BEFORE = "before"
 
 
 def place(slug: str) -> str:
-    """Where a path's states stand in the run."""
+    """Name of a path's table in the run."""
     return f"paths/{slug}"
 
 
-def walk(bench: Workbench, plan: Plan) -> None:
+def run_path(bench: Workbench, plan: Plan) -> None:
     """Run one path unless it is there; write its states and the weights of the best one, or why it cannot be run."""
     if bench.run.has(f"{place(plan.slug)}.parquet") or refused(bench.run, plan):
         return
     began = time.perf_counter()
     bench.reset()
-    ways = {"after": _along, "before": _again, "decoding": _guarded}
+    runners = {"after": _unlearn, "before": _retrain_differently, "decoding": _guard_decoding}
     try:
-        lines = ways[plan.kind](bench, plan)
+        lines = runners[plan.kind](bench, plan)
     except RemanenceError as why:
         bench.run.write_json(f"{place(plan.slug)}-refused.json", str(why))
         return
@@ -47,13 +47,13 @@ def walk(bench: Workbench, plan: Plan) -> None:
 
 
 def refused(run: Run, plan: Plan) -> str | None:
-    """Why a path could not be walked; None where it was."""
+    """Why a path could not be run; None where it was."""
     name = f"{place(plan.slug)}-refused.json"
     return str(run.read_json(name)) if run.has(name) else None
 
 
 def reference(bench: Workbench) -> None:
-    """The model as it came: `paths/before`."""
+    """The given model: `paths/before`."""
     if not bench.run.has(f"{place(BEFORE)}.parquet"):
         bench.reset()
         line = point(bench, bench.before["forget"], bench.before["guide"], method=BEFORE)
@@ -61,7 +61,7 @@ def reference(bench: Workbench) -> None:
 
 
 def retrain(bench: Workbench) -> None:
-    """The same recipe on all rows but those to forget: what having forgotten means."""
+    """Fine-tune the base model with the same recipe on all rows but those to forget."""
     if bench.run.has(f"{place(RETRAINED)}.parquet"):
         return
     assert bench.base is not None and bench.recipe is not None
@@ -72,47 +72,51 @@ def retrain(bench: Workbench) -> None:
     bench.run.write_table(place(RETRAINED), pa.Table.from_pylist([line], schema=POINTS))
 
 
-def _along(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
-    """A method after training, under the guard."""
+def _unlearn(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
+    """Unlearning after training, under the guard."""
     settings = bench.settings
     training = {name: getattr(settings, name) for name in ("steps", "batch_size", "check_every", "seed")}
     peers: dict[str, Any] = {}
     if bench.recipe is not None and "epochs" in plan.fields:  # a peer is trained as the model was
         training["learning_rate"], peers["epochs"] = bench.recipe.learning_rate, bench.recipe.epochs
     method = plan.build(
-        training, max_loss_increase=settings.limit, base=bench.base_folder, models=tuple(bench.models), **peers
+        training,
+        max_loss_increase=settings.max_loss_increase,
+        base=bench.base_folder,
+        models=tuple(bench.models),
+        **peers,
     )
-    seen: list[tuple[Look, Look]] = []
+    seen: list[tuple[SideSnapshot, SideSnapshot]] = []
 
     def measure(model: Any) -> tuple[float, float]:
         target = bench.target if model is bench.target.module else bench.other(model)
-        looks = bench.look("forget", target), bench.look("guide", target)
-        seen.append(looks)
-        return looks[0].either.rate, looks[1].loss
+        snapshots = bench.snapshot("forget", target), bench.snapshot("guide", target)
+        seen.append(snapshots)
+        return snapshots[0].either.rate, snapshots[1].loss
 
     floor = bench.before["guide"].either
-    guard = Guard(measure, settings.limit, goal=floor.rate if bench.sides.heldout_is == "heldout" else 0.0)
-    watch = Beyond(guard, settings.beyond)
+    guard = Guard(measure, settings.max_loss_increase, goal=floor.rate if bench.sides.heldout_is == "heldout" else 0.0)
+    stop = ContinueAfterStop(guard, settings.beyond)
     rows = bench.rows("forget"), bench.rows("retain")
-    method.optimize(bench.target.module, bench.target.tokenizer, *rows, watch, **_instead(bench, plan))
+    method.optimize(bench.target.module, bench.target.tokenizer, *rows, stop, **_instead(bench, plan))
     if guard.best is None:
-        raise RemanenceError(f"{plan.method} showed no state of the model: this is a fault of the method.")
+        raise RemanenceError(f"{plan.method} did not call its stop callback: this is an error of the method.")
     guard.restore(bench.target.module)
     bench.keep(plan.slug)
     best = guard.trail.index(guard.best)
     lines = [
         point(
-            bench, *looks, method=plan.method, setting=plan.setting, unit=str(getattr(method, "unit", "steps")),
-            strength=stood.strength, chosen=at == best,
+            bench, *snapshots, method=plan.method, setting=plan.setting, unit=str(getattr(method, "unit", "steps")),
+            strength=measured.strength, chosen=at == best,
         )
-        for at, (looks, stood) in enumerate(zip(seen, guard.trail, strict=True))
+        for at, (snapshots, measured) in enumerate(zip(seen, guard.trail, strict=True))
     ]  # fmt: skip
-    lines[-1]["why"] = watch.why or guard.why
+    lines[-1]["why"] = stop.why or guard.why
     return lines
 
 
 def _instead(bench: Workbench, plan: Plan) -> dict[str, Any]:
-    """For constrained fine-tuning, what the user wants said in the place of rows: their `meta["replacement"]`."""
+    """For constrained fine-tuning, the user's replacements of rows: their `meta["replacement"]`."""
     if plan.method != "constrained":
         return {}
     from remanence.mitigate.weights.constrained import modified
@@ -120,11 +124,11 @@ def _instead(bench: Workbench, plan: Plan) -> dict[str, Any]:
     return {"instead": prepare(modified(list(bench.sides.forget)), bench.target.renderer).rows}
 
 
-class Beyond:
-    """A `StopCallback` that looks on for a while after the guard would have stopped, to see where the path leads."""
+class ContinueAfterStop:
+    """A `StopCallback` that continues for some snapshots after the guard would have stopped, to show the trade-off."""
 
-    def __init__(self, guard: Guard, looks: int) -> None:
-        self.guard, self.left = guard, looks
+    def __init__(self, guard: Guard, snapshots: int) -> None:
+        self.guard, self.left = guard, snapshots
         self.why: str | None = None
 
     def __call__(self, strength: float, model: Any) -> bool:
@@ -136,8 +140,8 @@ class Beyond:
         return self.left < 0
 
 
-def _again(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
-    """A method that trains the base model once more, on all rows."""
+def _retrain_differently(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
+    """A method that fine-tunes the base model once more, on all rows."""
     assert bench.base is not None and bench.recipe is not None
     own = ("learning_rate", "batch_size", "accumulate") if plan.method == "dp_sgd" else ()  # noise needs larger values
     training = {name: value for name, value in asdict(bench.recipe.training).items() if name not in own}
@@ -149,19 +153,19 @@ def _again(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
 
 
 def _settled(bench: Workbench, slug: str, module: Any, method: str, setting: str, why: str) -> dict[str, Any]:
-    """One state, of a model that was trained anew."""
+    """The one state of a model that was fine-tuned again."""
     bench.keep(slug, module)
     bench.take(slug)
     line = point(
-        bench, bench.look("forget"), bench.look("guide"), method=method, setting=setting, unit="training",
+        bench, bench.snapshot("forget"), bench.snapshot("guide"), method=method, setting=setting, unit="training",
         strength=1.0, chosen=True,
     )  # fmt: skip
     bench.reset()
     return line | {"why": why}
 
 
-def _guarded(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
-    """A guard while decoding: the weights, and so everything but what is said, stay as they were."""
+def _guard_decoding(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
+    """A filter while decoding: the weights, and so everything but generated text, stay unchanged."""
     line = point(
         bench, bench.before["forget"], bench.before["guide"], method=plan.method, setting=plan.setting, unit="guard",
         strength=1.0, chosen=True,
@@ -171,8 +175,8 @@ def _guarded(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
 
 def point(
     bench: Workbench,
-    forget: Look,
-    guide: Look,
+    forget: SideSnapshot,
+    guide: SideSnapshot,
     *,
     method: str,
     setting: str = "",
@@ -183,7 +187,7 @@ def point(
     """A line of `points.parquet`, from looks at the forget rows and at the held-out rows that guide."""
     first = bench.before
     over, over_before = excess(forget, guide), excess(first["forget"], first["guide"])
-    rise = loss_rise(first["guide"], guide, bench.settings.seed)
+    rise = loss_increase(first["guide"], guide, bench.settings.seed)
     rate, floor = forget.rate, guide.rate
     removed = None
     if over_before.value > 0 and over.value == over.value:
@@ -195,22 +199,22 @@ def point(
         auc_low, auc_high = auc_interval(members, others)
     return {
         "method": method, "setting": setting, "strength": float(strength), "unit": unit,
-        "forget_hits": rate.hits, "forget_n": rate.n, "forget_rate": _told(rate.rate), "forget_low": rate.low,
+        "forget_hits": rate.hits, "forget_n": rate.n, "forget_rate": _finite(rate.rate), "forget_low": rate.low,
         "forget_high": rate.high, "either_hits": forget.either.hits, "floor_hits": floor.hits, "floor_n": floor.n,
-        "excess": _told(over.value), "excess_low": over.interval.low, "excess_high": over.interval.high,
-        "removed": removed, "loss": _told(guide.loss), "loss_rise": _told(rise.value),
-        "loss_rise_low": _told(rise.interval.low), "loss_rise_high": _told(rise.interval.high),
-        "forget_loss": _told(forget.loss), "auc": auc, "auc_low": auc_low, "auc_high": auc_high, "untouched_hits": None,
-        "untouched_n": None, "retain_loss": None, "chosen": chosen,
-        "within": bool(rise.value <= bench.settings.limit), "on_front": False, "why": "",
+        "excess": _finite(over.value), "excess_low": over.interval.low, "excess_high": over.interval.high,
+        "removed": removed, "loss": _finite(guide.loss), "loss_rise": _finite(rise.value),
+        "loss_rise_low": _finite(rise.interval.low), "loss_rise_high": _finite(rise.interval.high),
+        "forget_loss": _finite(forget.loss), "auc": auc, "auc_low": auc_low, "auc_high": auc_high,
+        "untouched_hits": None, "untouched_n": None, "retain_loss": None, "chosen": chosen,
+        "within": bool(rise.value <= bench.settings.max_loss_increase), "on_front": False, "why": "",
     }  # fmt: skip
 
 
-def _scores(seen: Look) -> Any:
+def _scores(seen: SideSnapshot) -> Any:
     values = seen.per_row
     return values[values == values]
 
 
-def _told(value: float) -> float | None:
-    """Tables hold no NaN and no infinity."""
+def _finite(value: float) -> float | None:
+    """The value, or None if it is not finite: tables contain no NaN and no infinity."""
     return value if abs(value) < float("inf") else None

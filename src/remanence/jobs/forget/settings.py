@@ -8,8 +8,7 @@ from typing import Any, Literal
 from remanence.core.errors import RemanenceError
 from remanence.core.keywords import to_json
 from remanence.core.scheme import SamplingScheme
-from remanence.core.settings import check_settings, option, options_of, spelled
-from remanence.jobs.audit.settings import AuditSettings
+from remanence.core.settings import check_settings, option, spelled
 from remanence.models.settings import TargetSettings
 
 FROM_AUDIT = ("prefixes", "new_tokens", "p", "loss_on", "max_length", "add_eos")
@@ -23,11 +22,11 @@ class ForgetSettings(TargetSettings):
     methods: tuple[str, ...] = option(("auto",), group="training", name="--method", nonempty=True, metavar="NAME")
     """Unlearning methods; auto = a small grid of methods that need nothing but the model and the data, all = every
     method that the given inputs allow."""
-    limit: float = option(0.02, group="training", above=0)
+    max_loss_increase: float = option(0.02, group="training", above=0, old=("limit",))
     """Maximum increase of the held-out loss, as a fraction: 0.02 = 2 %. States beyond it are not kept."""
     goal: float = option(0.95, group="training", above=0, most=1)
     """Share of the excess extraction of the forget rows that must disappear."""
-    twins: Literal["forget", "keep"] = option("forget", group="data")
+    near_duplicates: Literal["forget", "keep"] = option("forget", group="data", old=("twins",))
     """What to do with training rows that are near duplicates of a forget row: forget them too, or keep them."""
     steps: int = option(60, group="training", least=1)
     """Maximum number of optimizer steps per method."""
@@ -76,12 +75,6 @@ class ForgetSettings(TargetSettings):
         object.__setattr__(self, "prefixes", tuple(sorted(set(self.prefixes))))
         object.__setattr__(self, "scheme", SamplingScheme.parse(self.scheme).name)
         object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
-
-    @property
-    def audit(self) -> AuditSettings:
-        """How rows are read and judged, as audit settings."""
-        shared = set(options_of(AuditSettings)) & set(options_of(type(self))) - {"queries"}
-        return AuditSettings(**{name: getattr(self, name) for name in shared}, schemes=(self.scheme,))
 
     def spec(self) -> dict[str, Any]:
         """JSON-ready, for `run.json`."""

@@ -1,4 +1,4 @@
-"""The model on the bench: opened once, changed by one method after another, and put back to its start in between."""
+"""The model that is changed: loaded once, changed by one method after another, and reset in between."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.table import Rendered
 from remanence.core.target import rendered_rows
-from remanence.jobs.forget.look import Look, look, with_module
 from remanence.jobs.forget.rows import Sides
 from remanence.jobs.forget.settings import ForgetSettings
+from remanence.jobs.forget.snapshot import SideSnapshot, take_snapshot, with_module
 from remanence.measure.extraction.discoverable import Discoverable
 from remanence.models.huggingface import HuggingFace
 from remanence.training.reference import ReferenceModel, trainable_state
@@ -28,7 +28,7 @@ from remanence.training.settings import FinetuneSettings
 
 @dataclass
 class Workbench:
-    """What every part of a forgetting works with."""
+    """The model, its rows and settings, shared by all parts of forgetting."""
 
     run: Run
     target: HuggingFace
@@ -41,18 +41,18 @@ class Workbench:
     train: Sequence[Record]
     """All training rows, copies included, for methods that train the base model again."""
     base_folder: str | None = None
-    """Where the base model stands; written nowhere."""
+    """Folder of the base model; not written anywhere."""
     models: Sequence[str] = ()
     """Folders of peers to fuse with."""
     _rendered: dict[str, list[Rendered | str]] = field(default_factory=dict[str, list[Rendered | str]])
 
     def __post_init__(self) -> None:
         self.start = ReferenceModel(self.target.module, trainable_state(self.target.module))
-        self.before = {side: self.look(side) for side in ("forget", "guide", "judge", "untouched")}
-        """The model as it came, on every side."""
+        self.before = {side: self.snapshot(side) for side in ("forget", "guide", "judge", "untouched")}
+        """Snapshots of the given model, on every side."""
 
     def reset(self) -> None:
-        """Every weight as it was in the beginning."""
+        """Restore every weight of the given model."""
         self.start.restore(self.target.module)
         self.target.module.eval()
 
@@ -71,12 +71,12 @@ class Workbench:
         rows = [row_of(r) for r in self.rendered(side) if isinstance(r, Rendered)]
         return [row for row in rows if any(label >= 0 for label in row.labels)]
 
-    def look(self, side: str, target: HuggingFace | None = None) -> Look:
-        """A look at the live model, or at another one."""
-        return look(target or self.target, self.rendered(side), self.settings)
+    def snapshot(self, side: str, target: HuggingFace | None = None) -> SideSnapshot:
+        """A snapshot of the live model, or of another one."""
+        return take_snapshot(target or self.target, self.rendered(side), self.settings)
 
-    def came_back_at(self, before: Look, row: int) -> int:
-        """The shortest prefix at which a row came back before; the longest of the grid where it did not."""
+    def extraction_prefix(self, before: SideSnapshot, row: int) -> int:
+        """The shortest prefix at which a row was extracted before; the longest of the grid where it was not."""
         finding = Discoverable(self.settings.prefixes, self.settings.new_tokens).find("", before.rows[row])
         return min((n for n, hit in finding.evidence.get("at", {}).items() if hit), default=self.settings.prefixes[-1])
 
@@ -87,8 +87,8 @@ class Workbench:
         weights = trainable_state(module or self.target.module)
         if set(weights) != set(self.start.values):
             raise RemanenceError(
-                f"{slug} gives a model of another form than the one to change; "
-                "name the recipe that it was trained with (the same LoRA rank, or none)."
+                f"{slug} gives a model of another form than the given one; "
+                "give the recipe that it was trained with (the same LoRA rank, or none)."
             )
         place = self.run.folder / "states" / f"{slug}.safetensors"
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ class Workbench:
 
     @torch.no_grad()
     def take(self, slug: str) -> None:
-        """Put a kept state into the live module."""
+        """Load a kept state into the live module."""
         live = trainable_state(self.target.module)
         for name, value in self.state(slug).items():
             live[name].copy_(value)
@@ -109,9 +109,9 @@ class Workbench:
         return load_file(self.run.folder / "states" / f"{slug}.safetensors")
 
     def drop(self, slug: str) -> None:
-        """Forget a state that nothing needs any more."""
+        """Delete a state that is not needed any more."""
         Path(self.run.folder / "states" / f"{slug}.safetensors").unlink(missing_ok=True)
 
     def other(self, module: Any) -> HuggingFace:
-        """Another module, read and judged as the target is."""
+        """The target with another module in it."""
         return with_module(self.target, module)

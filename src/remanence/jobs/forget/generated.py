@@ -1,4 +1,4 @@
-"""Copies in other words: what a model said about a row, held against all training rows by the calibrated detector."""
+"""Generated texts: the rows are put to a model, and its answers are compared with the training rows by the detector."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ from typing import Any
 
 import numpy as np
 
+from remanence.core.errors import NotMeasured
 from remanence.core.record import Record
+from remanence.core.table import Rendered
+from remanence.core.target import Prompt, cut
+from remanence.jobs.forget.workbench import Workbench
 from remanence.measure.plagiarism.compile_kernels import compile_kernels
 from remanence.measure.plagiarism.detector import PlagiarismIndex
 from remanence.measure.plagiarism.null_calibration import NullCalibration, lengths_for
 from remanence.measure.plagiarism.types import GeneratedText, generated_text_of
+from remanence.measure.unlearning.rouge import rouge_l, words
+from remanence.models.huggingface import HuggingFace
 from remanence.stats.intervals import bootstrap
 from remanence.stats.rates import Rate
 from remanence.text.words import words_of
+
+SIDES = {"forget": "forget", "untouched": "untouched", "heldout": "judge"}
+"""Name of a side in the tables -> name on the bench."""
+ANSWER_TOKENS = 64
+"""Maximum number of tokens that are generated for a row."""
 
 LONGEST = 48
 """Words of the longest answer that thresholds are made for."""
@@ -64,3 +75,48 @@ class Detector:
         if rouge.size:
             told.append(("rouge", float(rouge.mean()), None, rouge.size, *bootstrap(rouge, np.mean, self.seed)))
         return told
+
+
+def generated_rows(bench: Workbench, name: str, target: HuggingFace, side: str) -> list[dict[str, Any]]:
+    """Rows put to the model, each from the prefix at which it came back before, or from the longest of the grid."""
+    settings = bench.settings
+    asked: list[tuple[Record, Prompt]] = []
+    before = bench.before[SIDES[side]]
+    for i, record in enumerate(bench.records(SIDES[side])):
+        rendered = bench.rendered(SIDES[side])[i]
+        if len(asked) < settings.asked_rows and isinstance(rendered, Rendered):
+            prompt = _prompt(rendered, record.id, bench.extraction_prefix(before, i))
+            if prompt is not None:
+                asked.append((record, prompt))
+    answers = target.generate([prompt for _, prompt in asked], ANSWER_TOKENS, seed=settings.seed) if asked else []
+    lines: list[dict[str, Any]] = []
+    for (record, prompt), answer in zip(asked, answers, strict=True):
+        said, truth = answer.ids[: prompt.expected.size], prompt.expected
+        text = target.decode(truth)
+        lines.append(
+            {
+                "model": name,
+                "side": side,
+                "id": record.id,
+                "prefix": prompt.prefix_tokens,
+                "exact": bool(np.array_equal(said[: settings.new_tokens], truth[: settings.new_tokens])),
+                "verbatim": None,
+                "paraphrase": None,
+                "rouge": rouge_l(words(target.decode(said)), words(text)).recall if words(text) else None,
+                "prompt": target.decode(prompt.ids if prompt.source is None else prompt.source),
+                "said": target.decode(said),
+                "truth": text,
+            }
+        )
+    return lines
+
+
+def _prompt(rendered: Rendered, id: str, prefix: int) -> Prompt | None:
+    """The question, with as much of the row asked for as there is, up to `ANSWER_TOKENS` tokens."""
+    scored = int(rendered.scored[rendered.start :].sum())
+    while prefix > 0 and scored - prefix < 8:
+        prefix //= 2
+    try:
+        return cut(rendered, id, prefix, min(ANSWER_TOKENS, scored - prefix)) if scored - prefix >= 1 else None
+    except NotMeasured:
+        return None

@@ -12,14 +12,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from remanence.core.errors import NotMeasured
-from remanence.core.record import Record
-from remanence.core.table import Rendered
-from remanence.core.target import Prompt, cut
 from remanence.core.verbs import TableMeasure
-from remanence.jobs.forget.detector import Detector
-from remanence.jobs.forget.look import Look, loss_rise, ratio_interval
+from remanence.jobs.forget.generated import SIDES, Detector, generated_rows
 from remanence.jobs.forget.paths import BEFORE
+from remanence.jobs.forget.snapshot import SideSnapshot, loss_increase, ratio_interval
 from remanence.jobs.forget.tables import RELEARN, RELEARNED, ROW_STATES, SAID, SCORES
 from remanence.jobs.forget.workbench import Workbench
 from remanence.measure.extraction.exposure import Exposure
@@ -28,7 +24,6 @@ from remanence.measure.likelihood.min_k import MinK
 from remanence.measure.unlearning.exact_memorization import ExactMemorization
 from remanence.measure.unlearning.privleak import FRACTION
 from remanence.measure.unlearning.probability import Probability
-from remanence.measure.unlearning.rouge import rouge_l, words
 from remanence.measure.unlearning.truth_ratio import TruthRatio, forget_aggregate, retain_aggregate
 from remanence.models.huggingface import HuggingFace
 from remanence.stats.intervals import bootstrap
@@ -36,10 +31,6 @@ from remanence.stats.membership import auc_interval, roc_auc
 from remanence.stats.rates import Rate
 from remanence.training.relearn import relearn
 
-SIDES = {"forget": "forget", "untouched": "untouched", "heldout": "judge"}
-"""Name of a side in the tables -> name on the bench."""
-ANSWER = 64
-"""At most so many tokens are asked for when a row is put to the model."""
 RELEARN_RATE = 5e-4
 """Learning rate of the training that tries to bring rows back: the same for every model, so that they compare."""
 BACK = 0.5
@@ -55,29 +46,29 @@ def evaluate(
     """Write `finals/NAME-*.parquet` of a model that is on the bench now, or guarded there; skipped when it is there."""
     if bench.run.has(f"finals/{name}-scores.parquet"):
         return
-    looks = {
-        side: bench.before[there] if name == BEFORE else bench.look(there, target) for side, there in SIDES.items()
+    snapshots = {
+        side: bench.before[there] if name == BEFORE else bench.snapshot(there, target) for side, there in SIDES.items()
     }
     lines: list[dict[str, Any]] = []
     states: list[dict[str, Any]] = []
     ratios: dict[str, NDArray[np.float64]] = {}
-    for side, seen in looks.items():
+    for side, seen in snapshots.items():
         lines += [_line(name, side, *one) for one in _of_table(seen, bench.settings.seed)]
         ratios[side] = _truth(bench, target, side)
         known = ratios[side][~np.isnan(ratios[side])]
         both = forget_aggregate if side == "forget" else retain_aggregate
         lines.append(_line(name, side, *_aggregate(both, known, bench.settings.seed)))
         states += _states(bench, name, side, seen, ratios[side])
-    rise = loss_rise(bench.before[SIDES["heldout"]], looks["heldout"], bench.settings.seed)
-    n = int((~np.isnan(looks["heldout"].nll)).sum())
+    rise = loss_increase(bench.before[SIDES["heldout"]], snapshots["heldout"], bench.settings.seed)
+    n = int((~np.isnan(snapshots["heldout"].nll)).sum())
     lines.append(_line(name, "heldout", "loss_rise", rise.value, None, n, *rise.interval))
-    lines += [_line(name, "forget", *one) for one in _membership(looks)]
+    lines += [_line(name, "forget", *one) for one in _membership(snapshots)]
     lines += [_line(name, side, *one) for side in ("forget", "heldout") for one in _exposure(bench, target, side)]
-    said = [one for side in SIDES for one in _said(bench, name, target, side)]
+    said = [one for side in SIDES for one in generated_rows(bench, name, target, side)]
     lines += [_line(name, side, *one) for side in SIDES for one in detector.judge(said, side)]
     for metric, ask in own.items():
         lines.append(_line(name, "heldout", f"user:{metric}", float(ask(target))))
-    trails, back = _relearning(bench, name, target, looks["forget"])
+    trails, back = _relearning(bench, name, target, snapshots["forget"])
     write = bench.run.write_table
     write(f"finals/{name}-states", pa.Table.from_pylist(states, schema=ROW_STATES))
     write(f"finals/{name}-said", pa.Table.from_pylist(said, schema=SAID))
@@ -108,7 +99,7 @@ def _line(
     return {"model": model, "side": side, "metric": metric, "value": known, "hits": hits, "n": n, **ends, "note": note}
 
 
-def _of_table(seen: Look, seed: int) -> list[Told]:
+def _of_table(seen: SideSnapshot, seed: int) -> list[Told]:
     """What the token table says of a side."""
     told: list[Told] = [_rate("discoverable", seen.rate), _rate("np_discoverable", seen.sampled_rate)]
     known = ~np.isnan(seen.nll)
@@ -123,7 +114,7 @@ def _of_table(seen: Look, seed: int) -> list[Told]:
     return told + [_mean(name, _scores(measure, seen), seed) for name, measure in measures.items()]
 
 
-def _scores(measure: TableMeasure, seen: Look) -> NDArray[np.float64]:
+def _scores(measure: TableMeasure, seen: SideSnapshot) -> NDArray[np.float64]:
     found = (measure.find("", row).score for row in seen.rows)
     return np.array([np.nan if score is None else score for score in found], np.float64)
 
@@ -156,14 +147,14 @@ def _truth(bench: Workbench, target: HuggingFace, side: str) -> NDArray[np.float
     return np.array([f.evidence.get("truth_ratio", np.nan) if f.score is not None else np.nan for f in found])
 
 
-def _membership(looks: Mapping[str, Look]) -> list[Told]:
+def _membership(snapshots: Mapping[str, SideSnapshot]) -> list[Told]:
     """Can the forget rows be told from held-out ones? Two-sided: far below 0.5 they stand out by being unlikely."""
     told: list[Told] = []
     for metric, scores in (
         ("auc_loss", lambda seen: seen.per_row),
         ("auc_min_k", lambda seen: _scores(MinK(FRACTION), seen)),
     ):
-        members, others = ((v := scores(looks[side]))[~np.isnan(v)] for side in ("forget", "heldout"))
+        members, others = ((v := scores(snapshots[side]))[~np.isnan(v)] for side in ("forget", "heldout"))
         if members.size and others.size:
             told.append((metric, roc_auc(members, others), None, members.size, *auc_interval(members, others)))
     return told
@@ -189,7 +180,9 @@ def _exposure(bench: Workbench, target: HuggingFace, side: str) -> list[Told]:
     return [(metric, value, hits, n, *ends, note)]
 
 
-def _states(bench: Workbench, name: str, side: str, seen: Look, ratios: NDArray[np.float64]) -> list[dict[str, Any]]:
+def _states(
+    bench: Workbench, name: str, side: str, seen: SideSnapshot, ratios: NDArray[np.float64]
+) -> list[dict[str, Any]]:
     min_k = _scores(MinK(FRACTION), seen)
     with np.errstate(invalid="ignore"):
         loss = seen.nll / seen.tokens
@@ -200,7 +193,7 @@ def _states(bench: Workbench, name: str, side: str, seen: Look, ratios: NDArray[
     return [
         {
             "model": name, "side": side, "id": record.id,
-            "comes_back": None if np.isnan(seen.greedy[i]) else bool(seen.greedy[i]),
+            "comes_back": None if np.isnan(seen.extracted[i]) else bool(seen.extracted[i]),
             "longest_run": None if np.isnan(seen.run[i]) else int(seen.run[i]),
             "loss": told(loss[i]), "min_k": told(min_k[i]), "truth_ratio": told(ratios[i]),
         }
@@ -208,53 +201,8 @@ def _states(bench: Workbench, name: str, side: str, seen: Look, ratios: NDArray[
     ]  # fmt: skip
 
 
-def _said(bench: Workbench, name: str, target: HuggingFace, side: str) -> list[dict[str, Any]]:
-    """Rows put to the model, each from the prefix at which it came back before, or from the longest of the grid."""
-    settings = bench.settings
-    asked: list[tuple[Record, Prompt]] = []
-    before = bench.before[SIDES[side]]
-    for i, record in enumerate(bench.records(SIDES[side])):
-        rendered = bench.rendered(SIDES[side])[i]
-        if len(asked) < settings.asked_rows and isinstance(rendered, Rendered):
-            prompt = _prompt(rendered, record.id, bench.came_back_at(before, i))
-            if prompt is not None:
-                asked.append((record, prompt))
-    answers = target.generate([prompt for _, prompt in asked], ANSWER, seed=settings.seed) if asked else []
-    lines: list[dict[str, Any]] = []
-    for (record, prompt), answer in zip(asked, answers, strict=True):
-        said, truth = answer.ids[: prompt.expected.size], prompt.expected
-        text = target.decode(truth)
-        lines.append(
-            {
-                "model": name,
-                "side": side,
-                "id": record.id,
-                "prefix": prompt.prefix_tokens,
-                "exact": bool(np.array_equal(said[: settings.new_tokens], truth[: settings.new_tokens])),
-                "verbatim": None,
-                "paraphrase": None,
-                "rouge": rouge_l(words(target.decode(said)), words(text)).recall if words(text) else None,
-                "prompt": target.decode(prompt.ids if prompt.source is None else prompt.source),
-                "said": target.decode(said),
-                "truth": text,
-            }
-        )
-    return lines
-
-
-def _prompt(rendered: Rendered, id: str, prefix: int) -> Prompt | None:
-    """The question, with as much of the row asked for as there is, up to `ANSWER` tokens."""
-    scored = int(rendered.scored[rendered.start :].sum())
-    while prefix > 0 and scored - prefix < 8:
-        prefix //= 2
-    try:
-        return cut(rendered, id, prefix, min(ANSWER, scored - prefix)) if scored - prefix >= 1 else None
-    except NotMeasured:
-        return None
-
-
 def _relearning(
-    bench: Workbench, name: str, target: HuggingFace, seen: Look
+    bench: Workbench, name: str, target: HuggingFace, seen: SideSnapshot
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Training on the forgotten rows themselves, and on rows that were kept: how soon are the forgotten ones back?"""
     settings = bench.settings
@@ -266,7 +214,7 @@ def _relearning(
     for rows, there in (("forget", "forget"), ("benign", "retain")):
         result = relearn(
             target.module, target.tokenizer, bench.rows(there), goal=goal, max_steps=settings.relearn_steps,
-            memorization=lambda model: bench.look("forget", bench.other(model)).rate.rate,
+            memorization=lambda model: bench.snapshot("forget", bench.other(model)).rate.rate,
             learning_rate=RELEARN_RATE, batch_size=settings.batch_size, check_every=2, seed=settings.seed,
         )  # fmt: skip
         trails += [{"model": name, "rows": rows, "step": at.step, "rate": at.memorization} for at in result.trail]

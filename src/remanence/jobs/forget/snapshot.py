@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from remanence.core.scheme import SamplingScheme
 from remanence.core.table import Rendered, TokenRow
+from remanence.engine.snapshot import Floats, Snapshot
 from remanence.engine.token_pass import recheck
 from remanence.jobs.forget.settings import ForgetSettings
 from remanence.measure.extraction.discoverable import Discoverable
@@ -20,62 +20,33 @@ from remanence.models.huggingface import HuggingFace
 from remanence.stats.intervals import Difference, Interval, newcombe_difference
 from remanence.stats.rates import Rate
 
-Floats = NDArray[np.float64]
 ROUNDS = 1_000
-"""Bootstrap draws behind the interval of a loss's rise."""
+"""Bootstrap samples of the interval of a loss increase."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was seen of the rows of a side, in their order; NaN where a row could not be measured."""
+class SideSnapshot(Snapshot):
+    """A snapshot of the rows of a side, in their order, with what only forgetting needs."""
 
-    greedy: Floats
-    """[N] 1 where the row comes back greedily at some prefix length, else 0."""
     sampled: Floats
-    """[N] 1 where it comes back within the samples asked for, with the probability asked for."""
+    """[N] 1 where the row is extracted by sampling, within `queries` samples with probability `p`."""
     run: Floats
-    """[N] most tokens right in a row."""
-    nll: Floats
-    """[N] summed negative log-probability of the tokens that carry loss, nats."""
-    tokens: Floats
-    """[N] how many these are."""
+    """[N] longest run of correct tokens."""
     rows: Sequence[TokenRow | str]
 
     @property
-    def loss(self) -> float:
-        """Nats per token that carries loss, each token counted once; NaN without any."""
-        known = ~np.isnan(self.nll)
-        return float(self.nll[known].sum() / self.tokens[known].sum()) if known.any() else float("nan")
-
-    @property
-    def per_row(self) -> Floats:
-        """[N] mean log-probability of a row's tokens: higher = more memorized."""
-        with np.errstate(invalid="ignore"):
-            return -self.nll / self.tokens
-
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """[N] whether a row is long enough to come back."""
-        return ~np.isnan(self.greedy)
-
-    @property
-    def rate(self) -> Rate:
-        """Of the rows that come back greedily."""
-        return Rate.of(self.greedy[self.known] > 0.5)
-
-    @property
     def sampled_rate(self) -> Rate:
-        """Of the rows that come back within the samples asked for."""
+        """Of the rows that are extracted by sampling."""
         return Rate.of(self.sampled[self.known] > 0.5)
 
     @property
     def either(self) -> Rate:
-        """Of the rows that come back in either way: what the guard looks at."""
-        return Rate.of((self.greedy[self.known] > 0.5) | (self.sampled[self.known] > 0.5))
+        """Of the rows that are extracted greedily or by sampling: what the guard measures."""
+        return Rate.of(self.flags | (self.sampled[self.known] > 0.5))
 
 
 def with_module(target: HuggingFace, module: Any) -> HuggingFace:
-    """The target with another module in it, read and judged alike."""
+    """The target with another module in it."""
     other = copy.copy(target)
     other.module = module
     other.__post_init__()
@@ -83,21 +54,21 @@ def with_module(target: HuggingFace, module: Any) -> HuggingFace:
 
 
 def columns(settings: ForgetSettings) -> list[str]:
-    """What a look, and every measure of a final evaluation, needs of the token table."""
+    """Columns of the token table that a snapshot and every measure of an evaluation need."""
     return sorted({"gap", "rank", "logprob", "mean", "std", SamplingScheme.parse(settings.scheme).column})
 
 
-def look(target: HuggingFace, rendered: Sequence[Rendered | str], settings: ForgetSettings) -> Look:
-    """One pass; a greedy verdict that hangs on rounding is repeated in float32 by itself."""
+def take_snapshot(target: HuggingFace, rendered: Sequence[Rendered | str], settings: ForgetSettings) -> SideSnapshot:
+    """One pass; a greedy verdict within rounding error is repeated in float32 at batch size 1."""
     scored = list(target.score_rendered(rendered, columns(settings)))
     rows, _ = recheck(
         target, scored, columns(settings), Discoverable(settings.prefixes, settings.new_tokens), settings.dtype
     )
-    return judged(rows, settings)
+    return snapshot_of(rows, settings)
 
 
-def judged(rows: Sequence[TokenRow | str], settings: ForgetSettings) -> Look:
-    """The verdicts on rows of a token table."""
+def snapshot_of(rows: Sequence[TokenRow | str], settings: ForgetSettings) -> SideSnapshot:
+    """The snapshot that the rows of a token table give."""
     greedy = Discoverable(settings.prefixes, settings.new_tokens)
     sampled = NPDiscoverable(SamplingScheme.parse(settings.scheme), settings.p, settings.prefixes, settings.new_tokens)
     values = np.full((5, len(rows)), np.nan)
@@ -111,15 +82,16 @@ def judged(rows: Sequence[TokenRow | str], settings: ForgetSettings) -> Look:
             values[0, i], values[2, i] = found.score, found.evidence["run"]
         if log_p.score is not None:
             values[1, i] = float(prob_extracted(log_p.score, settings.queries) >= settings.p)
-    return Look(*values, rows=rows)
+    extracted, sampled_flag, run, nll, tokens = values
+    return SideSnapshot(extracted, nll, tokens, sampled_flag, run, rows)
 
 
-def excess(forget: Look, heldout: Look) -> Difference:
-    """Rate of forget rows that come back minus that of held-out rows."""
+def excess(forget: Snapshot, heldout: Snapshot) -> Difference:
+    """Extraction rate of forget rows minus that of held-out rows."""
     return newcombe_difference(forget.rate.hits, forget.rate.n, heldout.rate.hits, heldout.rate.n)
 
 
-def loss_rise(before: Look, after: Look, seed: int, rounds: int = ROUNDS) -> Difference:
+def loss_increase(before: Snapshot, after: Snapshot, seed: int, rounds: int = ROUNDS) -> Difference:
     """(loss after - loss before) / loss before on the same rows; percentile bootstrap over rows.
 
     0.02 = the loss rose by 2 %. NaN and (-inf, inf) without rows.
