@@ -69,7 +69,7 @@ def leaking(run: Run, outcomes: Iterable[RowOutcome]) -> dict[str, str]:
     extracted = [row for row in outcomes if row.comes_back]
     if not extracted:
         raise RemanenceError(
-            f"No row is extracted in {run.folder.name}, so there is nothing to forget: give rows with --forget or --ids."
+            f"No row is extracted in {run.folder.name}, so there is nothing to forget: give rows with --forget."
         )
     return {row.id: f"extracted with a prefix of {row.shortest_prefix} tokens" for row in extracted}
 
