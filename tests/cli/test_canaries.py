@@ -49,7 +49,7 @@ def test_misuse_ends_with_one_sentence_and_exit_code_2(remanence: Any, tmp_path:
     said = remanence("canaries", "plant", f"--data={data}", f"--canaries={data}", f"--out={tmp_path / 'x.jsonl'}")
     assert (
         said.code == 2
-        and said.sentence == "remanence: rows.jsonl is no key of canaries: give the file that `canaries make` wrote."
+        and said.sentence == "remanence: rows.jsonl is not a key of canaries: give the file that `canaries make` wrote."
     )
     said = remanence("canaries", "make", "--model=none", f"--data={data}", "--secret=colours")
     assert said.code == 2 and "--secret is one of words, digits, got 'colours'." in said.sentence

@@ -143,7 +143,7 @@ def test_misuse_is_told_in_a_sentence(tmp_path: Path) -> None:
     asked: list[tuple[str, Any]] = [
         ("planted already", lambda: planted(made_up.write(tmp_path / "again.jsonl"), Key.read(key_out))),
         ("stands in planted-rows.jsonl already", lambda: planted(out, key)),
-        ("counts from 1 on", lambda: planted(made_up.write(tmp_path / "zero.jsonl"), key, (0, 4))),
+        ("counts of at least 1", lambda: planted(made_up.write(tmp_path / "zero.jsonl"), key, (0, 4))),
         ("another kind of file", lambda: plant(data, key, (1,), tmp_path / "x.csv", tmp_path / "k.json", 0)),
         ("never planted", lambda: remove(out, key, tmp_path / "x.jsonl")),
         ("No canary of this key stands in rows.jsonl", lambda: remove(data, Key.read(key_out), tmp_path / "x.jsonl")),

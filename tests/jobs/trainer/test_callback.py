@@ -331,10 +331,10 @@ def test_a_second_training_with_the_same_callback_begins_anew(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"every": 0}, 'every is "epoch" or a number of steps'),
+        ({"every": 0}, 'every= is "epoch" or a number of steps'),
         ({"stop_if": "excess is big"}, "write it like 'excess_low>0.05'"),
-        ({"load_best": True}, "load_best needs keep_best"),
-        ({"base": "folder"}, "base is 'start' or 'disabled'"),
+        ({"load_best": True}, "load_best= needs keep_best"),
+        ({"base": "folder"}, "base= is one of start, disabled"),
         ({"sample": 0}, "at least 1"),
     ],
 )
