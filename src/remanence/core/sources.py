@@ -127,7 +127,7 @@ class Sources:
         for node, after in zip(body, [*body[1:], None], strict=True):
             if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
                 continue
-            if ast.unparse(node.annotation).startswith("ClassVar"):
+            if ast.unparse(node.annotation).startswith(("ClassVar", "KW_ONLY")):
                 continue
             kind = ast.unparse(self._spelled_out(declared.module, node.annotation))
             text = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""

@@ -84,7 +84,7 @@ def random_model() -> Any:
 @every
 def test_a_method_makes_a_new_target_and_leaves_the_old_one_alone(method: Any, target: HuggingFace):
     before = weights(target.module)
-    made = method(steps=4, check_every=2, limit=10.0, learning_rate=1e-2)
+    made = method(max_loss_increase=10.0, training=UnlearnSettings(steps=4, check_every=2, learning_rate=1e-2))
     changed = made(target, records())
     name = method.__module__.rsplit(".", 1)[1]
     assert changed.name == f"tiny+{name}" and changed.fingerprint not in {"f00d", ""}
@@ -92,7 +92,7 @@ def test_a_method_makes_a_new_target_and_leaves_the_old_one_alone(method: Any, t
     assert all(torch.equal(value, before[key]) for key, value in target.module.state_dict().items())
     assert any(not torch.equal(value, before[key]) for key, value in changed.module.state_dict().items())
     assert not any(weight.requires_grad for weight in changed.module.parameters())
-    assert made.unit == "steps" and set(made.needs) <= {"retain"}
+    assert made.unit == "steps" and set(made.groups) <= {"forget", "retain"}
 
 
 def test_the_same_seed_gives_the_same_fingerprint(target: HuggingFace):

@@ -58,7 +58,7 @@ def test_integers_are_the_first_models_and_ties_stay():
 
 def test_models_of_other_shapes_or_weights_are_refused():
     one, two = {"w": torch.zeros(2)}, {"w": torch.zeros(3)}
-    with pytest.raises(RemanenceError, match=r"not built like the first .* such as w"):
+    with pytest.raises(RemanenceError, match=r"differs from the first in architecture .* such as w"):
         combine([one, two], [0.5, 0.5])
     with pytest.raises(RemanenceError, match="add up to 1"):
         combine([one, one], [0.5, 0.6])

@@ -125,12 +125,12 @@ def _paths(method: str, settings: ForgetSettings, given: Collection[str], *, swe
     plans: list[Plan] = []
     why = ""
     for params in grid:
-        needs_base = getattr(cls, "needs_base", False) and "models" not in given
-        if (needs_base or params.get("origin") == "base") and "base" not in given:
+        needs_base_folder = getattr(cls, "needs_base_folder", False) and "models" not in given
+        if (needs_base_folder or params.get("origin") == "base") and "base" not in given:
             why = "needs --base"
             continue
         rates: Sequence[float | None] = (None,)
-        if isinstance(training, UnlearnSettings) and not getattr(cls, "needs_base", False):
+        if isinstance(training, UnlearnSettings) and not getattr(cls, "needs_base_folder", False):
             own = training.learning_rate or DEFAULT_RATE * (ADAPTER_FACTOR if "adapter" in given else 1)
             rates = settings.learning_rates or (tuple(own * times for times in SWEPT) if swept else (own,))
         for rate in rates:

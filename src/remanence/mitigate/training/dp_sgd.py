@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ class DPSGD(TrainedFromBase):
     """Seed of batches and noise, for tests: whoever knows it can remove the noise. Default: a secret one."""
     physical_batch_size: int = 16
     """Number of rows per forward pass; affects only memory."""
+    _: KW_ONLY
     training: TrainingSettings = TrainingSettings(epochs=10, learning_rate=3e-3, batch_size=64)
     """Training parameters; `batch_size` is the expected number of rows per step."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -152,6 +152,7 @@ class EarlyStopping(TrainedFromBase):
     """Evaluations per epoch: where rows are repeated many times, once per epoch is too late."""
     patience: int = 2
     """Number of epochs without a new lowest held-out loss after which training ends."""
+    _: KW_ONLY
     training: TrainingSettings = TrainingSettings(epochs=10, learning_rate=1e-3)
     """Training parameters; `epochs` is the maximum, and the learning rate decreases towards that end."""
 

@@ -49,7 +49,7 @@ class Unlearning(Mitigation):
 
     trains_from_base: ClassVar[bool] = False
     """Whether the target must be the base model, which is then fine-tuned again."""
-    needs_base: ClassVar[bool] = False
+    needs_base_folder: ClassVar[bool] = False
     """Whether the field `base` must name the folder of the base model, unless `models` names peers."""
     unit: ClassVar[str] = "steps"
     """What the strength is counted in."""

@@ -10,7 +10,7 @@ of NPO or gradient ascent, within the same ball.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -81,6 +81,7 @@ class Constrained(Unlearning):
     """Inverse temperature of NPO."""
     alpha: float = 1.0
     """Weight of the loss on retain rows (the paper's FTA); 0 = do not use them (FTM)."""
+    _: KW_ONLY
     training: UnlearnSettings = UnlearnSettings(learning_rate=1e-4)
     """Optimizer steps."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
@@ -125,10 +125,11 @@ class Fusion(Unlearning):
     """Weights of all peers together, in this order. The paper's mean of m models is (m - 1) / m."""
     epochs: float = 3
     """Number of passes of a peer's training over the retain rows; it determines the number of steps."""
+    _: KW_ONLY
     training: UnlearnSettings = UnlearnSettings(learning_rate=1e-3)
     """Training of a peer, which should be that of the model; `steps` follows from `epochs`."""
 
-    needs_base: ClassVar[bool] = True
+    needs_base_folder: ClassVar[bool] = True
     unit: ClassVar[str] = "weight of the peers"
     cost = "1 training unless peers are given, and 1 evaluation per weight"
 

@@ -11,7 +11,7 @@ Shapes: B rows, T predicted tokens, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 import torch
@@ -109,6 +109,7 @@ class Localized(Unlearning):
     """gradient = the largest gradients; random and all are the paper's controls."""
     c: float = 0.1
     """Weight of the loss on the forget rows."""
+    _: KW_ONLY
     training: UnlearnSettings = UnlearnSettings(learning_rate=1e-3)
     """Optimizer steps; the learning rate of the paper is 1e-5, for a larger model."""
 

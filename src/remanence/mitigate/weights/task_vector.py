@@ -9,7 +9,7 @@ itself (`origin="target"`) or its base model (`"base"`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
@@ -88,6 +88,7 @@ class TaskVector(Unlearning):
     """Folder of the base model, needed for `origin="base"` of a whole model."""
     lambdas: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0)
     """Strengths to try, in this order."""
+    _: KW_ONLY
     training: UnlearnSettings = UnlearnSettings(learning_rate=1e-4)
     """Fine-tuning on the forget rows."""
 
