@@ -41,7 +41,7 @@ def make(
         columns=columns.named,
         **settings,
     )
-    typer.echo(key.told())
+    typer.echo(key.summary())
     typer.echo(f"\nnext: remanence canaries plant --data {rows.data} --canaries {options.out} --out PLANTED", err=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,8 +21,13 @@ class StudyRunOptions(RunOptions):
 
     models: tuple[str, ...] = option((), name="--model", group="data", split=False, metavar="NAME=MODEL")
     """Base model: NAME=FOLDER, or a folder or Hub name; may be repeated. Default: those of the casebook."""
-    workers: int = option(1, group="machine", least=1)
-    """Number of arms that are trained at the same time, in one process with one thread each."""
+    executor: Literal["serial", "ray"] = option("serial", group="machine")
+    """Executor: serial (this machine), or ray for a cluster."""
+    workers: int | None = option(None, group="machine", least=1)
+    """Number of arms that are trained at the same time, in one process with one thread each. Default: 1; with ray, as
+    many as the cluster has room for."""
+    ray_address: str | None = option(None, group="machine", metavar="HOST:PORT")
+    """Address of the Ray cluster; auto = the cluster of this machine. Default: a new local one."""
     out: Path = option(Path("remanence-study"), group="output", metavar="FOLDER")
     """Folder for the study."""
     keep_models: bool = option(False, group="output")
@@ -44,7 +49,9 @@ def study(
         _models(run.models),
         out=run.out,
         resume=run.resume,
+        executor=run.executor,
         workers=run.workers,
+        ray_address=run.ray_address,
         keep_models=run.keep_models,
         reveal=run.reveal,
         **grid,

@@ -25,7 +25,7 @@ from remanence.engine.opening import open_targets
 from remanence.jobs.audit.audit import run_audit
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.compare import compare_runs
-from remanence.jobs.forget.rows import tell_apart
+from remanence.jobs.forget.rows import partition_rows
 from remanence.jobs.forget.settings import ForgetSettings
 from remanence.jobs.systems.build import build
 from remanence.jobs.systems.data import Data
@@ -106,7 +106,7 @@ def records_for(entry: Entry, system: Mitigation | Memory, given: Given, setting
     if not given.forget:
         raise RemanenceError(f"{entry.cls} forgets rows that you name: add --forget, ids or a file of rows.")
     chosen = ForgetSettings(seed=settings.seed)
-    sides = tell_apart(given.train, given.forget, None, given.heldout, chosen)
+    sides = partition_rows(given.train, given.forget, None, given.heldout, chosen)
     return [*sides.forget, *sides.retain, *sides.guide]
 
 
