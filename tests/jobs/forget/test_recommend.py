@@ -55,8 +55,8 @@ def test_membership_is_two_sided() -> None:
     left = {"auc": 0.9, "auc_low": 0.8, "auc_high": 0.95}
     gone = {"auc": 0.5, "auc_low": 0.4, "auc_high": 0.6}
     assert "over-unlearned" in _membership(over, before)
-    assert "not every trace" in _membership(left, before)
-    assert "cannot be told" in _membership(gone, before)
+    assert "can still be detected" in _membership(left, before)
+    assert "does not distinguish" in _membership(gone, before)
 
 
 def test_the_rise_of_the_loss_is_that_of_all_tokens() -> None:
