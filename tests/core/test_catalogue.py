@@ -115,6 +115,28 @@ def test_what_a_target_needs_is_read_from_the_first_argument(tmp_path: Path):
     assert [e.abilities for e in found] == [("Generates",), ()]
 
 
+def test_a_field_that_is_a_dataclass_is_listed_by_its_fields(tmp_path: Path):
+    settings = """
+from dataclasses import dataclass
+@dataclass(frozen=True)
+class Training:
+    rate: float = option(0.5, least=0)
+    '''How fast.'''
+    epochs: int = 3
+"""
+    put(tmp_path, "training/settings.py", settings)
+    own = """
+from dataclasses import dataclass
+from remanence.training.settings import Training
+@dataclass(frozen=True)
+class Echo(TableMeasure):
+    training: Training = Training(epochs=9)
+"""
+    put(tmp_path, "mitigate/echo.py", SYSTEM.split("class Helper")[0] + own)
+    found = [(p.name, p.type, p.default, p.text) for p in entries(tmp_path)[0].parameters]
+    assert found == [("training.rate", "float", "0.5", "How fast."), ("training.epochs", "int", "9", "")]
+
+
 def test_what_it_says_of_itself_is_read_from_the_file(tmp_path: Path):
     put(tmp_path, "measure/echo.py", SYSTEM)
     (entry,) = entries(tmp_path)

@@ -132,7 +132,22 @@ class Sources:
             kind = ast.unparse(self._spelled_out(declared.module, node.annotation))
             text = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
             default = None if node.value is None else self._default(declared.module, node.value)
-            yield Parameter(node.target.id, kind, default, " ".join(str(text).split()))
+            yield from self._inner(declared.module, node) or (
+                Parameter(node.target.id, kind, default, " ".join(str(text).split())),
+            )
+
+    def _inner(self, module: str, node: ast.AnnAssign) -> tuple[Parameter, ...]:
+        """The fields of a field that is a dataclass, such as `training.epochs`; none for any other field."""
+        assert isinstance(node.target, ast.Name)
+        made = node.value
+        inner = self.find(module, node.annotation.id) if isinstance(node.annotation, ast.Name) else None
+        if inner is None or not inner.is_dataclass or not isinstance(made, ast.Call):
+            return ()
+        given = {k.arg: self._default(module, k.value) for k in made.keywords}
+        return tuple(
+            Parameter(f"{node.target.id}.{p.name}", p.type, given.get(p.name, p.default), p.text)
+            for p in self.parameters(self.lineage(inner))
+        )
 
     def _spelled_out(self, module: str, annotation: ast.expr) -> ast.expr:
         """An annotation with the names of `Literal` types replaced by what they list."""

@@ -108,7 +108,7 @@ def _split(
     entry: Entry, values: dict[str, Any], settings: RunSettings | Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], RunSettings]:
     """The values of the system's fields, and the settings of the run."""
-    own = {parameter.name for parameter in entry.parameters}
+    own = {parameter.name.split(".")[0] for parameter in entry.parameters}
     known = {field.name for field in fields(RunSettings)}
     if isinstance(settings, RunSettings):
         return values, settings
