@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,22 @@ import torch
 from jsonschema import validate
 
 import remanence
+from remanence.core.catalogue import find
 from remanence.core.errors import RemanenceError
+from remanence.core.executor import Serial
 from remanence.core.finding import Finding
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.jobs.run_schema import run_schema
-from remanence.jobs.systems.own_items import part_scores
+from remanence.jobs.systems.measuring import run_spec
+from remanence.jobs.systems.own_items import part_scores, run_experiment
+from remanence.jobs.systems.settings import RunSettings
 from remanence.models.huggingface import HuggingFace
 from remanence.models.load import load_model
 from remanence.models.parrot import Parrot
 from remanence.models.render import Renderer
+from remanence.replications.frame.experiment import Experiment, Part
+from remanence.replications.frame.figure import share
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "models"))
 
@@ -108,9 +115,35 @@ def test_a_theory_by_name_needs_no_model(tmp_path: Path):
     assert "needs 1 of 8" in (found.run.folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_an_experiment_is_replicated_instead(tmp_path: Path):
-    with pytest.raises(RemanenceError, match="run it with `remanence replicate attention_spread`"):
-        remanence.run("attention_spread", out=tmp_path / "run")
+@dataclass(frozen=True)
+class Coins(Experiment):
+    """The claim holds when more heads come up with the loaded coin."""
+
+    claim = "A loaded coin shows more heads."
+    loaded: float = 0.9
+
+    def arms(self) -> dict[str, float]:
+        return {"fair": 0.5, "loaded": self.loaded}
+
+    def train(self, arm: float, shared: Any, seed: int) -> Any:
+        return np.random.default_rng(seed).random(50) < arm
+
+    def measure(self, trained: Any, shared: Any, seed: int) -> Any:
+        return {"heads": share(trained)}
+
+    def rule(self, figures: Any) -> list[Part]:
+        fair, loaded = (figures[arm]["heads"].value for arm in ("fair", "loaded"))
+        return [Part("More heads", loaded > fair, f"{loaded} against {fair}")]
+
+
+def test_an_experiment_by_name_gives_the_verdict_of_replicate(tmp_path: Path):
+    entry = find("attention_spread")
+    for loaded, holds in ((0.9, True), (0.5, False)):
+        run = Run.begin(tmp_path / f"{loaded}", run_spec(entry, Coins(loaded), None, {}, RunSettings()))
+        verdict = run_experiment(run, entry, Coins(loaded), range(3), Serial()).verdict
+        assert [one["holds"] for one in verdict["seeds"]] == [holds] * 3
+        words = "holds" if holds else "does not hold"
+        assert verdict["sentences"][0] == f"A loaded coin shows more heads. Over all seeds: {words}, 3 seeds of 3."
 
 
 def test_scores_of_a_benchmark_by_part_with_chance():

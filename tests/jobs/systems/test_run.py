@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -119,6 +120,24 @@ def test_a_stopped_run_resumes_to_the_same_bytes(tmp_path: Path, name: str):
         _ = ran(tmp_path / "stopped", name, resume=True, **more)
         assert content(tmp_path / "stopped") == content(whole.run.folder)
         shutil.rmtree(tmp_path / "stopped")
+
+
+class Elsewhere(Serial):
+    """Sends work and tasks through pickle, as an executor of other processes does, and returns results out of order."""
+
+    def map(self, opens: Callable[[], Any], work: Callable[[Any, Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+        sent = pickle.loads(pickle.dumps(work))
+        done = [(task, sent(opens(), pickle.loads(pickle.dumps(task)))) for task in tasks]
+        yield from done[::-1]
+
+
+@pytest.mark.parametrize("name", ["loss", "prefix"])
+def test_the_folder_is_the_same_whoever_computes(tmp_path: Path, name: str):
+    short: dict[str, Any] = {"tokens": 4, "new_tokens": 6} if name == "prefix" else {}
+    short["settings"] = {"alpha": 0.5, "shard_rows": 2}
+    for executor in (Serial(), Elsewhere()):
+        _ = ran(tmp_path / type(executor).__name__, name, executor=executor, **short)
+    assert content(tmp_path / "Serial") == content(tmp_path / "Elsewhere")
 
 
 def test_the_size_of_a_shard_changes_no_finding(tmp_path: Path):

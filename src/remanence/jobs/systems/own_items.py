@@ -1,4 +1,4 @@
-"""A benchmark or a theory by name: they bring their own items, so there is no training data to compare with."""
+"""A benchmark, a theory or an experiment by name: they bring their own items, so no training data are given."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from remanence.core.catalogue import Entry
+from remanence.core.executor import Executor
 from remanence.core.finding import Finding
 from remanence.core.run import Run
 from remanence.core.schema import FINDINGS
@@ -93,6 +94,26 @@ def run_theory(run: Run, entry: Entry, system: Theory, seed: int) -> Ran:
     verdict = {
         "sentences": [f"{entry.title}: {entry.caption}", *told],
         "not_measured": {"cases": reasons(lines)},
+        "notes": [],
+    }
+    run.write_json("verdict.json", verdict)
+    return Ran(run, verdict)
+
+
+def run_experiment(run: Run, entry: Entry, experiment: Any, seeds: Sequence[int], executor: Executor) -> Ran:
+    """The verdict of every seed, and over all of them; as `remanence replicate`, with the fields that were set."""
+    from remanence.replications.frame.run import summary, verdicts
+    from remanence.replications.frame.stored import WORDS, sentence
+
+    judged = list(verdicts(experiment, seeds, executor))
+    over_all = sentence([verdict.holds for _, verdict in judged])
+    verdict = {
+        "sentences": [
+            f"{experiment.claim} Over all seeds: {over_all}.",
+            *(f"Seed {seed}: {WORDS[one.holds]} here. {one.text}" for seed, one in judged),
+        ],
+        "seeds": [summary(seed, one) for seed, one in judged],
+        "not_measured": {},
         "notes": [],
     }
     run.write_json("verdict.json", verdict)

@@ -15,7 +15,7 @@ from remanence.core.executor import Executor, Serial
 from remanence.core.read import records_from
 from remanence.core.run import Run, fingerprint, refuse_taken
 from remanence.core.target import Target
-from remanence.core.verbs import Benchmark, Memory, Mitigation, Theory
+from remanence.core.verbs import Benchmark, Experiment, Memory, Mitigation, Theory
 from remanence.engine.describe import data_name
 from remanence.engine.endpoints import open_endpoints
 from remanence.engine.executors import OpenTargets, open_executor, openable_by
@@ -25,10 +25,13 @@ from remanence.jobs.systems.build import build
 from remanence.jobs.systems.changing import Given, run_change
 from remanence.jobs.systems.data import Data
 from remanence.jobs.systems.measuring import Ran, run_measure, run_spec
-from remanence.jobs.systems.own_items import run_benchmark, run_theory
+from remanence.jobs.systems.own_items import run_benchmark, run_experiment, run_theory
 from remanence.jobs.systems.settings import RunSettings
 from remanence.models.endpoint.settings import EndpointSettings, is_address
 from remanence.report.html import write_report
+
+SEEDS = 3
+"""Seeds of an experiment, from the run's seed on."""
 
 
 def run(
@@ -62,13 +65,16 @@ def run(
     """
     entry = find(name)
     values, chosen = _split(entry, values, settings)
-    if entry.verb == "Experiment":
-        raise RemanenceError(f"{entry.name} is an experiment: run it with `remanence replicate {entry.name}`.")
     system = build(entry, values)
     refuse_taken(out, resume=resume)
     if isinstance(system, Theory):
         folder = Run.begin(out, run_spec(entry, system, None, {}, chosen), resume=resume)
         return _reported(run_theory(folder, entry, system, chosen.seed), reveal)
+    if isinstance(system, Experiment):
+        with open_executor(executor, workers, ray_address, "cpu") as hands:
+            folder = Run.begin(out, run_spec(entry, system, None, {}, chosen), resume=resume)
+            seeds = range(chosen.seed, chosen.seed + SEEDS)
+            return _reported(run_experiment(folder, entry, system, seeds, hands), reveal)
     if model is None or (data is None and not isinstance(system, Benchmark)):
         wanted = "a model: add --model" if isinstance(system, Benchmark) else "a model and rows: add --model and --data"
         raise RemanenceError(f"{entry.cls} is run on {wanted}.")
