@@ -54,6 +54,7 @@ PAGES = (
     "docs/how-to/adapters-and-chats.md",
     "docs/how-to/audit.md",
     "docs/how-to/ci-gate.md",
+    "docs/how-to/endpoints.md",
     "docs/how-to/finetune.md",
     "docs/how-to/match.md",
     "docs/how-to/ray.md",

@@ -186,9 +186,9 @@ def _said(texts: Sequence[str]) -> list[str]:
 def test_what_was_not_counted_is_said_and_never_a_zero(many: tuple[Path, list[Record], Audit]) -> None:
     run, said = many[2].run, many[2].verdict
     notes = " ".join(said["notes"])
-    assert "Near duplicates and held-out rows that nearly stand in the training data were not looked for" in notes
+    assert "Near duplicates and held-out rows that nearly equal training rows were not searched" in notes
     assert "not against all training text: `remanence match` does that" in notes
-    assert "The ranking names the worst 5 of" in notes
+    assert "The ranking has the worst 5 of" in notes
     assert "word for word" in said["sentences"][1] and "nearly" not in said["sentences"][1]
     assert not run.has("origins.parquet") and not any(line["by"] == "near" for line in run.lines("rates"))
     assert {line["near"] for line in run.lines("ranking")} == {None}

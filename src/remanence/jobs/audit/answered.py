@@ -21,7 +21,7 @@ from remanence.jobs.audit.settings import AuditSettings
 FACTS = "asked.json"
 NEEDS = "it needs log-probabilities, and the model was only to be had as text"
 UNASKED = "it is not in the sample of rows that were asked"
-SHORT = "too short: no prefix length leaves enough {unit}s to come back"
+SHORT = "too short: no prefix length leaves enough {unit}s to generate"
 
 
 def facts(run: Run) -> dict[str, Any]:

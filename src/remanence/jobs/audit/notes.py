@@ -92,20 +92,20 @@ def stream_sentences(run: Run, counts: NoteCounts, near_counted: bool, stream: S
     """What a streamed audit does not know."""
     said: list[str] = []
     if not near_counted:
-        held = " and held-out rows that nearly stand in the training data" if run.spec["data"]["heldout"] else ""
+        held = " and held-out rows that nearly equal training rows" if run.spec["data"]["heldout"] else ""
         said.append(
-            f"Near duplicates{held} were not looked for: there are more than {stream.together:,} training rows "
+            f"Near duplicates{held} were not searched: there are more than {stream.together:,} training rows "
             "(--together); copies are rows that are equal word for word."
         )
         if run.has("attempts.parquet") and not run.has("origins.parquet"):
             said.append(
-                "The answers were held against the rows asked about, and not against all training text: "
-                "`remanence match` does that, from an index on disk."
+                "The generated texts were compared with the prompted rows only, not with all training text: "
+                "`remanence match` does that, with an index on disk."
             )
     measured = counts.distinct - sum(counts.not_measured.values())
     if measured > stream.worst:
         said.append(
-            f"The ranking names the worst {stream.worst:,} of {measured:,} measured rows; "
-            "every row has its line in the tables under blocks/."
+            f"The ranking has the worst {stream.worst:,} of {measured:,} measured rows; "
+            "the tables under blocks/ have one line per row."
         )
     return said
