@@ -187,7 +187,7 @@ def test_what_was_not_counted_is_said_and_never_a_zero(many: tuple[Path, list[Re
     run, said = many[2].run, many[2].verdict
     notes = " ".join(said["notes"])
     assert "Near duplicates and held-out rows that nearly equal training rows were not searched" in notes
-    assert "not against all training text: `remanence match` does that" in notes
+    assert "not with all training text: `remanence match` does that" in notes
     assert "The ranking has the worst 5 of" in notes
     assert "word for word" in said["sentences"][1] and "nearly" not in said["sentences"][1]
     assert not run.has("origins.parquet") and not any(line["by"] == "near" for line in run.lines("rates"))
@@ -337,7 +337,7 @@ def test_the_python_twin_of_the_command_streams_and_reports(
     assert audit.verdict["headline"]["hits"] == streamed.verdict["headline"]["hits"]
     page = (tmp_path / "run" / "report.html").read_text()
     hits, n = (audit.verdict["headline"][key] for key in ("hits", "n"))
-    assert f"{hits} of {n} rows come back" in page and f"The worst {5} are listed here" in page
+    assert f"{hits} of {n} rows are extracted." in page and f"The worst {5} are listed here" in page
     assert "a line for every row" in page
     again = api.score(tmp_path / "run", ["loss"])
     assert again.verdict["headline"] == audit.verdict["headline"]
