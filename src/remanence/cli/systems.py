@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,9 @@ from remanence.core.errors import RemanenceError
 from remanence.core.settings import option
 from remanence.jobs.systems.settings import RunSettings
 from remanence.models.endpoint.settings import EndpointSettings
+
+WIDTH = 96
+"""Characters per line of what is printed for people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,5 +161,6 @@ def run(
         endpoint=EndpointSettings(**endpoint) if endpoint else None,
         **values,
     )
-    typer.echo(json.dumps(result.verdict) if options.format == "json" else "\n".join(result.lines()))
+    lines = (textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in result.lines())
+    typer.echo(json.dumps(result.verdict) if options.format == "json" else "\n".join(lines))
     typer.echo(f"\nreport: {options.out / 'report.html'}", err=True)
