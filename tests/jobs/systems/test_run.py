@@ -196,6 +196,8 @@ def test_parameters_may_be_values_or_text_and_settings_stand_beside_them(tmp_pat
         ("attention", {}, "Attention needs a target that is open: a model folder or Hub name; parrot only generates"),
         ("reference", {}, "Reference compares with the model before fine-tuning: add --base"),
         ("verbatim", {"attack": "suffix"}, "did you mean prefix"),
+        ("goldfish", {"epochs": "2"}, "Goldfish has no parameter 'epochs': write training.epochs"),
+        ("goldfish", {"training.epochs": "many"}, "epochs of Goldfish.training is a number, got 'many'"),
         ("verbatim", {"attack.size": 1}, "has no parameter 'size'"),
         ("loss", {"settings": {"beta": 1}}, "A run has no setting 'beta': it has add_eos, alpha"),
         ("loss", {"settings": {"alpha": 2}}, "alpha"),

@@ -38,7 +38,7 @@ def _made(cls: type, title: str, values: Mapping[str, Any]) -> Any:
         head, dot, rest = name.partition(".")
         head = head.replace("-", "_")
         if head not in known:
-            raise RemanenceError(_unknown(title, head, list(known)))
+            raise RemanenceError(_unknown(title, head, list(known), hints))
         if dot:
             inner.setdefault(head, {})[rest] = value
         else:
@@ -90,9 +90,13 @@ def _kinds(hint: Any) -> Sequence[Any]:
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
-def _unknown(title: str, name: str, known: Sequence[str]) -> str:
+def _unknown(title: str, name: str, known: Sequence[str], hints: Mapping[str, Any]) -> str:
     if not known:
         return f"{title} has no parameter {name!r}: it has none at all."
+    for field in known:
+        inner = [kind for kind in _kinds(hints[field]) if is_dataclass(kind)]
+        if any(name in {f.name for f in fields(cast("type", kind))} for kind in inner):
+            return f"{title} has no parameter {name!r}: write {field}.{name}."
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}? It has" if near else "it has"
     return f"{title} has no parameter {name!r}: {hint} {', '.join(known)}."

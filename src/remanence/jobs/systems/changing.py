@@ -79,17 +79,11 @@ def run_change(
 
 def starting(entry: Entry, system: Mitigation | Memory, targets: Mapping[str, Target]) -> Target:
     """The target that the system is given: the base model where it trains anew, else the fine-tuned model."""
-    if _trains_anew(system):
+    if isinstance(system, Mitigation) and system.trains_from_base:
         if "base" not in targets:
             raise RemanenceError(f"{entry.cls} trains the base model on the rows anew: add --base.")
         return targets["base"]
     return targets["tuned"]
-
-
-def _trains_anew(system: Mitigation | Memory) -> bool:
-    return isinstance(system, Mitigation) and (
-        system.trains_from_base or tuple(getattr(system, "needs", ())) == ("base",)
-    )
 
 
 def records_for(entry: Entry, system: Mitigation | Memory, given: Given, settings: RunSettings) -> list[Record]:
@@ -99,7 +93,7 @@ def records_for(entry: Entry, system: Mitigation | Memory, given: Given, setting
     to forget, or all training rows. To unlearn: groups forget, retain and heldout; copies and near copies of a row to
     forget are forgotten with it.
     """
-    if _trains_anew(system):
+    if isinstance(system, Mitigation) and system.trains_from_base:
         return [*given.train, *(given.heldout or ())]
     if isinstance(system, Memory) or not system.changes_weights:
         return [record for record in given.train if not given.forget or record.id in given.forget]
