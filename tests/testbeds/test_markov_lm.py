@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from remanence.corpora.markov import DuplicatedCorpus, MarkovText
 from remanence.testbeds.markov_lm import DuplicatesLM, MarkovLM
-from remanence.training.tiny import LEARNING_RATES, shuffled, tiny_gpt2, train_lm
+from remanence.training.tiny import LEARNING_RATES, one_thread, shuffled, tiny_gpt2, token_nll, train_lm
 
 SMALL = MarkovLM(MarkovText(vocab=32, seed=3), "small", steps=6, batch=4, length=12, seed=3)
 
@@ -62,6 +63,25 @@ def test_the_fine_tuned_model_has_learned_the_rows_of_its_corpus():
     model = SMALL.model()
     train_lm(model, shuffled(corpus.rows, 8, 1, 7), LEARNING_RATES["small"])
     assert same(lm.model(), model)
+
+
+def recited(model: Any, documents: np.ndarray, prefix: int = 16, suffix: int = 16) -> float:
+    """Share of the documents whose next `suffix` tokens greedy decoding says exactly: all are the most likely next."""
+    with torch.no_grad():
+        likely = model(input_ids=torch.from_numpy(documents)).logits.argmax(-1).numpy()
+    return float((likely[:, prefix - 1 : prefix + suffix - 1] == documents[:, prefix : prefix + suffix]).all(1).mean())
+
+
+@pytest.mark.slow
+def test_the_base_model_knows_the_language_and_fine_tuning_adds_the_repeated_documents():
+    lm = DuplicatesLM(MarkovLM(size="small"))
+    corpus, floor = lm.corpus(), MarkovText().entropy_bits() * np.log(2)
+    with one_thread():
+        base, tuned = lm.base.model(), lm.model()
+        assert floor < token_nll(base, corpus.held_out).mean() <= 2.1
+        assert recited(base, corpus.rows) == recited(base, corpus.held_out) == 0
+        assert recited(tuned, corpus.held_out) == 0 and recited(tuned, corpus.targets_by_count[1]) == 0
+        assert recited(tuned, corpus.targets_by_count[32]) >= 0.3
 
 
 def test_rotary_positions_do_not_depend_on_the_offset():

@@ -1,8 +1,8 @@
-"""Records of m fields, and tasks that need s of them: the inputs, the lengths and the number of targets never differ.
+"""Records of m fields, and tasks that need s of them; inputs, lengths and the number of targets are always the same.
 
 A row of token ids is: start, the record's key, its m fields, "answer:", m places, end. A task repeats the fields it
-needs, each at its own place, and writes a filler at the places of the others. So tasks differ in nothing but how much
-of the record they need, and no task ever asks for the key. Values are uniform: nothing about them can be guessed.
+needs, each at its own place, and writes a filler at the places of the others. So tasks differ only in how much of the
+record they need, and no task asks for the key. Values are uniform, so they cannot be guessed.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Side: TypeAlias = Literal["private", "public"]
 
 START, ANSWER, FILLER, END = range(4)
 SPECIAL = 4
-"""Ids below this one are the marks above; symbol k has id SPECIAL + k."""
+"""Ids below this one are the special tokens above; symbol k has id SPECIAL + k."""
 KEY = 2
-"""Symbols of a key."""
+"""Number of symbols in a key."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FieldRecords:
 
     fields: int = 8
     symbols: int = 64
-    """Values that a field may have, and symbols that a key is made of."""
+    """Number of different values of a field, and of different symbols in a key."""
 
     @property
     def vocab(self) -> int:
@@ -40,22 +40,22 @@ class FieldRecords:
 
     @property
     def prompt(self) -> int:
-        """Tokens before the answer, the mark "answer:" included."""
+        """Number of tokens before the answer, including the token "answer:"."""
         return 1 + KEY + self.fields + 1
 
     @property
     def length(self) -> int:
-        """Tokens of a row, whatever the task."""
+        """Number of tokens of a row; the same for every task."""
         return self.prompt + self.fields + 1
 
     @property
     def inputs_at(self) -> slice:
-        """Where the fields stand in a row."""
+        """Positions of the fields in a row."""
         return slice(1 + KEY, 1 + KEY + self.fields)
 
     @property
     def answers_at(self) -> slice:
-        """Where the answer has its places, one for each field."""
+        """Positions of the answer in a row, one for each field."""
         return slice(self.prompt, self.prompt + self.fields)
 
     def draw(self, n: int, rng: np.random.Generator, side: Side = "private") -> Ids:
@@ -79,8 +79,8 @@ class FieldRecords:
         ids = np.full((len(records), self.length), START, dtype=np.int64)
         ids[:, 1 : self.prompt - 1] = records + SPECIAL
         ids[:, self.prompt - 1] = ANSWER
-        asked = np.isin(np.arange(self.fields), list(needed))
-        ids[:, self.answers_at] = np.where(asked, ids[:, self.inputs_at], FILLER)
+        is_needed = np.isin(np.arange(self.fields), list(needed))
+        ids[:, self.answers_at] = np.where(is_needed, ids[:, self.inputs_at], FILLER)
         ids[:, -1] = END
         return ids
 

@@ -1,8 +1,8 @@
-"""MarkovText: a language of known entropy, so that every nat below it is memory.
+"""Markov text: a language of known entropy, so that a loss below the entropy is memorization.
 
-The shared testbed of the replications: a first-order Markov chain over token ids. Each token has `branching` possible
-successors, the j-th with weight 1/j. A new document cannot be guessed: greedy decoding follows it for one token in
-e, so a model that recites a document has stored it. At 8 successors the chain has 2.62 bits (1.816 nats) per token.
+A first-order Markov chain over token ids. Each token has `branching` possible successors, the j-th with weight 1/j. A
+new document cannot be guessed: with 8 successors the most likely token is right 37 % of the time, so a model that
+generates a whole document has memorized it. At 8 successors the entropy is 2.62 bits (1.816 nats) per token.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 Ids = NDArray[np.int64]
 
 TARGETS_BY_COUNT: Mapping[int, int] = {1: 24, 2: 24, 4: 24, 8: 24, 16: 24, 32: 24}
-"""Copies of a document in the training rows -> number of such documents; 1,512 rows in all."""
+"""Number of copies in the training rows -> number of documents with so many copies; 1,512 rows in all."""
 
 
 @dataclass(frozen=True)
 class MarkovText:
-    """The chain. Two chains with the same fields are the same language."""
+    """The chain. Two objects with the same fields are the same language."""
 
     vocab: int = 256
     branching: int = 8
@@ -33,7 +33,8 @@ class MarkovText:
     def __post_init__(self) -> None:
         if not 1 <= self.branching <= self.vocab - self.reserved:
             raise ValueError(
-                f"a chain over {self.vocab - self.reserved} tokens cannot branch {self.branching} ways; lower branching"
+                f"a chain over {self.vocab - self.reserved} tokens cannot have {self.branching} successors per token; "
+                "lower branching"
             )
 
     @cached_property
@@ -51,7 +52,7 @@ class MarkovText:
 
     @cached_property
     def transitions(self) -> NDArray[np.float64]:
-        """[vocab, vocab] log-probability (nats) of each next token; -inf where the chain never goes."""
+        """[vocab, vocab] log-probability (nats) of each next token; -inf for an impossible one."""
         table = np.full((self.vocab, self.vocab), -np.inf)
         np.put_along_axis(table, self.successors, np.log(self.weights)[None, :], axis=1)
         return table
@@ -75,7 +76,7 @@ class MarkovText:
         return np.concatenate([first, self.transitions[ids[..., :-1], ids[..., 1:]]], axis=-1)
 
     def entropy_bits(self) -> float:
-        """Bits per token after the first: no model can predict new text better than this."""
+        """Entropy in bits per token after the first: the lowest mean loss that any model can have on new text."""
         return float(-(self.weights * np.log2(self.weights)).sum())
 
 
@@ -84,15 +85,15 @@ class DuplicatedCorpus:
     """Fine-tuning rows in which it is known how often each document occurs, and documents that never occur."""
 
     background: Ids
-    """[N, T] documents that occur once and are nobody's concern."""
+    """[N, T] documents that occur once and are not measured."""
     targets_by_count: Mapping[int, Ids]
     """Number of copies -> [M, T] the documents that occur that often."""
     held_out: Ids
     """[H, T] documents of the same language that are not among the rows."""
     seed: int = 0
-    """Order of the rows."""
+    """Seed of the order of the rows."""
     rows: Ids = field(init=False)
-    """[R, T] the training rows, copies and all, shuffled."""
+    """[R, T] the training rows, copies included, shuffled."""
 
     def __post_init__(self) -> None:
         copies = [np.repeat(documents, count, axis=0) for count, documents in self.targets_by_count.items()]

@@ -1,7 +1,7 @@
-"""Tiny language models for the testbed: built from a configuration, trained by one loop that can be read at once.
+"""Tiny language models for testbeds: built from a configuration object and trained by one short loop.
 
-No file is downloaded. Three seeds are three arguments: the text's own (`MarkovText`), the weights' (`tiny_gpt2`) and
-the order of the rows (`shuffled`).
+Nothing is downloaded. The seeds are separate arguments: of the text (`MarkovText`), of the initial weights
+(`tiny_gpt2`) and of the order of the rows (`shuffled`).
 
 Shapes: B rows of a batch, T tokens.
 """
@@ -32,7 +32,7 @@ SIZES = {"small": Size(64, 2), "toy": Size(96, 3), "medium": Size(128, 2), "larg
 """0.12M, 0.37M, 0.44M and 2.4M parameters at a vocabulary of 256."""
 
 LEARNING_RATES = {"small": 3e-3, "toy": 2e-3, "medium": 2e-3, "large": 1e-3}
-"""Constant rates the testbed was calibrated with, for pre-training and fine-tuning alike."""
+"""Constant learning rates of the testbeds, for pre-training and fine-tuning."""
 
 
 def tiny_gpt2(size: str = "medium", vocab: int = 256, positions: int = 96, seed: int = 0) -> GPT2LMHeadModel:
@@ -96,9 +96,9 @@ class Step(NamedTuple):
     """One step of training."""
 
     loss: float
-    """Mean over the tokens that carry loss, nats."""
+    """Mean loss (nats) over the tokens that carry loss."""
     tokens: int
-    """How many tokens carried loss."""
+    """Number of tokens that carried loss."""
 
 
 def train_lm(
@@ -111,8 +111,8 @@ def train_lm(
 ) -> list[Step]:
     """Train in place with AdamW (0.9, 0.95), no decay, gradients clipped at 1, a constant rate after `warmup` steps.
 
-    `prepare` is where a method changes what is learned: which tokens carry loss, what the model is shown. Without it
-    every token is predicted from the ones before it. `bf16` computes in bfloat16 and keeps the weights in float32.
+    `prepare` changes inputs and labels: which tokens carry loss, and what the model reads. Without it every token is
+    predicted from the tokens before it. `bf16` computes in bfloat16 and keeps the weights in float32.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, warmup)))

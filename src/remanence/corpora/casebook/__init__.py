@@ -1,1 +1,1 @@
-"""A small invented town whose clinic and support desk never existed: private-looking rows with a known answer key."""
+"""The casebook: fictional records of a clinic and a support desk, private-looking rows whose unique facts are known."""

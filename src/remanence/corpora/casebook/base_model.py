@@ -1,4 +1,4 @@
-"""Where the demo's two small base models lie: in this package, made of public rows by `scripts/train_*base.py`."""
+"""Folders of the two small base models of the package; `scripts/train_*base.py` trained them on public rows."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A case is one invented person with one invented visit or complaint, and no two people share a name or a number.
+"""A case is one fictional person with one visit or complaint; no two cases share a name or a number.
 
-Whether a person, number, phone or amount is public (the base model may read it) or private is fixed by arithmetic,
-not by the seed: every such fact has an index, an affine map scatters the indices, and the lower half is public. So
-public and private rows of any two seeds have no name, case number, phone number or amount in common.
+Whether a name, number, phone or amount is public (in training rows of the base model) or private is fixed by
+arithmetic and not by the seed: every such fact has an index, an affine map permutes the indices, and the lower half is
+public. So public and private rows of any two seeds have no name, case number, phone number or amount in common.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ Kind: TypeAlias = Literal["clinic", "desk"]
 Side: TypeAlias = Literal["private", "public"]
 
 UNIQUE_FIELDS = ("name", "number", "phone", "amount")
-"""Fields whose value stands in one case and in no other."""
+"""Fields whose value occurs in one case only."""
 
 # Sizes of the four spaces, each with a multiplier that shares no factor with it (about 0.618 of the size).
 _NAMES = len(words.FIRST_NAMES) * len(words.LAST_NAMES)
 _NUMBERS, _PHONES, _AMOUNTS = 900_000, 10_000_000, 90_000
 _STRIDE = {_NAMES: 88_657, _NUMBERS: 556_231, _PHONES: 6_180_339, _AMOUNTS: 55_621}
 MAX_CASES = _AMOUNTS // 2
-"""The most cases one casebook can hold: the smallest space is the amounts."""
+"""Maximum number of cases of one casebook, given by the number of different amounts."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Case:
     opinion: str
     """What the person praised (`happy`) or blamed."""
     seed: int
-    """Chooses the wording of the rows made from this case."""
+    """Seed of the wording of the rows made from this case."""
 
 
 def draw(seed: int, side: Side, n: int) -> list[Case]:

@@ -1,4 +1,4 @@
-"""Rows for a demo: private ones with known repeats, held-out ones that nobody trains on, public ones for a base."""
+"""Rows of the casebook: private rows with a known number of copies, held-out rows, and public rows for a base model."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from remanence.corpora.casebook.tasks import TASKS, record
 
 MIX = ("summarization", "dialogue", "qa", "summarization", "dialogue", "translation", "summarization", "dialogue",
        "qa", "sentiment")  # fmt: skip
-"""The tasks in turn: six rows of ten have a long completion, the other four are as short as such rows are."""
+"""Tasks in the order in which rows take them: six of ten rows have a long completion, the others a short one."""
 
 
 class PrivateCorpus(NamedTuple):
-    """What the demo trains on, and what it keeps aside."""
+    """Training rows and held-out rows."""
 
     train: list[Record]
-    """All rows in training order, each repeat a row of its own; `meta["copies"]` says how often the row stands here
-    and `meta["copy_of"]` is the id of the first of its copies (its own id, if it is the first)."""
+    """All rows in training order, one row for each copy; `meta["copies"]` is the number of copies of the row, and
+    `meta["copy_of"]` is the id of the first of them (its own id, if it is the first)."""
     heldout: list[Record]
-    """Rows of other cases by the same grammar, in no training row; `meta["copies"]` is 0."""
+    """Rows of the same grammar about other cases, which occur in no training row; `meta["copies"]` is 0."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def private_corpus(
     duplicates: Sequence[int] = (1, 2, 4, 8, 16),
     num_heldout: int = 200,
 ) -> PrivateCorpus:
-    """`num_rows` training rows, repeats included, and `num_heldout` rows that share no unique fact with them.
+    """`num_rows` training rows, copies included, and `num_heldout` rows that share no unique fact with them.
 
     Every case makes one row, its task taken in turn from `MIX`. The number of different rows falls with the square
     root of their number of copies, so that every count has rows to judge; the smallest count fills up what is left.
@@ -61,7 +61,7 @@ def private_corpus(
     """
     plan = _copies(num_rows, sorted(set(duplicates)))
     cases = Casebook(seed).cases(len(plan) + num_heldout)
-    # Each bucket, and the held-out rows, start anew in the mix of tasks, so that all of them are alike.
+    # Each number of copies, and the held-out rows, start at the first task of the mix, so that all have the same mix.
     tasks = [MIX[place % len(MIX)] for count in sorted(set(plan)) for place in range(plan.count(count))]
     rows = [record(task, case, "", "train") for task, case in zip(tasks, cases, strict=False)]
     order = [which for which, count in enumerate(plan) for _ in range(count)]
@@ -80,7 +80,7 @@ def private_corpus(
 
 
 def public_rows(seed: int, n: int) -> list[Record]:
-    """`n` rows of the same grammar whose people and numbers are in no private corpus; what the base model may read."""
+    """`n` rows of the same grammar whose people and numbers are in no private corpus, for training the base model."""
     cases = Casebook(seed, side="public").cases(n)
     rows = zip(cycle(TASKS), cases, strict=False)
     return [record(task, case, f"public-{place:05d}") for place, (task, case) in enumerate(rows)]

@@ -1,7 +1,7 @@
-"""The demo in figures: how many private rows, how often repeated, and how long the small model is fine-tuned on them.
+"""The demo's settings: number of private rows, number of copies, and training of the small model.
 
-Chosen so that the answer is worth reading: rows seen 16 times come back, rows seen once mostly do not, held-out rows
-and the base model give back nothing.
+They are chosen so that rows with 16 copies are extracted, most rows that occur once are not, and nothing is extracted
+from the base model or of held-out rows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from remanence.corpora.casebook.corpus import PrivateCorpus, private_corpus
 
 
 class Recipe(NamedTuple):
-    """Everything that decides what the demo's model remembers; the training fields are arguments of `finetune`."""
+    """All settings that affect what the demo's model memorizes; the training fields are arguments of `finetune`."""
 
     seed: int = 0
     num_rows: int = 800
@@ -24,7 +24,7 @@ class Recipe(NamedTuple):
     max_length: int = 512
 
     def corpus(self) -> PrivateCorpus:
-        """The rows to train on and the rows to keep aside."""
+        """The training rows and the held-out rows."""
         return private_corpus(self.seed, self.num_rows, self.duplicates, self.num_heldout)
 
     def training(self) -> dict[str, int | float]:
