@@ -52,11 +52,11 @@ def test_an_unknown_name_gets_the_nearest():
 
 def test_verdicts_measured_here_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     stored = {"name": "goldfish", "system": "goldfish", "claim": "Goldfish loss lowers extraction."}
-    verdict = {"holds": False, "seeds": [0, 1, 2], "sentence": "More were extracted."}
+    verdict = {"holds": False, "seeds": [0, 1, 2], "sentence": "does not hold, 3 seeds of 3"}
     (tmp_path / "goldfish.json").write_text(json.dumps({**stored, "verdict": verdict}))
     monkeypatch.setattr(describe, "RESULTS", tmp_path)
     said = " ".join(describe.description(find("goldfish")).split())
-    assert "Measured here: Goldfish loss lowers extraction. Does not hold. More were extracted." in said
+    assert "Measured here: Goldfish loss lowers extraction. Does not hold, 3 seeds of 3." in said
     assert describe.verdicts(find("min_k")) == []
 
 

@@ -105,8 +105,8 @@ def _default(parameter: Parameter) -> str:
 
 
 def _verdict(one: dict[str, Any]) -> str:
-    word = {True: "holds", False: "does not hold", None: "cannot be decided"}[one["holds"]]
-    return f"{one['claim']} {word[0].upper()}{word[1:]}. {one.get('sentence', '')}".rstrip()
+    sentence = str(one["sentence"])  # begins with the verdict, in lower case
+    return f"{one['claim']} {sentence[0].upper()}{sentence[1:]}."
 
 
 def _filled(text: str, indent: int = 0) -> str:
