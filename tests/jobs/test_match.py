@@ -23,6 +23,7 @@ import remanence
 from remanence.core.errors import RemanenceError
 from remanence.core.read import FileRecords
 from remanence.core.record import Record
+from remanence.distributed.processes import Processes
 from remanence.jobs.match.match import Matched, run_match
 from remanence.jobs.match.settings import MatchSettings
 from remanence.measure.plagiarism.types import ORIGINS
@@ -411,3 +412,11 @@ def test_training_rows_stream_and_are_never_listed(tmp_path: Path, monkeypatch: 
     )
     assert told.verdict["headline"]["hits"] == 1 and passes == 2
     assert np.isclose(told.run.lines("rates")[0]["rate"], 1.0)
+
+
+def test_worker_processes_give_the_same_bytes(tmp_path: Path) -> None:
+    here = match(tmp_path / "here", shard_rows=2)
+    there = match(tmp_path / "there", shard_rows=2, executor=Processes(2))
+    one, two = files(here.run.folder), files(there.run.folder)
+    tables = [name for name in one if name.endswith((".parquet", ".json")) and not name.startswith("index/")]
+    assert "origins/00001.parquet" in tables and [name for name in tables if one[name] != two[name]] == []

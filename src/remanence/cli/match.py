@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from remanence.cli.command import Given
-from remanence.cli.options import ColumnOptions, HeldoutOptions, RunOptions
+from remanence.cli.options import ColumnOptions, ExecutorOptions, HeldoutOptions, RunOptions
 from remanence.cli.output import print_verdict
 from remanence.core.settings import option
 from remanence.jobs.match.settings import MatchSettings
@@ -33,6 +33,7 @@ def match(
     heldout: HeldoutOptions,
     columns: ColumnOptions,
     settings: Annotated[Given, MatchSettings],
+    executor: ExecutorOptions,
     run: MatchRunOptions,
 ) -> None:
     """Find out which words of generated texts come from the prompt, from common language, or from a training row.
@@ -51,6 +52,9 @@ def match(
         resume=run.resume,
         reveal=run.reveal,
         columns=columns.named,
+        executor=executor.executor,
+        workers=executor.workers,
+        ray_address=executor.ray_address,
         **settings,
     )
     print_verdict(result.run, run.format)

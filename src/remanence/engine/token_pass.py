@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from remanence.core.executor import Executor
-from remanence.core.progress import tracks
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.table import TokenRow
 from remanence.core.target import Scores, Target
 from remanence.engine.executors import OpenTargets
 from remanence.engine.rows import DistinctRows
+from remanence.engine.stages import run_shards
 from remanence.engine.token_store import to_arrow
 from remanence.measure.extraction.discoverable import Discoverable
 from remanence.models.huggingface import HuggingFace
@@ -42,6 +42,21 @@ class Shard:
     def name(self) -> str:
         """Name of its table in the run folder."""
         return f"tokens/{self.role}-{self.group}-{self.index:05d}"
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """See `ShardTask`."""
+        return (self.name,)
+
+    @property
+    def bar(self) -> tuple[str, str]:
+        """See `ShardTask`."""
+        return self.role, self.group
+
+    @property
+    def size(self) -> int:
+        """See `ShardTask`."""
+        return len(self.records)
 
 
 def shards(role: str, rows: DistinctRows, size: int) -> Iterator[Shard]:
@@ -68,19 +83,12 @@ def run_token_pass(
     work = partial(token_table, columns=columns, verdict=verdict, dtype=dtype)
     sides = [(role, rows) for rows in groups for role in roles]
     bars = {(role, rows.group): (f"{role} model on {rows.group} rows", len(rows.records)) for role, rows in sides}
-    with tracks(bars, show=show) as advance:
+    tasks = (shard for role, rows in sides for shard in shards(role, rows, shard_rows))
 
-        def missing() -> Iterator[Shard]:
-            for role, rows in sides:
-                for shard in shards(role, rows, shard_rows):
-                    if run.has(f"{shard.name}.parquet"):
-                        advance((role, rows.group), len(shard.records))
-                    else:
-                        yield shard
+    def write(shard: Shard, table: pa.Table) -> None:
+        run.write_table(shard.name, table)
 
-        for shard, table in executor.map(open_targets, work, missing()):
-            run.write_table(shard.name, table)
-            advance((shard.role, shard.group), len(shard.records))
+    run_shards(run, tasks, open_targets, work, write, executor, bars, show=show)
 
 
 def token_table(

@@ -124,6 +124,9 @@ def match(
     resume: bool = False,
     reveal: bool = False,
     columns: dict[str, str] | None = None,
+    executor: str | Executor = "serial",
+    workers: int | None = None,
+    ray_address: str | None = None,
     show_progress: bool = True,
     **settings: Any,
 ) -> Matched:
@@ -132,8 +135,9 @@ def match(
     `generated`: a path, a list of dicts or `Record`s, or a `datasets.Dataset`, in one form: `text`, or `prompt` +
     `completion` (only the completion is judged, and copying from the prompt is not memory), or `messages`. `data` and
     `heldout` as for `audit`; training rows stream. `index`: folder of the index, made once and used again. `base`: the
-    model before fine-tuning, for `background="base"`. `settings`:
-    the fields of `MatchSettings`. Raises `RemanenceError` on bad input.
+    model before fine-tuning, for `background="base"`. `executor`: serial, ray (with so many `workers` of the cluster
+    at `ray_address`, which must see the index folder), or one of your own. `settings`: the fields of
+    `MatchSettings`. Raises `RemanenceError` on bad input.
     """
     chosen = MatchSettings(**settings)
     refuse_taken(out, resume=resume)
@@ -144,9 +148,11 @@ def match(
     held = None if heldout is None else records_from(heldout, group="heldout", **named)
     below = open_targets(base, None, AuditSettings())[0] if base is not None else None
     names = {"generated": data_name(generated), "train": data_name(data), "heldout": data_name(heldout)}
-    result = run_match(
-        texts, train, held, out, chosen, base=below, index_folder=index, names=names, resume=resume, show=show_progress
-    )
+    with open_executor(executor, workers, ray_address, "cpu") as opened_executor:
+        result = run_match(
+            texts, train, held, out, chosen, base=below, index_folder=index, names=names, resume=resume,
+            show=show_progress, executor=opened_executor,
+        )  # fmt: skip
     _ = write_report(result.run, reveal=reveal)
     return result
 

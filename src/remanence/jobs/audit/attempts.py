@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from remanence.attack.prefix import Prefix
 from remanence.core.executor import Executor
-from remanence.core.progress import tracks
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.schema import ATTEMPTS, MATCHES
@@ -24,6 +23,7 @@ from remanence.core.table import IntsT
 from remanence.core.target import Answer, Generates, Prompt, Target
 from remanence.engine.executors import OpenTargets
 from remanence.engine.rows import DistinctRows
+from remanence.engine.stages import run_shards
 from remanence.jobs.audit.findings import GroupFindings
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.models.huggingface import HuggingFace
@@ -65,7 +65,7 @@ def questions(found: GroupFindings, settings: AuditSettings) -> list[Question]:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class AttemptShard:
     """A shard of attempts: questions about rows of one group, for one target."""
 
     role: str
@@ -80,16 +80,31 @@ class Sheet:
         """What its shards are called, under `attempts/` and `matches/`."""
         return f"{self.role}-{self.group}-{self.index:05d}"
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """See `ShardTask`."""
+        return f"matches/{self.name}", f"attempts/{self.name}"
 
-Said: TypeAlias = tuple[Prompt, Answer, str | None]
-"""What was asked, what was answered, and what a second look in float32 said."""
+    @property
+    def bar(self) -> tuple[str, str]:
+        """See `ShardTask`."""
+        return self.role, self.group
+
+    @property
+    def size(self) -> int:
+        """See `ShardTask`."""
+        return len(self.questions)
 
 
-def sheets(role: str, rows: DistinctRows, asked: Sequence[Question]) -> Iterator[Sheet]:
+Generated: TypeAlias = tuple[Prompt, Answer, str | None]
+"""Prompt, generated text, and what the repetition in float32 gave: `agrees`, `overturned` or None."""
+
+
+def attempt_shards(role: str, rows: DistinctRows, asked: Sequence[Question]) -> Iterator[AttemptShard]:
     """The questions about the rows of a group in shards, in order."""
     for index, at in enumerate(range(0, len(asked), BATCH)):
         part = asked[at : at + BATCH]
-        yield Sheet(role, rows.group, index, part, [rows.records[question.row] for question in part])
+        yield AttemptShard(role, rows.group, index, part, [rows.records[question.row] for question in part])
 
 
 def ask(
@@ -112,38 +127,31 @@ def ask(
     train = asked[0][0]
     sides = [(role, rows, questions) for rows, questions in asked for role in targets]
     bars = {(role, rows.group): (f"asking the {role} model, {rows.group} rows", len(qs)) for role, rows, qs in sides}
-    with tracks(bars, show=show) as advance:
+    tasks = (shard for role, rows, questions in sides for shard in attempt_shards(role, rows, questions))
 
-        def missing() -> Iterator[Sheet]:
-            for role, rows, questions in sides:
-                for sheet in sheets(role, rows, questions):
-                    if run.has(f"attempts/{sheet.name}.parquet") and run.has(f"matches/{sheet.name}.parquet"):
-                        advance((role, rows.group), len(sheet.questions))
-                    else:
-                        yield sheet
+    def write(shard: AttemptShard, generated: Sequence[Generated]) -> None:
+        _write(run, shard, generated, targets[shard.role], rows_of[shard.group], settings, index, train)
 
-        for sheet, said in executor.map(opens, partial(answers, settings=settings), missing()):
-            _write(run, sheet, said, targets[sheet.role], rows_of[sheet.group], settings, index, train)
-            advance((sheet.role, sheet.group), len(sheet.questions))
+    run_shards(run, tasks, opens, partial(answers, settings=settings), write, executor, bars, show=show)
 
 
-def answers(targets: Mapping[str, Target], sheet: Sheet, settings: AuditSettings) -> list[Said]:
+def answers(targets: Mapping[str, Target], shard: AttemptShard, settings: AuditSettings) -> list[Generated]:
     """The work of one shard: ask, and ask again where an answer is not what the token table says."""
-    target = cast(Generates, targets[sheet.role])
-    asked = list(zip(sheet.records, sheet.questions, strict=True))
+    target = cast(Generates, targets[shard.role])
+    asked = list(zip(shard.records, shard.questions, strict=True))
     prompts = [_prompt(target, record, question, settings) for record, question in asked]
-    said: list[Said] = []
+    said: list[Generated] = []
     first = target.generate(prompts, settings.new_tokens, None, settings.seed)
-    for question, prompt, answer in zip(sheet.questions, prompts, first, strict=True):
+    for question, prompt, answer in zip(shard.questions, prompts, first, strict=True):
         surprising = _exact(answer.ids, prompt.expected) != (question.why == "table")
-        said.append((prompt, *_again(target, prompt, answer, settings, surprising, sheet.role)))
+        said.append((prompt, *_again(target, prompt, answer, settings, surprising, shard.role)))
     return said
 
 
 def _write(
     run: Run,
-    sheet: Sheet,
-    said: Sequence[Said],
+    shard: AttemptShard,
+    said: Sequence[Generated],
     target: Generates,
     rows: DistinctRows,
     settings: AuditSettings,
@@ -152,15 +160,15 @@ def _write(
 ) -> None:
     lines: list[dict[str, Any]] = []
     matches: list[dict[str, Any]] = []
-    for i, (question, (prompt, answer, verdict)) in enumerate(zip(sheet.questions, said, strict=True)):
-        lines.append(_line(sheet.role, rows, question, prompt, answer, verdict, target, settings))
+    for i, (question, (prompt, answer, verdict)) in enumerate(zip(shard.questions, said, strict=True)):
+        lines.append(_line(shard.role, rows, question, prompt, answer, verdict, target, settings))
         own = train.places[question.row] if rows.group == "train" else None
         matches += [
             {"attempt": i, **m}
             for m in _matches(target, prompt, answer, index, train, own, rows.records[question.row].id)
         ]
-    run.write_table(f"matches/{sheet.name}", pa.Table.from_pylist(matches, schema=MATCHES))
-    run.write_table(f"attempts/{sheet.name}", pa.Table.from_pylist(lines, schema=ATTEMPTS))
+    run.write_table(f"matches/{shard.name}", pa.Table.from_pylist(matches, schema=MATCHES))
+    run.write_table(f"attempts/{shard.name}", pa.Table.from_pylist(lines, schema=ATTEMPTS))
 
 
 def _prompt(target: Generates, record: Record, question: Question, settings: AuditSettings) -> Prompt:

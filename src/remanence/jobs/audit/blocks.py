@@ -53,6 +53,21 @@ class Block:
         """Its table in the run folder."""
         return f"blocks/{self.group}-{self.index:05d}"
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """See `ShardTask`."""
+        return (self.name,)
+
+    @property
+    def bar(self) -> str:
+        """See `ShardTask`."""
+        return self.group
+
+    @property
+    def size(self) -> int:
+        """See `ShardTask`."""
+        return len(self.records)
+
 
 def blocks(group: str, records: Iterable[Record], known: Survey, size: int) -> Iterator[Block]:
     """The rows of a group in blocks of `size` distinct rows (and repeats in between), in order."""

@@ -7,14 +7,15 @@ kept, near duplicates are counted for few rows only, and the notes say so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import pyarrow as pa
+
 from remanence.core.errors import RemanenceError
 from remanence.core.executor import Executor, Serial
-from remanence.core.progress import tracks
 from remanence.core.read import data_fingerprint
 from remanence.core.record import Record
 from remanence.core.run import Run
@@ -22,6 +23,7 @@ from remanence.core.target import Scores, Target, rendered_rows
 from remanence.engine.describe import rendered_fingerprint
 from remanence.engine.executors import OpenTargets, openable_by
 from remanence.engine.gates import check_rule
+from remanence.engine.stages import run_shards
 from remanence.jobs.audit import membership
 from remanence.jobs.audit.audit import run_spec
 from remanence.jobs.audit.blocks import Block, block_table, blocks
@@ -135,16 +137,9 @@ def _pass_over(
     """Fill the block tables of every group; blocks that are there already are not handed out."""
     totals = {"train": known.num, "heldout": known.num_heldout}
     bars = {group: (f"scoring {group} rows", totals[group]) for group in groups}
-    with tracks(bars, show=show) as advance:
+    tasks = (block for group, records in groups.items() for block in blocks(group, records, known, settings.shard_rows))
 
-        def missing() -> Iterator[Block]:
-            for group, records in groups.items():
-                for block in blocks(group, records, known, settings.shard_rows):
-                    if run.has(f"{block.name}.parquet"):
-                        advance(group, len(block.records))
-                    else:
-                        yield block
+    def write(block: Block, table: pa.Table) -> None:
+        run.write_table(block.name, table)
 
-        for block, table in executor.map(opens, partial(block_table, settings=settings), missing()):
-            run.write_table(block.name, table)
-            advance(block.group, len(block.records))
+    run_shards(run, tasks, opens, partial(block_table, settings=settings), write, executor, bars, show=show)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from remanence.core.errors import RemanenceError
+from remanence.core.executor import Executor, Serial
 from remanence.core.progress import track
 from remanence.core.read import data_fingerprint
 from remanence.core.record import Record
@@ -36,6 +38,7 @@ from remanence.engine.origins import (
     with_q_values,
 )
 from remanence.engine.rates import rates_to_arrow
+from remanence.engine.stages import run_shards
 from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.match.verdict import rate_lines, verdict
 from remanence.measure.plagiarism.compile_kernels import compile_kernels
@@ -60,6 +63,57 @@ class Matched:
     """`verdict.json`: the two sentences, the headline figures, what cannot be claimed."""
 
 
+@dataclass(frozen=True)
+class TextShard:
+    """A shard of generated texts to be judged."""
+
+    index: int
+    first: int
+    """Place of its first text among all texts."""
+    texts: Sequence[GeneratedText]
+    background: Background | None
+    """Surprisal of its words under the base model, where that is the background."""
+
+    bar = "texts"
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """See `ShardTask`."""
+        return f"matches/{self.index:05d}", f"origins/{self.index:05d}"
+
+    @property
+    def size(self) -> int:
+        """See `ShardTask`."""
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """All that judging a shard needs."""
+
+    index: PlagiarismIndex
+    calibration: NullCalibration | None
+    background: Background | None
+    settings: MatchSettings
+
+
+def open_matcher_in(
+    folder: str, calibration: NullCalibration | None, background: Background | None, settings: MatchSettings
+) -> Matcher:
+    """The same in another process, with the index opened in its folder."""
+    return Matcher(PlagiarismIndex.open(folder), calibration, background, settings)
+
+
+def match_shard(matcher: Matcher, shard: TextShard) -> tuple[pa.Table, pa.Table]:
+    """Judge the texts of a shard: its `matches` and `origins`."""
+    background = matcher.background if shard.background is None else shard.background
+    judge = _judge(matcher.index, matcher.calibration, lambda _: background, matcher.settings)
+    judgements = judge(shard.texts)
+    matches = [line for i, one in enumerate(judgements) for line in match_lines(shard.first + i, one, matcher.index)]
+    origins = [origin_line(shard.first + i, one) for i, one in enumerate(judgements)]
+    return matches_to_arrow(matches), to_arrow(origins)
+
+
 def run_match(
     generated: Iterable[Record],
     train: Iterable[Record],
@@ -72,8 +126,12 @@ def run_match(
     names: dict[str, Any] | None = None,
     resume: bool = False,
     show: bool = True,
+    executor: Executor | None = None,
 ) -> Matched:
-    """Judge generated texts against training rows, which are read more than once. `index_folder` None = `OUT/index`."""
+    """Judge generated texts against training rows, which are read more than once. `index_folder` None = `OUT/index`.
+
+    `executor` judges the shards of texts (default: this process); its workers open the index in its folder.
+    """
     texts = list(generated)
     if not texts:
         raise RemanenceError("There are no generated texts to judge: the file is empty.")
@@ -102,15 +160,24 @@ def run_match(
         calibration = NullCalibration.fit(index, null, lengths_for(counts), settings.seed, background=surprise(null))
     judge = _judge(index, calibration, surprise, settings)
     shards = range(0, len(said), settings.shard_rows)
-    with track("whose words are the texts", len(said), show=show) as advance:
-        for shard, at in enumerate(shards):
-            part = said[at : at + settings.shard_rows]
-            if not (run.has(f"origins/{shard:05d}.parquet") and run.has(f"matches/{shard:05d}.parquet")):
-                found = judge(part)
-                matches = [m for i, one in enumerate(found) for m in match_lines(at + i, one, index)]
-                run.write_table(f"matches/{shard:05d}", matches_to_arrow(matches))
-                run.write_table(f"origins/{shard:05d}", to_arrow([origin_line(at + i, o) for i, o in enumerate(found)]))
-            advance(len(part))
+    of_base = settings.background == "base"  # computed here, where the base model is
+    fixed = None if of_base else surprise(())
+    tasks = (
+        TextShard(i, at, part, surprise(part) if of_base else None)
+        for i, at in enumerate(shards)
+        for part in [said[at : at + settings.shard_rows]]
+    )
+
+    def write(shard: TextShard, tables: tuple[pa.Table, pa.Table]) -> None:
+        for name, table in zip(shard.tables, tables, strict=True):
+            run.write_table(name, table)
+
+    executor = executor or Serial()
+    here = Matcher(index, calibration, fixed, settings)
+    elsewhere = partial(open_matcher_in, str(place.resolve()), calibration, fixed, settings)
+    open_matcher = (lambda: here) if isinstance(executor, Serial) else elsewhere
+    bars = {"texts": ("matching the texts", len(said))}
+    run_shards(run, tasks, open_matcher, match_shard, write, executor, bars, show=show)
     run.write_table("attempts", pa.Table.from_pylist(list(_attempts(texts, said)), ATTEMPTS))
     run.write_table("matches", matches_to_arrow(_gathered(run, "matches", len(shards))))
     run.write_table("calibration", calibration_table(calibration, settings.alpha))
