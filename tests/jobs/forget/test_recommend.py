@@ -35,7 +35,7 @@ def test_of_those_that_reach_the_goal_the_lowest_loss_wins() -> None:
     assert best is not None and best["method"] == "gentle"
     told = _recommended(best, those, 0.95)
     assert told["reasons"] == [
-        "2 of 5 methods remove at least 95.0 % of the excess within the limit; this one leaves the lowest held-out "
+        "2 of 5 methods remove at least 95.0 % of the excess at an allowed cost; this one has the lowest held-out "
         "loss (+0.1 %).",
         "Next to it: thorough (+1.5 %).",
     ]

@@ -263,7 +263,7 @@ def test_the_cost_is_told_in_advance_and_afterwards(tmp_path: Path, capsys: pyte
     hf(tmp_path, [callback]).train()
     said = capsys.readouterr().err
     assert "8 probe rows and 8 held-out rows takes" in said and "2 more are planned" in said
-    assert "of the training" in said and "3 looks took" in said
+    assert "of the training" in said and "3 evaluations took" in said
     assert said.index("more are planned") < said.index("step 4 ")
     assert small.ROWS[0].completion not in said, "no training text on the screen"
     assert callback.overhead > 0

@@ -119,10 +119,10 @@ def test_cost_in_words() -> None:
     """100 tokens forward, 4 times, against 10,000 tokens at three times the work: 400 / 30,000."""
     assert share_by_tokens(100, 4, 10_000) == pytest.approx(0.0133, abs=1e-4)
     assert in_advance(1.8, "64 probe rows", 10, 0.02) == (
-        "A look at 64 probe rows takes 1.8 s; 10 more are planned, 18 s, by tokens about 2 % of the training."
+        "An evaluation of 64 probe rows takes 1.8 s; 10 more are planned, 18 s, by tokens about 2 % of the training."
     )
     assert in_advance(1.8, "64 probe rows", 10, float("nan")).endswith("18 s.")
-    assert afterwards(5, 2.0, 100.0) == "5 looks took 2 s, 2 % of the 100 s that the training took."
+    assert afterwards(5, 2.0, 100.0) == "5 evaluations took 2.0 s, 2 % of the training time (2 min)."
 
 
 def test_a_drawn_probe_has_each_row_once() -> None:

@@ -144,7 +144,7 @@ class Look:
 
     def text(self) -> str:
         """One line for people."""
-        parts = [f"{self.hits} of {self.n} probe rows come back ({100 * self.low:.1f} to {100 * self.high:.1f} %)"]
+        parts = [f"{self.hits} of {self.n} probe rows are extracted ({100 * self.low:.1f} to {100 * self.high:.1f} %)"]
         if self.floor_n is not None:
             parts[0] += f", {self.floor_hits} of {self.floor_n} held-out"
         if self.canary_n is not None:
