@@ -89,7 +89,7 @@ def test_rates_of_matches_stand_among_the_rates(tmp_path: Path) -> None:
 
 def test_a_run_from_before_the_detector_still_opens(tmp_path: Path) -> None:
     text = write_report(fake_run(tmp_path / "run", num_rows=30, detector=False), reveal=True).read_text("utf-8")
-    assert "Whose words" not in text
+    assert "Attribution of the generated words" not in text
     pairs = [row["pairs"] for row in Page(text).evidence() if row]
     assert pairs and not any(pairs)
 
