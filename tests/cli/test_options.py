@@ -79,7 +79,11 @@ def test_every_setting_is_an_option_with_the_same_default_and_help(name: str) ->
                 assert shown == [str(v) for v in setting.default], field
 
 
-@pytest.mark.parametrize("cls", {cls for classes in SETTINGS.values() for cls in classes}, ids=lambda c: c.__name__)
+@pytest.mark.parametrize(
+    "cls",
+    sorted({cls for classes in SETTINGS.values() for cls in classes}, key=lambda c: c.__name__),
+    ids=lambda c: c.__name__,
+)
 def test_every_setting_has_a_help_text_that_is_a_sentence(cls: type) -> None:
     for field, setting in options_of(cls).items():
         assert re.fullmatch(r"[A-Z].*\.", setting.help), f"{cls.__name__}.{field}: {setting.help!r}"
