@@ -17,7 +17,7 @@ def rows(path: Path) -> Path:
 
 def test_from_rows_to_an_audit_and_back(remanence: Any, place: Path, tmp_path: Path) -> None:
     data, made, planted = rows(tmp_path / "rows.jsonl"), tmp_path / "made.json", tmp_path / "planted.jsonl"
-    size = ("--canaries=4", "--controls=16", "--bands=typical", "--words=rows", "--secret=digits", "--digits=1")
+    size = ("--canaries=4", "--controls=16", "--bands=typical", "--text-source=rows", "--secret=digits", "--digits=1")
     said = remanence("canaries", "make", f"--model={place / 'base'}", f"--data={data}", f"--out={made}", *size)
     assert said.code == 0, said.err
     assert "Made 4 canaries and 16 controls" in said.out and "next: remanence canaries plant" in said.err

@@ -14,7 +14,7 @@ import pytest
         ((), "Say what to forget"),
         (("--ids=r1", "--forget=rows.jsonl"), "Name the rows to forget once"),
         (("--ids=r1", "--method=amnesia"), "There is no method 'amnesia'"),
-        (("--ids=r1", "--limit=0"), "--limit must be above 0"),
+        (("--ids=r1", "--max-loss-increase=0"), "--max-loss-increase must be above 0"),
         (("--ids=r1", "--evaluate=mine"), "--evaluate is FILE.py:FUNCTION"),
         (("--ids=nobody",), "'nobody' is to be forgotten, but the training data have no such id"),
         (("--ids=r1", "--format=xml"), "--format is one of table, json"),

@@ -105,7 +105,7 @@ def test_gzip_csv_and_columns_of_other_names(match: Any, tmp_path: Path) -> None
         file.write(json.dumps({"body": HARBOUR, "key": "k", "from": "harbour"}) + "\n")
     train = lines(tmp_path / "train.jsonl", [{"body": r.plain, "key": r.id} for r in TRAIN])
     said = match(
-        "--text-column=body", "--id-column=key", "--own-column=from", f"--index={tmp_path / 'index'}",
+        "--text-column=body", "--id-column=key", "--source-column=from", f"--index={tmp_path / 'index'}",
         said=tmp_path / "said.jsonl.gz", train=train, heldout=False,
     )  # fmt: skip
     assert said.code == 0, said.err
@@ -124,7 +124,7 @@ def test_gzip_csv_and_columns_of_other_names(match: Any, tmp_path: Path) -> None
         (
             "said",
             [{"text": HARBOUR, "own": "nobody"}],
-            ("training row 'nobody', and no row has that id", "--own-column"),
+            ("training row 'nobody', and no row has that id", "--source-column"),
         ),
         ("train", [{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], ("Line 1 and line 2 have the same id 'a'",)),
         ("said", [{"prompt": "x"}], ("Line 1", "no column 'completion'")),

@@ -24,7 +24,7 @@ from remanence.jobs.audit import attempts
 from remanence.jobs.audit.audit import run_audit
 from remanence.jobs.audit.settings import AuditSettings
 
-SETTINGS = AuditSettings(prefixes=(0, 4), new_tokens=8, shard_rows=3, schemes=("T=1",), attempts=4, by=("half",))
+SETTINGS = AuditSettings(prefixes=(0, 4), new_tokens=8, shard_rows=3, schemes=("T=1",), generate_rows=4, by=("half",))
 attempts.BATCH = 2
 
 

@@ -26,7 +26,7 @@ from remanence.jobs.audit.settings import AuditSettings
 from remanence.models.parrot import Parrot
 
 T = TypeVar("T")
-SETTINGS: dict[str, Any] = {"prefixes": (0, 4, 8), "new_tokens": 12, "schemes": ("T=1", "T=2,k=5"), "attempts": 40}
+SETTINGS: dict[str, Any] = {"prefixes": (0, 4, 8), "new_tokens": 12, "schemes": ("T=1", "T=2,k=5"), "generate_rows": 40}
 NUM_TOLD, NUM_UNTOLD, NUM_HELD = 12, 6, 14
 
 
@@ -325,7 +325,7 @@ def test_a_target_that_only_generates_is_really_asked_for_every_row(folder: Path
 
 def test_of_a_target_that_only_generates_a_sample_drawn_by_the_seed_is_asked(folder: Path) -> None:
     def rows_asked(name: str, seed: int) -> set[int]:
-        settings = AuditSettings(**{**SETTINGS, "generate": "auto", "attempts": 5, "seed": seed})
+        settings = AuditSettings(**{**SETTINGS, "generate": "auto", "generate_rows": 5, "seed": seed})
         run = run_audit(Mouth(tuple(TOLD)), TRAIN, None, None, folder / name, settings, show=False).run
         assert next(r for r in run.lines("rates") if r["by"] == "all")["n"] == 5
         assert any("A sample of 5 of the" in note for note in run.read_json("verdict.json")["notes"])
@@ -410,7 +410,7 @@ def test_a_rule_that_cannot_be_decided_is_said_so_and_never_passes(tmp_path: Pat
     ("settings", "sentence"),
     [
         ({"max_length": -5}, "max_length= must be at least 1, got -5"),
-        ({"attempts": -1}, "attempts= must be at least 0"),
+        ({"generate_rows": -1}, "generate_rows= must be at least 0"),
         ({"new_tokens": 0}, "new_tokens= must be at least 1"),
         ({"dtype": "int8"}, "dtype= is one of float32, bfloat16, float16, got 'int8'"),
         ({"loss_on": "prompt"}, "loss_on= is one of"),

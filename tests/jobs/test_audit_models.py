@@ -171,8 +171,8 @@ def test_a_row_longer_than_the_context_is_measured_up_to_where_training_cut_it(
 
 
 def test_every_row_can_be_put_to_the_model_or_none(tuned: Path, llama: Path, tmp_path: Path) -> None:
-    everything = audit(tuned, llama, LEARNED, UNSEEN, tmp_path / "all", generate="all", attempts=2)
+    everything = audit(tuned, llama, LEARNED, UNSEEN, tmp_path / "all", generate="all", generate_rows=2)
     nothing = audit(tuned, llama, LEARNED, UNSEEN, tmp_path / "none", generate="none")
-    some = audit(tuned, llama, LEARNED, UNSEEN, tmp_path / "some", attempts=2)
+    some = audit(tuned, llama, LEARNED, UNSEEN, tmp_path / "some", generate_rows=2)
     assert [len(a.run.lines("attempts")) for a in (everything, nothing, some)] == [32, 0, 8]
     assert everything.verdict["headline"] == nothing.verdict["headline"] == some.verdict["headline"]

@@ -213,7 +213,7 @@ def test_files_lists_and_records_give_the_same_tables(matched: Matched, folder: 
 def test_rows_are_known_by_number_where_they_have_no_id(tmp_path: Path) -> None:
     train = [{"text": r.plain} for r in TRAIN]
     number = [r.id for r in TRAIN].index("harbour")
-    told = match(tmp_path / "run", [{"text": HARBOUR, "asked": number}], train, own_column="asked")
+    told = match(tmp_path / "run", [{"text": HARBOUR, "asked": number}], train, source_column="asked")
     assert told.verdict["origins"]["own"] == 45
     (line,) = told.run.lines("matches")
     assert (line["train_row"], line["train_id"]) == (number, str(number))

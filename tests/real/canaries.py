@@ -34,7 +34,8 @@ def one_seed(base: Path, out: Path, seed: int, asked: argparse.Namespace) -> Any
     began = time.process_time()
     if not made.exists():
         key = remanence.make_canaries(
-            base, data, out=made, canaries=asked.canaries, twins=asked.twins, max_tokens=40, max_length=192, seed=seed,
+            base, data, out=made, canaries=asked.canaries, controls=asked.controls,
+            max_tokens=40, max_length=192, seed=seed,
             secret=asked.secret, digits=2, show_progress=False,
         )  # fmt: skip
         print(key.summary(), f"made in {time.process_time() - began:.0f} CPU s", sep="\n", flush=True)
@@ -95,7 +96,7 @@ def main() -> None:
     ask.add_argument("--seeds", default="0,1,2")
     ask.add_argument("--rows", type=int, default=300)
     ask.add_argument("--canaries", type=int, default=12)
-    ask.add_argument("--twins", type=int, default=96)
+    ask.add_argument("--controls", type=int, default=96)
     ask.add_argument("--secret", default="words")
     ask.add_argument("--epochs", type=int, default=3)
     ask.add_argument("--rate", type=float, default=2e-3)

@@ -19,13 +19,14 @@ AFTER = "gradient_ascent,gradient_difference,kl_retain,npo,simnpo,rmu,task_vecto
 BEFORE = "goldfish,deduplicate,early_stopping,cit,dp_sgd"
 NUMBER = 32
 SIZES: dict[str, Any] = {
-    "check_every": 10, "heldout_rows": 80, "untouched_rows": 60, "asked_rows": 16, "exposure_rows": 12,
+    "check_every": 10, "heldout_rows": 80, "untouched_rows": 60, "generate_rows": 16, "exposure_rows": 12,
     "relearn_steps": 30, "retain_rows": 400,
 }  # fmt: skip
 
 
 SMALL: dict[str, Any] = {
-    "heldout_rows": 48, "untouched_rows": 24, "asked_rows": 8, "exposure_rows": 6, "relearn_steps": 12, "beyond": 1,
+    "heldout_rows": 48, "untouched_rows": 24, "generate_rows": 8, "exposure_rows": 6, "relearn_steps": 12,
+    "extra_checks": 1,
 }  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def _spec() -> dict[str, Any]:
     return {
         "schema": 1,
         "job": "forget",
-        "settings": {"methods": ["auto"], "limit": LIMIT, "learning_rates": [1e-4], "merge": False},
+        "settings": {"methods": ["auto"], "max_loss_increase": LIMIT, "learning_rates": [1e-4], "merge": False},
         "models": {"tuned": {"name": "support-bot", "fingerprint": "00ff"}},
         "data": {"train": {"rows": 900, "fingerprint": "ff00"}},
         "versions": {"python": "3.11", "remanence": "0.1.0"},

@@ -19,7 +19,7 @@ from remanence.core.run import Run
 from remanence.jobs.study.arm import Arm, grid
 from remanence.jobs.study.data import family
 from remanence.jobs.study.outcomes import ANY, ATTEMPTS, CURVE, OUTCOMES, PROBES, Cell
-from remanence.jobs.study.settings import StudySettings
+from remanence.jobs.study.settings import GridSettings, StudySettings
 from remanence.jobs.study.summary import EFFECTS
 from remanence.stats.rates import Rate
 
@@ -36,7 +36,9 @@ SECRET = "zanzibar"
 
 def fake_study(folder: Path, *, attention: bool = True, seeds: tuple[int, ...] = (0, 1, 2)) -> Run:
     """Write the folder; no model is involved."""
-    arms = grid(TASKS, ["decoder"], seeds) + grid(TASKS, ["encoder-decoder"], seeds, ("completion",))
+    arms = grid(TASKS, ["decoder"], GridSettings(seeds=seeds)) + grid(
+        TASKS, ["encoder-decoder"], GridSettings(seeds=seeds, loss_on=("completion",))
+    )
     arms += [Arm(EVIL_TASK, "decoder", "all", seed, lora_rank=8) for seed in seeds]
     run = Run.begin(folder, _spec(arms))
     rng = np.random.default_rng(0)
@@ -67,7 +69,7 @@ def _spec(arms: list[Arm]) -> dict[str, Any]:
 
 def _cells(arm: Arm) -> list[Cell]:
     sides = ("input", "output") if arm.model == "decoder" else ("output",)
-    asked, longest = str(SETTINGS.asked), max(SETTINGS.budgets)
+    asked, longest = str(SETTINGS.prompt_tokens), max(SETTINGS.budgets)
     cells = [Cell("nats", side) for side in sides]
     for side in sides:
         for budget in SETTINGS.budgets:
@@ -182,7 +184,7 @@ def _outcomes(rng: np.random.Generator) -> list[dict[str, Any]]:
                 if budget > 50:
                     values[:] = np.nan
                 lines.append({"who": who, "group": group, "metric": "calibrated-own", "side": side,
-                              "prefix": str(SETTINGS.asked), "budget": budget, "detail": "",
+                              "prefix": str(SETTINGS.prompt_tokens), "budget": budget, "detail": "",
                               "values": values.tolist()})  # fmt: skip
     return lines
 

@@ -19,7 +19,7 @@ from .page import Page as Read
 
 def streamed(run: Run) -> Run:
     """The same run as if its rows had passed by: the ranking names 300 of 90,000, of which 70,000 come back."""
-    run.write_json("run.json", run.spec | {"stream": {"worst": 300, "together": 20_000}})
+    run.write_json("run.json", run.spec | {"stream": {"ranked_rows": 300, "in_memory_rows": 20_000}})
     said = run.read_json("verdict.json")
     said["headline"] |= {"hits": 70_000, "n": 90_000}
     run.write_json("verdict.json", said)

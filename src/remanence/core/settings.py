@@ -51,7 +51,7 @@ class Option:
     flag: str
     """Option of the command line, such as `--new-tokens`."""
     old: tuple[str, ...] = ()
-    """Deprecated names: fields (`worst`, which also means `--worst`), or options alone (`--worst`)."""
+    """Deprecated names: fields (which are deprecated options too), or options alone, which begin with dashes."""
     least: float | None = None
     """Smallest value allowed; `above` excludes its bound. Likewise `most` and `below`."""
     above: float | None = None

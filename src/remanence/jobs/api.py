@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from remanence.core.errors import RemanenceError
 from remanence.core.executor import Executor, Serial
-from remanence.core.keywords import current_names
+from remanence.core.keywords import current_names, fields_of, takes_settings
 from remanence.core.read import Columns, FileRecords, records_from
 from remanence.core.run import Run, refuse_taken
 from remanence.core.target import Target
@@ -37,7 +38,7 @@ from remanence.jobs.match.match import Matched, run_match
 from remanence.jobs.match.settings import MatchSettings
 from remanence.jobs.study.arm import Arm, grid
 from remanence.jobs.study.data import TaskFile, casebook_models, family, read_tasks, trainable_on
-from remanence.jobs.study.settings import StudySettings
+from remanence.jobs.study.settings import GridSettings, StudySettings
 from remanence.jobs.study.study import Studied, rescore_study, run_study
 from remanence.models.endpoint.settings import EndpointSettings, is_address
 from remanence.report.html import write_report
@@ -46,6 +47,7 @@ from remanence.training.record import read_recipe
 __all__ = ["audit", "compare", "finetune", "forget", "match", "score", "study"]
 
 
+@takes_settings(AuditSettings, StreamSettings)
 def audit(
     model: str | Path | Target,
     data: Any,
@@ -63,21 +65,20 @@ def audit(
     ray_address: str | None = None,
     endpoint: EndpointSettings | None = None,
     stream: bool | None = None,
-    worst: int = StreamSettings.worst,
-    together: int = StreamSettings.together,
     show_progress: bool = True,
     **settings: Any,
 ) -> Audit:
     """Audit a fine-tuned model against its own training rows, and write a run folder with `report.html`.
 
-    `model` and `base`: folder, Hub name, `api:MODEL@URL` (asked as `endpoint` says) or target. `data` and `heldout`:
-    a path (JSONL, CSV, Parquet, gzipped or not), a list of dicts or `Record`s, or a `datasets.Dataset`. `columns`
-    names columns that are not called text, prompt, completion, messages, id. `executor`: serial, ray (with so many
-    `workers` of the cluster at `ray_address`), or one of your own. `stream`: whether rows pass by and a line of each
-    is kept (None: those of files of more than 100,000 rows do); `worst` and `together` are the fields of
-    `StreamSettings`. `settings`: the fields of `AuditSettings`. Raises `RemanenceError` on bad input.
+    `model` and `base`: folder, Hub name, `api:MODEL@URL` (queried as `endpoint` says) or target. `data` and `heldout`:
+    a path (JSONL, CSV, Parquet, gzipped or not), a list of dicts or `Record`s, or a `datasets.Dataset`. `columns`:
+    names of the columns that are not called text, prompt, completion, messages, id. `executor`: serial, ray (with
+    `workers` on the cluster at `ray_address`), or an `Executor`. `stream`: whether to process rows in blocks and keep
+    one summary line per row (None: for files of more than 100,000 rows). `fail_if`: a rule like "excess>0.01"; the
+    result says whether it holds. Raises `RemanenceError` on bad input.
     """
-    chosen, streaming = AuditSettings(**settings), StreamSettings(worst, together)
+    chosen = AuditSettings(**fields_of(AuditSettings, settings))
+    streaming = StreamSettings(**fields_of(StreamSettings, settings))
     if fail_if is not None:
         _ = read_rule(fail_if)  # before a model is loaded
     refuse_taken(out, resume=resume)
@@ -113,6 +114,7 @@ def audit(
     return result
 
 
+@takes_settings(MatchSettings)
 def match(
     generated: Any,
     data: Any,
@@ -136,8 +138,7 @@ def match(
     `completion` (only the completion is judged, and copying from the prompt is not memory), or `messages`. `data` and
     `heldout` as for `audit`; training rows stream. `index`: folder of the index, made once and used again. `base`: the
     model before fine-tuning, for `background="base"`. `executor`: serial, ray (with so many `workers` of the cluster
-    at `ray_address`, which must see the index folder), or one of your own. `settings`: the fields of
-    `MatchSettings`. Raises `RemanenceError` on bad input.
+    at `ray_address`, which must see the index folder), or one of your own. Raises `RemanenceError` on bad input.
     """
     chosen = MatchSettings(**settings)
     refuse_taken(out, resume=resume)
@@ -157,6 +158,7 @@ def match(
     return result
 
 
+@takes_settings(ForgetSettings)
 def forget(
     model: str | Path | Target,
     data: Any,
@@ -184,8 +186,8 @@ def forget(
     of `data` as a path or a list. `data`: the training rows. `retain`: rows to keep, in place of all others. `base`:
     the model before fine-tuning; `recipe`: how it was trained (a `training.json`, a dict or `FinetuneSettings`;
     default, the one in the model's folder); `retrain`: train once more without the rows, as the gold standard.
-    `models`: peers to fuse with. `evaluate`: measures of use of your own, name -> function of the target. `settings`:
-    the fields of `ForgetSettings`. Raises `RemanenceError` on bad input.
+    `models`: peers to fuse with. `evaluate`: measures of use of your own, name -> function of the target.
+    Raises `RemanenceError` on bad input.
     """
     refuse_taken(out, resume=resume)
     if (run is None) == (forget is None):
@@ -218,18 +220,12 @@ def forget(
     return result
 
 
+@takes_settings(GridSettings, StudySettings)
 def study(
     tasks: str | Path | dict[str, Any] = "casebook",
     models: dict[str, str | Path] | None = None,
     *,
     arms: Sequence[Arm] | None = None,
-    only: Sequence[str] | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
-    loss_on: Sequence[str] = ("completion", "all"),
-    learning_rates: Sequence[float] = (2e-3,),
-    lora_ranks: Sequence[int] = (0,),
-    epochs: int = 6,
-    batch_size: int = 8,
     out: str | Path = "remanence-study",
     resume: bool = False,
     executor: str | Executor = "serial",
@@ -243,31 +239,23 @@ def study(
     """Does fine-tuning memorize by task, once chance is taken out? Fine-tune and audit every arm; write one report.
 
     `tasks`: a Python file with `tasks`, a dict name -> function that gives rows, or `casebook`, the fictional one that
-    ships. `models`: base models by name. `arms`: the arms themselves, in place of the grid of all that follows; `only`:
-    some of the tasks. `executor`: serial runs the arms in `workers` processes of this machine, ray on the workers of
-    the cluster at `ray_address`. `settings`: the fields of `StudySettings`. Raises `RemanenceError` on bad input.
+    ships. `models`: base models by name. `arms`: the arms themselves, in place of every combination of
+    `GridSettings`. `executor`: serial runs the arms in `workers` processes of this machine, ray on the workers of the
+    cluster at `ray_address`. Raises `RemanenceError` on bad input.
     """
-    chosen = StudySettings(**settings)
+    chosen = StudySettings(**fields_of(StudySettings, settings))
+    values = GridSettings(**fields_of(GridSettings, settings))
     refuse_taken(out, resume=resume)
     file = TaskFile("tasks", tasks) if isinstance(tasks, dict) else read_tasks(tasks)
     named = {name: str(folder) for name, folder in (models or casebook_models(file.name)).items()}
     if arms is None and file.arms is not None:
         arms = list(file.arms(list(file.tasks), list(named)))
     if arms is None:
-        picked = [task for task in file.tasks if not only or task in only or family(task) in only]
+        picked = [task for task in file.tasks if not values.only or task in values.only or family(task) in values.only]
         arms = [
             arm
-            for name in named
-            for arm in grid(
-                picked,
-                [name],
-                seeds,
-                trainable_on(named[name], loss_on),
-                learning_rates,
-                lora_ranks,
-                epochs=epochs,
-                batch_size=batch_size,
-            )
+            for name, folder in named.items()
+            for arm in grid(picked, [name], replace(values, loss_on=trainable_on(folder, values.loss_on)))
         ]
     run = partial(run_study, file.tasks, named, arms, out, chosen,
                   resume=resume, keep_models=keep_models, show=show_progress)  # fmt: skip

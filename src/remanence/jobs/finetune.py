@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from remanence.core.errors import RemanenceError
+from remanence.core.keywords import takes_settings
 from remanence.core.read import records_from
 from remanence.core.record import Record
 from remanence.core.run import Run, fingerprint
@@ -84,6 +85,7 @@ class Finetuned:
         return shlex.join(words)
 
 
+@takes_settings(FinetuneSettings)
 def finetune_job(
     model: str | Path,
     data: Any,

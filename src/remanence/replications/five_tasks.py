@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from remanence.corpora.casebook.base_model import base_folder
 from remanence.jobs.study.arm import grid
 from remanence.jobs.study.data import casebook_tasks
-from remanence.jobs.study.settings import StudySettings
+from remanence.jobs.study.settings import GridSettings, StudySettings
 from remanence.jobs.study.study import run_study
 from remanence.replications.frame.code import code_hash
 from remanence.replications.frame.experiment import Experiment
@@ -52,7 +52,11 @@ class Study:
             calibration=self.calibration,
         )
         tasks = casebook_tasks(2 * self.rows + 4 * self.measured + 2 * self.calibration, self.seed)
-        arms = grid(tasks, ["decoder"], [self.seed], ["all"], epochs=self.epochs, batch_size=self.batch_size)
+        arms = grid(
+            tasks,
+            ["decoder"],
+            GridSettings(seeds=(self.seed,), loss_on=("all",), epochs=self.epochs, batch_size=self.batch_size),
+        )
         with tempfile.TemporaryDirectory() as folder:
             done = run_study(tasks, {"decoder": str(base_folder())}, arms, Path(folder) / "study", settings, show=False)
             return done.verdict | {"effects": done.run.lines("effects")}

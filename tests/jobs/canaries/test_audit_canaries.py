@@ -95,7 +95,7 @@ def test_digits_are_counted_through(key: Key, tmp_path: Path) -> None:
     for one in numbered[:12]:
         assert lines[one.id]["counted"] == pytest.approx(math.log2(100) - math.log2(int(one.secret) + 1), abs=1e-6)
         assert lines[one.id]["counted_most"] == pytest.approx(math.log2(100))
-    told = audited(replace(key, canaries=numbered), Digits(), tmp_path / "none", enumerate_most=99)
+    told = audited(replace(key, canaries=numbered), Digits(), tmp_path / "none", max_enumerated=99)
     assert {line["counted"] for line in told.run.lines("exposures")} == {None}
 
 

@@ -103,9 +103,9 @@ def test_words_of_rows_need_no_model_that_writes() -> None:
     rng = np.random.default_rng(0)
     few = sorted({typist.words(rng, 1.5, 1) for _ in range(150)})
     rows = [replace(r, completion=" " + " ".join(rng.choice(few, 12))) for r in typist.rows()]
-    with pytest.raises(RemanenceError, match="--words rows"):
+    with pytest.raises(RemanenceError, match="--text-source rows"):
         make(_only_scores(), rows, MakeSettings(**SMALL), show=False)
-    found = make(_only_scores(), rows, MakeSettings(**SMALL, words="rows"), show=False)
+    found = make(_only_scores(), rows, MakeSettings(**SMALL, text_source="rows"), show=False)
     assert len(found.canaries) == 30 and {one.temperature for one in found.canaries} == {None}
     used = {word for one in found.canaries for word in one.row["completion"].split()}
     assert len(used & set(few)) > 50, "the words of many rows"

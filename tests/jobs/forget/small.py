@@ -20,7 +20,7 @@ from remanence.core.run import Run
 
 HELDOUT = [*rows(11, "unseen"), *rows(23, "other")]
 TASTE: dict[str, Any] = {
-    "steps": 20, "check_every": 5, "prefixes": (0, 4), "new_tokens": 8, "relearn_steps": 4, "asked_rows": 4,
+    "steps": 20, "check_every": 5, "prefixes": (0, 4), "new_tokens": 8, "relearn_steps": 4, "generate_rows": 4,
     "exposure_rows": 3, "untouched_rows": 5, "max_loss_increase": 0.6, "batch_size": 4,
 }  # fmt: skip
 GONE = ["learned-0", "learned-1", "learned-2"]

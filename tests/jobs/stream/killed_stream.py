@@ -21,7 +21,7 @@ from remanence.jobs.audit.stream import run_stream
 from remanence.jobs.audit.stream_settings import StreamSettings
 from remanence.models.parrot import Parrot
 
-SETTINGS = AuditSettings(prefixes=(0, 4), new_tokens=8, shard_rows=3, schemes=("T=1",), attempts=4)
+SETTINGS = AuditSettings(prefixes=(0, 4), new_tokens=8, shard_rows=3, schemes=("T=1",), generate_rows=4)
 attempts.BATCH = 2
 
 
@@ -36,7 +36,7 @@ def main(work: Path, places: list[str]) -> None:
         train = FileRecords(rows, Columns(), compared=False)
         held = [replace(r, group="heldout") for r in UNSEEN[2:]]
         for together in (0, 100):
-            stream = StreamSettings(worst=5, together=together)
+            stream = StreamSettings(ranked_rows=5, in_memory_rows=together)
             run_stream(parrot, train, held, None, folder / str(together), SETTINGS, stream, resume=resume, show=False)
 
     audit(work / "whole")

@@ -40,7 +40,7 @@ from remanence.models.parrot import Parrot
 from remanence.text.spans import normalise
 
 SETTINGS = AuditSettings(
-    prefixes=(0, 4, 8), new_tokens=8, budgets=(4, 16), shard_rows=32, attempts=10, by=("kind",), queries=(1, 100)
+    prefixes=(0, 4, 8), new_tokens=8, budgets=(4, 16), shard_rows=32, generate_rows=10, by=("kind",), queries=(1, 100)
 )
 WORDS = "the old river ran past a mill where nobody worked since the long war ended"
 
@@ -135,7 +135,7 @@ def test_scoring_again_without_the_model_gives_the_same_tables(both: Both) -> No
 # ------------------------------------------------------------------ more rows than are held
 
 
-PARROT = AuditSettings(prefixes=(0, 4), new_tokens=8, shard_rows=8, attempts=4, schemes=("T=1",))
+PARROT = AuditSettings(prefixes=(0, 4), new_tokens=8, shard_rows=8, generate_rows=4, schemes=("T=1",))
 
 
 def write(path: Path, records: Sequence[Record]) -> Path:
@@ -146,7 +146,7 @@ def write(path: Path, records: Sequence[Record]) -> Path:
 
 def stream_file(path: Path, out: Path, told: Sequence[Record], **more: Any) -> Audit:
     chosen = replace(PARROT, **more.pop("settings", {}))
-    stream = StreamSettings(worst=5, together=10)
+    stream = StreamSettings(ranked_rows=5, in_memory_rows=10)
     records = more.pop("records", FileRecords(path, Columns(), compared=False))
     return run_stream(Parrot(tuple(told)), records, more.pop("heldout", None), None, out, chosen, stream, **more)
 
@@ -226,7 +226,7 @@ def test_no_more_than_a_few_blocks_of_records_are_alive(tmp_path: Path) -> None:
                 yield record
                 del record
 
-    _ = stream_file(tmp_path, tmp_path / "run", (), records=Rows(), settings={"attempts": 3}, show=False)
+    _ = stream_file(tmp_path, tmp_path / "run", (), records=Rows(), settings={"generate_rows": 3}, show=False)
     assert 8 <= most <= 2 * 8 + 3 + 1
 
 
@@ -332,8 +332,10 @@ def test_the_python_twin_of_the_command_streams_and_reports(
     many: tuple[Path, list[Record], Audit], tmp_path: Path
 ) -> None:
     path, told, streamed = many
-    options = {"prefixes": (0, 4), "new_tokens": 8, "attempts": 4, "schemes": ("T=1",), "show_progress": False}
-    audit = api.audit(Parrot(tuple(told)), path, out=tmp_path / "run", stream=True, worst=5, together=10, **options)
+    options = {"prefixes": (0, 4), "new_tokens": 8, "generate_rows": 4, "schemes": ("T=1",), "show_progress": False}
+    audit = api.audit(
+        Parrot(tuple(told)), path, out=tmp_path / "run", stream=True, ranked_rows=5, in_memory_rows=10, **options
+    )
     assert audit.verdict["headline"]["hits"] == streamed.verdict["headline"]["hits"]
     page = (tmp_path / "run" / "report.html").read_text()
     hits, n = (audit.verdict["headline"][key] for key in ("hits", "n"))

@@ -21,7 +21,7 @@ from remanence.jobs.study.data import (
     trainable_on,
     write_split,
 )
-from remanence.jobs.study.settings import StudySettings, split_at
+from remanence.jobs.study.settings import GridSettings, StudySettings, split_at
 
 SMALL = StudySettings(rows=20, repeated=((4, 2),), members=5, heldout=6, calibration=4)
 
@@ -93,7 +93,7 @@ def test_settings_that_cannot_be_are_refused() -> None:
 
 
 def test_the_grid_is_every_combination_and_arms_have_names_of_their_own() -> None:
-    arms = grid(["a/x", "a-x"], ["m"], (0, 1), learning_rates=(1e-3, 2e-3))
+    arms = grid(["a/x", "a-x"], ["m"], GridSettings(seeds=(0, 1), learning_rates=(1e-3, 2e-3)))
     assert len(arms) == 2 * 2 * 2 * 2
     assert len({(arm.slug, arm.task) for arm in arms}) == len(arms)
     assert {arm.recipe for arm in arms if arm.seed} == {arm.recipe for arm in arms if not arm.seed}

@@ -51,7 +51,7 @@ def needed(targets: Mapping[str, Target], settings: AuditSettings) -> bool:
 def plan(
     rendered: Sequence[Rendered | str], settings: AuditSettings, group: str
 ) -> tuple[list[Question], tuple[int, int]]:
-    """DistinctRows x prefix lengths to ask: all, or those of `settings.attempts` rows drawn by the seed.
+    """DistinctRows x prefix lengths to ask: all, or those of `settings.generate_rows` rows drawn by the seed.
 
     And how many rows that makes, of how many that are long enough to be asked.
     """
@@ -63,9 +63,9 @@ def plan(
         if able:
             askable.append([Question(i, n, "asked") for n in able])
     able_rows = len(askable)
-    if settings.generate != "all" and able_rows > settings.attempts:
+    if settings.generate != "all" and able_rows > settings.generate_rows:
         rng = np.random.default_rng([settings.seed, *group.encode()])
-        drawn = np.sort(rng.choice(able_rows, settings.attempts, replace=False))
+        drawn = np.sort(rng.choice(able_rows, settings.generate_rows, replace=False))
         askable = [askable[i] for i in drawn.tolist()]
     return [question for row in askable for question in row], (len(askable), able_rows)
 
@@ -161,7 +161,9 @@ def announce_table(
     for target in servers.values():
         for g in groups:
             total += target.estimate_scoring(g.records)
-            asked = {"none": 0, "all": len(g.records)}.get(settings.generate, min(settings.attempts, len(g.records)))
+            asked = {"none": 0, "all": len(g.records)}.get(
+                settings.generate, min(settings.generate_rows, len(g.records))
+            )
             total += Estimate(asked, 0, asked * settings.new_tokens)
     announce(total, servers, show=show)
 

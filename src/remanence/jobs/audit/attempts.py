@@ -61,7 +61,7 @@ def questions(found: GroupFindings, settings: AuditSettings) -> list[Question]:
         asked.append(((-len(hits), -likely, i), Question(i, prefix, why)))
     asked.sort(key=lambda pair: pair[0])
     chosen = [question for _, question in asked]
-    return chosen if settings.generate == "all" else chosen[: settings.attempts]
+    return chosen if settings.generate == "all" else chosen[: settings.generate_rows]
 
 
 @dataclass(frozen=True)

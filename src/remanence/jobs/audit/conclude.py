@@ -73,7 +73,7 @@ def count_blocks(run: Run, settings: AuditSettings, stream: StreamSettings) -> C
     spec = run.spec
     heldout = None if spec["data"]["heldout"] is None else block_summaries(run, "heldout")
     with_base = spec["models"]["base"] is not None
-    return count(block_summaries(run, "train"), heldout, settings, with_base=with_base, limit=stream.worst)
+    return count(block_summaries(run, "train"), heldout, settings, with_base=with_base, limit=stream.ranked_rows)
 
 
 def _write(
@@ -94,7 +94,7 @@ def _write(
     else:
         scores = rows.longest_run() if null[0] == RUN else rows.numbers(f"tuned.{null[0]}")
         ranked = ranking_lines(run, rows, scores, null[1], settings)
-    ranked = ranked if stream is None else ranked[: stream.worst]
+    ranked = ranked if stream is None else ranked[: stream.ranked_rows]
     run.write_table("ranking", ranking_to_arrow(ranked))
     spec = run.spec
     by_answers = answered.answers_only(run)

@@ -86,8 +86,8 @@ def count(
     counts = Counts(
         rates=RateCounts(settings, heldout is not None, with_base),
         members={},
-        ranked=HighestRanked(max(limit, settings.attempts), settings),
-        ranked_heldout=HighestRanked(settings.attempts, settings),
+        ranked=HighestRanked(max(limit, settings.generate_rows), settings),
+        ranked_heldout=HighestRanked(settings.generate_rows, settings),
     )
     if heldout is not None:
         _count_heldout(heldout, counts, settings)

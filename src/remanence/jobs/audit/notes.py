@@ -94,8 +94,8 @@ def stream_sentences(run: Run, counts: NoteCounts, near_counted: bool, stream: S
     if not near_counted:
         held = " and held-out rows that nearly equal training rows" if run.spec["data"]["heldout"] else ""
         said.append(
-            f"Near duplicates{held} were not searched: there are more than {stream.together:,} training rows "
-            "(--together); copies are rows that are equal word for word."
+            f"Near duplicates{held} were not searched: there are more than {stream.in_memory_rows:,} training rows "
+            "(--in-memory-rows); copies are rows that are equal word for word."
         )
         if run.has("attempts.parquet") and not run.has("origins.parquet"):
             said.append(
@@ -103,9 +103,9 @@ def stream_sentences(run: Run, counts: NoteCounts, near_counted: bool, stream: S
                 "`remanence match` does that, with an index on disk."
             )
     measured = counts.distinct - sum(counts.not_measured.values())
-    if measured > stream.worst:
+    if measured > stream.ranked_rows:
         said.append(
-            f"The ranking has the worst {stream.worst:,} of {measured:,} measured rows; "
+            f"The ranking has the worst {stream.ranked_rows:,} of {measured:,} measured rows; "
             "the tables under blocks/ have one line per row."
         )
     return said

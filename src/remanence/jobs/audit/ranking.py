@@ -78,7 +78,9 @@ def questions(rows: RowSummaries, line_of: dict[int, int], settings: AuditSettin
 def places_to_ask(rows: RowSummaries, settings: AuditSettings) -> list[int]:
     """Places in the data of the rows that `questions` asks about."""
     known = ~np.isnan(rows.numbers(f"tuned.{ranking_measure(settings)}"))
-    return [place for place, flag in zip(rows.words("row"), known.tolist(), strict=True) if flag][: settings.attempts]
+    return [place for place, flag in zip(rows.words("row"), known.tolist(), strict=True) if flag][
+        : settings.generate_rows
+    ]
 
 
 def ranking_lines(

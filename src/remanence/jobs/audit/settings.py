@@ -41,7 +41,7 @@ class AuditSettings(TargetSettings):
     """Measures for membership inference: any measure of the token table in the catalogue."""
     generate: Literal["auto", "all", "none"] = "auto"
     """Rows to generate from: auto (those that the token table ranks highest), all, or none."""
-    attempts: int = option(100, least=0)
+    generate_rows: int = option(100, least=0, old=("attempts",))
     """Maximum number of rows per group to generate from, highest-ranked first, with generate = auto."""
     alpha: float = option(0.01, above=0, below=1)
     """False-positive rate of the copy detector: share of held-out texts that may be flagged as copied."""

@@ -13,9 +13,9 @@ from remanence.core.settings import check_settings, option
 class StreamSettings:
     """What a streamed audit holds in memory. All rows are measured and counted, whatever these values are."""
 
-    worst: int = option(10_000, group="machine", least=1)
+    ranked_rows: int = option(10_000, group="machine", least=1, old=("worst",))
     """Streaming: number of rows in the ranking and the report, most memorized first; the block tables hold all rows."""
-    together: int = option(20_000, group="machine", least=0)
+    in_memory_rows: int = option(20_000, group="machine", least=0, old=("together",))
     """Streaming: maximum number of training rows for which near duplicates are counted and generated texts are matched
     against all training rows, since both hold every row in memory."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from remanence.core.errors import RemanenceError
+from remanence.core.keywords import takes_settings
 from remanence.core.read import data_fingerprint, records_from
 from remanence.core.run import refuse_taken
 from remanence.core.target import Scores, Target
@@ -22,6 +23,7 @@ from remanence.report.html import write_report
 __all__ = ["audit_canaries", "make_canaries", "plant_canaries", "remove_canaries"]
 
 
+@takes_settings(MakeSettings)
 def make_canaries(
     model: str | Path | Target,
     data: Any,
@@ -34,8 +36,8 @@ def make_canaries(
 ) -> Key:
     """Make canaries and controls in the shape of the rows of `data`, and write them to `out`.
 
-    `model`: the model before fine-tuning; it writes and scores them. `data` as for `remanence.audit`. `settings`: the
-    fields of `MakeSettings`. The same model, data and seed give the same bytes. Raises `RemanenceError` on bad input.
+    `model`: the model before fine-tuning; it writes and scores them. `data` as for `remanence.audit`. The
+    same model, data and seed give the same bytes. Raises `RemanenceError` on bad input.
     """
     chosen = MakeSettings(**settings)
     path = Path(out)
@@ -86,6 +88,7 @@ def remove_canaries(data: str | Path, key: str | Path | Key, *, out: str | Path)
     return remove(Path(data), key if isinstance(key, Key) else Key.read(key), Path(out))
 
 
+@takes_settings(CanarySettings)
 def audit_canaries(
     model: str | Path | Target,
     key: str | Path | Key,
@@ -100,8 +103,8 @@ def audit_canaries(
 ) -> CanaryAudit:
     """How exposed are the planted canaries? Writes a run folder with `report.html`.
 
-    `model`: the model trained on the planted data; `base`: the model before, for the floor. `settings`: the fields of
-    `CanarySettings`. Raises `RemanenceError` on bad input.
+    `model`: the model trained on the planted data; `base`: the model before, for the floor.
+    Raises `RemanenceError` on bad input.
     """
     chosen = CanarySettings(**settings)
     refuse_taken(out, resume=resume)

@@ -91,7 +91,7 @@ def run_canary_audit(
         for kind in KINDS:
             read = [row for _, _, row in token_rows(run, role, kind)]
             rows += [scored_row(one, row, _span(target, one, row)) for one, row in zip(key.of(kind), read, strict=True)]
-        countable = [one for one in key.of("canary") if (n := digits_of(one)) and 10**n <= settings.enumerate_most]
+        countable = [one for one in key.of("canary") if (n := digits_of(one)) and 10**n <= settings.max_enumerated]
         if countable:
             own = {record.id: record for record in records["canary"]}
             counted = enumerate_secrets(run, role, target, countable, [own[one.id] for one in countable], show=show)

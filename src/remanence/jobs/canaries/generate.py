@@ -55,13 +55,13 @@ def make(
     columns: Mapping[str, str] | None = None,
     show: bool = True,
 ) -> Made:
-    """Canaries and controls in the shape of the records. `base` generates too, unless `words="rows"`.
+    """Canaries and controls in the shape of the records. `base` generates too, unless `text_source="rows"`.
 
     `columns`: names of columns that are not called text, prompt, completion, messages. Raises `RemanenceError` when
     a band cannot be filled.
     """
-    if settings.words == "model" and not isinstance(base, Generates):
-        raise RemanenceError(f"{base.name} scores but does not generate: use --words rows.")
+    if settings.text_source == "model" and not isinstance(base, Generates):
+        raise RemanenceError(f"{base.name} scores but does not generate: use --text-source rows.")
     rng = np.random.default_rng(settings.seed)
     bands = bands_of(_losses(base, records, settings, rng), settings.bands)
     pool = Pool(base, records, settings, bands, rng)
@@ -120,7 +120,7 @@ class Pool:
         size = ROUND_SIZE if band.name in self.found else SEARCH_SIZE
         written = list(self._written(temperature, size))
         self.drawn += size
-        scored = list(self._scored(written, temperature if self.settings.words == "model" else None))
+        scored = list(self._scored(written, temperature if self.settings.text_source == "model" else None))
         if any(one.band == band.name for one in scored):
             self.found.add(band.name)
         self.temperature[band.name] = next_temperature(temperature, [one.loss for one in scored], band)
@@ -155,7 +155,7 @@ class Pool:
         places = self.rng.integers(len(self.records), size=size)
         bones = [skeleton(self.records[int(p)], int(p), self.shape, self.rng) for p in places]
         told = [one.told for one in bones]
-        if self.settings.words == "model":
+        if self.settings.text_source == "model":
             told = list(self._sampled(bones, temperature))
         for one, text in zip(bones, told, strict=True):
             found = self._with_secret(one, text)

@@ -33,7 +33,7 @@ class MakeSettings(TargetSettings):
     """Minimum length of a secret of words, in tokens."""
     digits: int = option(3, group="data", least=1)
     """Number of digits of a secret of digits."""
-    words: Literal["model", "rows"] = option("model", group="data")
+    text_source: Literal["model", "rows"] = option("model", group="data", old=("words",))
     """Source of the text: samples of the base model (model), or words of many rows in the shape of one (rows)."""
     min_tokens: int = option(24, group="data", least=4)
     """Minimum number of tokens that carry loss."""
@@ -67,7 +67,7 @@ class MakeSettings(TargetSettings):
 class CanarySettings(TargetSettings):
     """How rows are read when the exposure of planted canaries is measured."""
 
-    enumerate_most: int = option(1000, least=0)
+    max_enumerated: int = option(1000, least=0, old=("enumerate_most",))
     """Maximum number of possible secrets of digits to enumerate; 0 = never enumerate."""
     shard_rows: int = option(512, group="machine", least=1)
     """Rows per shard; an interrupted run loses at most one shard."""

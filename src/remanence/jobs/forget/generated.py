@@ -84,7 +84,7 @@ def generated_rows(bench: Workbench, name: str, target: HuggingFace, side: str) 
     before = bench.before[SIDES[side]]
     for i, record in enumerate(bench.records(SIDES[side])):
         rendered = bench.rendered(SIDES[side])[i]
-        if len(asked) < settings.asked_rows and isinstance(rendered, Rendered):
+        if len(asked) < settings.generate_rows and isinstance(rendered, Rendered):
             prompt = _prompt(rendered, record.id, bench.extraction_prefix(before, i))
             if prompt is not None:
                 asked.append((record, prompt))

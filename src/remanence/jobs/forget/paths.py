@@ -96,7 +96,7 @@ def _unlearn(bench: Workbench, plan: Plan) -> list[dict[str, Any]]:
 
     floor = bench.before["guide"].either
     guard = Guard(measure, settings.max_loss_increase, goal=floor.rate if bench.sides.heldout_is == "heldout" else 0.0)
-    stop = ContinueAfterStop(guard, settings.beyond)
+    stop = ContinueAfterStop(guard, settings.extra_checks)
     rows = bench.rows("forget"), bench.rows("retain")
     method.optimize(bench.target.module, bench.target.tokenizer, *rows, stop, **_instead(bench, plan))
     if guard.best is None:

@@ -38,7 +38,7 @@ class ForgetSettings(TargetSettings):
     """Number of optimizer steps between evaluations of the model."""
     finalists: int = option(3, least=1)
     """Number of methods that are evaluated in full, with --method auto; methods named explicitly always are."""
-    beyond: int = option(2, group="training", least=0)
+    extra_checks: int = option(2, group="training", least=0, old=("beyond",))
     """Number of further evaluations after a method has reached the goal, to show how the trade-off continues."""
     retain_rows: int = option(2_000, group="training", least=1)
     """Maximum number of retain rows to train on, drawn at random."""
@@ -56,7 +56,7 @@ class ForgetSettings(TargetSettings):
     """Number of samples n of that second criterion."""
     p: float = option(0.5, above=0, below=1)
     """Probability of extracting a row within n samples from which it counts as extracted."""
-    asked_rows: int = option(40, least=0)
+    generate_rows: int = option(40, least=0, old=("asked_rows",))
     """Maximum number of rows per group to generate from, to find copies and paraphrases in the answers."""
     exposure_rows: int = option(24, least=0)
     """Maximum number of rows whose exposure is measured."""

@@ -139,7 +139,7 @@ def run_match(
     out = Path(out)
     refuse_taken(out, resume=resume)
     _refuse(held, base, settings)
-    told = _told(train, texts, settings.own_column)
+    told = _told(train, texts, settings.source_column)
     run = Run.begin(out, _spec(texts, told, heldout, base, settings, names or {}), resume=resume)
     place = run.folder / "index" if index_folder is None else Path(index_folder)
     with track("getting the detector ready", 1, show=show) as advance:
@@ -152,7 +152,7 @@ def run_match(
             raise RemanenceError(f"The index cannot be made: {error}.") from error
         advance(1)
     number = {name: i for i, name in enumerate(index.ids)}
-    said = [_said(record, number, settings.own_column) for record in texts]
+    said = [_said(record, number, settings.source_column) for record in texts]
     counts = np.diff(words_of([one.text for one in said]).offsets)
     null, surprise = _null(index, held, base, settings)
     calibration = None
@@ -224,7 +224,7 @@ def _told(train: Iterable[Record], texts: Sequence[Record], own_column: str) -> 
     for own, text in asked.items():
         raise RemanenceError(
             f"Generated text {text} says it was asked about training row {own!r}, and no row has that id: "
-            "check --own-column, or the ids of the training rows."
+            "check --source-column, or the ids of the training rows."
         )
     return told
 
@@ -240,7 +240,7 @@ def _spec(
     def told(group: str, records: Sequence[Record]) -> dict[str, Any]:
         return {"name": names.get(group, group), "rows": len(records), "fingerprint": data_fingerprint(records)}
 
-    asked = [_asked(record, settings.own_column) or "" for record in texts]
+    asked = [_asked(record, settings.source_column) or "" for record in texts]
     said = told("generated", texts) | {"asked": fingerprint(*(own.encode() for own in asked)) if any(asked) else None}
     train = {"name": names.get("train", "train"), **train}
     held = None if heldout is None else told("heldout", heldout)
@@ -297,7 +297,7 @@ def _judge(
 ) -> Judge:
     if settings.detector == "pan2015":
         return lambda part: judged_as_published(index, part)
-    alike = embedded if settings.likeness == "embed" else None
+    alike = embedded if settings.similarity == "embed" else None
 
     def judge(part: Sequence[GeneratedText]) -> list[Judgement]:
         return index.match(part, calibration, settings.alpha, surprise(part), settings.decoys, alike) if part else []

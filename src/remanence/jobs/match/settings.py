@@ -24,9 +24,9 @@ class MatchSettings:
     decoys: int = option(99, least=0)
     """Number of random training records among which the source record is ranked, to detect copied ideas; 0 = do not
     look for ideas."""
-    likeness: Literal["words", "embed"] = "words"
+    similarity: Literal["words", "embed"] = option("words", old=("likeness",))
     """Similarity of a text and a record, for ideas: shared words, or sentence embeddings (needs the extra embed)."""
-    own_column: str = option("own", group="data", metavar="COLUMN")
+    source_column: str = option("own", group="data", old=("own_column",), metavar="COLUMN")
     """Column of the generated texts with the id of the training record that each was prompted with."""
     seed: int = option(0, least=0)
     """Random seed."""

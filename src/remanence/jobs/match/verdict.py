@@ -151,7 +151,7 @@ def _notes(
             notes.append("A threshold has fewer than ten held-out pieces above it, so it is imprecise.")
     if not asked and settings.detector == "calibrated":
         notes.append(
-            f"No text names its prompted training row in a column {settings.own_column!r}, so ideas were not tested."
+            f"No text names its prompted training row in a column {settings.source_column!r}, so ideas were not tested."
         )
     copies = index.runs.num_records - index.runs.num_distinct
     if copies:

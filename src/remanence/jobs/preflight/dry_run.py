@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from remanence.core.errors import RemanenceError
+from remanence.core.keywords import takes_settings
 from remanence.core.read import records_from
 from remanence.core.record import Record
 from remanence.jobs.preflight.preflight import preflight
@@ -17,6 +18,7 @@ from remanence.jobs.preflight.settings import PreflightSettings
 from remanence.models.load import Loaded, load_model
 
 
+@takes_settings(PreflightSettings)
 def dry_run(
     model: str | Path,
     data: Any,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from remanence.core.errors import RemanenceError
+from remanence.jobs.study.settings import GridSettings
 
 
 @dataclass(frozen=True)
@@ -71,25 +72,17 @@ class Arm:
         return asdict(self)
 
 
-def grid(
-    tasks: Iterable[str],
-    models: Iterable[str],
-    seeds: Sequence[int] = (0, 1, 2),
-    loss_on: Sequence[Literal["completion", "all"]] = ("completion", "all"),
-    learning_rates: Sequence[float] = (2e-3,),
-    lora_ranks: Sequence[int] = (0,),
-    epochs: int = 6,
-    batch_size: int = 8,
-) -> list[Arm]:
-    """Every combination. A grid of another shape is a function of your own."""
+def grid(tasks: Iterable[str], models: Iterable[str], values: GridSettings | None = None) -> list[Arm]:
+    """Every combination of tasks, models and the values of the grid."""
+    values = values or GridSettings()
     return [
-        Arm(task, model, loss, seed, epochs, rate, batch_size, rank)
+        Arm(task, model, loss, seed, values.epochs, rate, values.batch_size, rank)
         for task in tasks
         for model in models
-        for loss in loss_on
-        for rate in learning_rates
-        for rank in lora_ranks
-        for seed in seeds
+        for loss in values.loss_on
+        for rate in values.learning_rates
+        for rank in values.lora_ranks
+        for seed in values.seeds
     ]
 
 

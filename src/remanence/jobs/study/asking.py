@@ -57,7 +57,7 @@ def _question(
     if row.source is None:
         at = boundary
         if side == "input":
-            at = row.first + min(settings.asked, (boundary - row.first) // 2)
+            at = row.first + min(settings.prompt_tokens, (boundary - row.first) // 2)
         rest = row.ids[at : boundary if side == "input" else row.ids.size]
         if rest.size == 0 or at == 0:
             return None
@@ -69,7 +69,7 @@ def _question(
                         target.decode(source), row.ids)  # fmt: skip
     closing = 1 if source.size and int(source[-1]) == target.tokenizer.eos_token_id else 0
     body = source[: source.size - closing]
-    at = min(settings.asked, body.size // 2)
+    at = min(settings.prompt_tokens, body.size // 2)
     if at == 0:
         return None
     given = np.concatenate([body[:at], source[source.size - closing :]]) if closing else body[:at]

@@ -69,7 +69,7 @@ class Judge:
                 values = np.full(len(texts.said), np.nan, np.float32)
                 for i, one in zip(there, judged, strict=True):
                     values[i] = np.nan if one.reason is not None else _flagged(one, whose)
-                yield Cell(f"{detector}-{whose}", side, str(self.settings.asked), budget), values
+                yield Cell(f"{detector}-{whose}", side, str(self.settings.prompt_tokens), budget), values
 
     def published(self, side: str, texts: Sequence[str | None]) -> tuple[Cell, Values]:
         """The published rate: was any training row's continuation found in the answer? None = was not asked."""
@@ -78,7 +78,7 @@ class Judge:
         said = [GeneratedText(texts[i] or "") for i in there]
         judged = judged_as_published(self.index, said, self.detector, self.sources)
         values[there] = [one.label is not None for one in judged]
-        return Cell("published", side, str(self.settings.asked), max(self.settings.budgets)), values
+        return Cell("published", side, str(self.settings.prompt_tokens), max(self.settings.budgets)), values
 
     def _calibration(self, said: Sequence[GeneratedText]) -> NullCalibration | None:
         if self.calibration is None and words_of([one.text for one in self.unseen]).keys.size:

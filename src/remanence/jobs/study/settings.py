@@ -55,7 +55,7 @@ class StudySettings:
     """Prefix lengths: number of tokens in the prompt, or a percentage of the row."""
     budgets: tuple[int, ...] = option((6, 10, 20, 50, 100), least=1)
     """Numbers of tokens that the model must reproduce exactly; rows with fewer tokens are not measurable there."""
-    asked: int = option(50, least=0)
+    prompt_tokens: int = option(50, least=0, old=("asked",))
     """Number of input tokens in the prompt when the model continues an input (at most half of the input)."""
     schemes: tuple[str, ...] = option(("T=1",), name="--scheme", split=False)
     """Sampling scheme for (n,p)-discoverable extraction in closed form, such as T=0.8,k=40."""

@@ -33,7 +33,7 @@ LENGTH = 10
 
 def quantities(settings: StudySettings) -> list[tuple[str, str, Cell]]:
     """(what it is called, rate | excess | did, the cell): from the published figure to what remains of it."""
-    asked, longest = str(settings.asked), max(settings.budgets)
+    asked, longest = str(settings.prompt_tokens), max(settings.budgets)
     out: list[tuple[str, str, Cell]] = []
     if "pan2015" in settings.detectors:
         for what, name in (("rate", "published rate"), ("excess", "published rate above its floor"),

@@ -57,13 +57,13 @@ class Estimate:
         if settings.max_requests is not None and self.requests + sent > settings.max_requests:
             raise RemanenceError(
                 f"This audit needs {self.requests + sent:,} requests, more than --max-requests "
-                f"{settings.max_requests:,}; no row was sent: ask fewer rows with --attempts, or fewer --prefixes."
+                f"{settings.max_requests:,}; no row was sent: ask fewer rows with --generate-rows, or fewer --prefixes."
             )
         money = self.cost(settings)
         if money is not None and settings.max_cost is not None and money > settings.max_cost:
             raise RemanenceError(
                 f"This audit may cost {money:,.2f}, more than --max-cost {settings.max_cost:g}; no row was sent: "
-                "ask fewer rows with --attempts, or fewer lengths with --prefixes."
+                "ask fewer rows with --generate-rows, or fewer lengths with --prefixes."
             )
 
 
