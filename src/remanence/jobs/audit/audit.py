@@ -30,6 +30,7 @@ from remanence.jobs.audit.conclude import Audit, conclude_findings
 from remanence.jobs.audit.findings import Findings, findings_from_tokens, write_findings
 from remanence.jobs.audit.measures import discoverable, table_columns, table_measures
 from remanence.jobs.audit.settings import AuditSettings
+from remanence.jobs.audit.summaries import check_prefixes
 from remanence.text.spans import SpanIndex
 from remanence.text.words import TOKENIZATION
 
@@ -59,6 +60,7 @@ def run_audit(
         check_rule(fail_if, heldout is not None, base is not None)
     if settings.background == "base" and base is None:
         raise RemanenceError("--background base needs --base: without a base model it cannot say what surprises it.")
+    check_prefixes(settings)
     if not train:
         raise RemanenceError("There are no training rows to audit: the data is empty.")
     targets = {"tuned": model} if base is None else {"tuned": model, "base": base}

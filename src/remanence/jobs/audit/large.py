@@ -16,8 +16,6 @@ LARGE = 100_000
 """Rows of a file above which an audit streams without being asked to."""
 SHORTEST = 8
 """Bytes of the shortest row of a data file: a smaller file is not counted."""
-MOST_PREFIXES = 63
-"""Prefix lengths that a streamed audit keeps verdicts for, one bit each."""
 
 
 def is_large(path: Path, limit: int = LARGE) -> bool:

@@ -28,10 +28,10 @@ from remanence.jobs.audit import membership
 from remanence.jobs.audit.audit import run_spec
 from remanence.jobs.audit.blocks import Block, block_table, blocks
 from remanence.jobs.audit.conclude import Audit, conclude_blocks, count_blocks
-from remanence.jobs.audit.large import MOST_PREFIXES
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.jobs.audit.stream_attempts import asked_about, attack, match, read_again
 from remanence.jobs.audit.stream_settings import StreamSettings
+from remanence.jobs.audit.summaries import check_prefixes
 from remanence.jobs.audit.survey import Survey, survey
 
 
@@ -90,11 +90,7 @@ def _refuse(targets: Mapping[str, Target], settings: AuditSettings) -> None:
         raise RemanenceError(
             "--generate all keeps every answer in memory: stream with --generate auto, or take --no-stream."
         )
-    if len(settings.prefixes) > MOST_PREFIXES:
-        raise RemanenceError(
-            f"A streamed audit keeps verdicts at {MOST_PREFIXES} prefix lengths at most, "
-            f"and --prefixes names {len(settings.prefixes)}."
-        )
+    check_prefixes(settings)
 
 
 def _spec(

@@ -15,12 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
 from remanence.core.verbs import TableMeasure
 from remanence.engine.rates import Flags
 from remanence.jobs.audit.measures import table_measures
 from remanence.jobs.audit.settings import AuditSettings
 from remanence.measure.extraction.np_discoverable import prob_extracted
+
+MOST_PREFIXES = 63
+"""Prefix lengths of an audit: a summary keeps one bit for each."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,14 @@ def ranking_measure(settings: AuditSettings) -> str:
 def extraction_measures(measures: Sequence[TableMeasure]) -> list[TableMeasure]:
     """The measures that the ceiling is computed for."""
     return [m for m in measures if m.name.startswith(("discoverable", "np_discoverable"))]
+
+
+def check_prefixes(settings: AuditSettings) -> None:
+    """Raise `RemanenceError` for more prefix lengths than a summary has bits."""
+    if len(settings.prefixes) > MOST_PREFIXES:
+        raise RemanenceError(
+            f"An audit has {MOST_PREFIXES} prefix lengths at most, and --prefixes names {len(settings.prefixes)}."
+        )
 
 
 def prefix_bits(prefixes: Sequence[int], chosen: Iterable[int]) -> int:
