@@ -215,7 +215,7 @@ def test_any_measure_of_the_token_table_may_be_chosen_and_is_named_by_its_header
     # 12 rows outrank all held-out rows; the 6 untold ones and the short one tie with them
     assert lines["exact_memorization"] == pytest.approx((12 + 7 / 2) / 19)
     page = (found.run.folder / "report.html").read_text(encoding="utf-8")
-    assert "Exact memorization" in page and "how many would the model say next" in page
+    assert "Exact memorization" in page and "most likely next token after the true prefix" in page
 
 
 def test_a_false_positive_rate_that_fourteen_rows_cannot_support_is_refused(audit: Audit) -> None:
