@@ -61,7 +61,7 @@ def test_only_what_was_repeated_is_exposed_and_the_verdict_says_so(key: Key, tmp
         "4 times have a mean exposure of at least 4.1 bits (all 6 are more likely" in first and "chance is 1.2" in first
     )
     assert second.startswith("Exposure increases with repetition (rank correlation +1.00, p = 0.00")
-    assert "6 of 6 planted 4 times, 0 of 6 planted once; of secrets never planted, 0 of 32" in third
+    assert "6 of 6 planted 4 times, 0 of 6 planted once; for secrets never planted, 0 of 32" in third
     assert any("no base model" in note.lower() for note in audited(key, told(key), tmp_path / "b").verdict["notes"])
 
 

@@ -150,7 +150,7 @@ def test_misuse_is_told_in_a_sentence(tmp_path: Path) -> None:
         (r"have no text", lambda: planted(made_up.write(tmp_path / "t.jsonl"), made_up.key(form="text"))),
         ("not in rows.json", lambda: planted(tmp_path / "rows.json", key)),
         ("There is no file", lambda: planted(tmp_path / "none.jsonl", key)),
-        ("is no key", lambda: Key.read(data)),
+        ("is not a key", lambda: Key.read(data)),
     ]
     for message, misuse in asked:
         with pytest.raises(RemanenceError, match=message):
