@@ -207,7 +207,7 @@ def test_all_rows_that_come_back_can_be_had_whatever_the_ranking_names(many: tup
     run = many[2].run
     back = [row for row in outcomes(run) if row.comes_back]
     assert len(back) == many[2].verdict["headline"]["hits"] > len(run.lines("ranking"))
-    assert len(leaking(run)) == len(back)
+    assert len(leaking(run, outcomes(run))) == len(back)
     assert compare_runs(run, run).one.hits == len(back)
 
 
@@ -340,6 +340,6 @@ def test_the_python_twin_of_the_command_streams_and_reports(
     page = (tmp_path / "run" / "report.html").read_text()
     hits, n = (audit.verdict["headline"][key] for key in ("hits", "n"))
     assert f"{hits} of {n} rows are extracted." in page and f"The worst {5} are listed here" in page
-    assert "a line for every row" in page
+    assert "one line per row" in page
     again = api.score(tmp_path / "run", ["loss"])
     assert again.verdict["headline"] == audit.verdict["headline"]
