@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 import remanence
+from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
+from remanence.jobs.audit.settings import AuditSettings
 from remanence.report.html import write_report
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -88,3 +90,18 @@ def test_the_streamed_run_tells_what_the_other_does() -> None:
 def test_two_runs_of_the_same_rows_are_compared() -> None:
     change = remanence.compare(GOLDEN / "run-v1", GOLDEN / "run-v1-stream")
     assert (change.one.hits, change.one.n, change.other.hits, change.change) == (9, 14, 9, 0.0)
+
+
+def test_a_setting_that_was_renamed_is_not_a_difference(run: Run, tmp_path: Path) -> None:
+    old = run.spec
+    new = Run(Path(shutil.copytree(run.folder, tmp_path / "new")))
+    new.write_json("run.json", old | {"schema": 2, "settings": AuditSettings.of_spec(old["settings"]).spec()})
+    assert "attempts" in old["settings"] and "generate_rows" in new.spec["settings"]
+    assert remanence.compare(run.folder, new.folder).notes == ()
+    new.write_json("run.json", new.spec | {"settings": new.spec["settings"] | {"generate_rows": 7, "seed": 5}})
+    assert remanence.compare(run.folder, new.folder).notes == ("The settings differ in generate_rows, seed.",)
+
+
+def test_a_run_of_version_1_is_not_resumed(run: Run) -> None:
+    with pytest.raises(RemanenceError, match="another version of remanence"):
+        Run.begin(run.folder, run.spec | {"schema": 2}, resume=True)

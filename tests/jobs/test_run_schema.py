@@ -17,7 +17,7 @@ PUBLISHED = Path(__file__).parents[2] / "docs" / "run.schema.json"
 CHECK = jsonschema.Draft202012Validator(run_schema())
 
 GOOD: dict[str, Any] = {
-    "schema": 1,
+    "schema": 2,
     "job": "audit",
     "settings": AuditSettings().spec(),
     "seed": 0,
@@ -43,7 +43,7 @@ def test_a_good_one_passes() -> None:
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        (("schema",), 2),
+        (("schema",), 1),
         (("job",), "unknown"),
         (("settings", "alpha"), "a hundredth"),
         (("settings", "prefixes"), [0, "eight"]),

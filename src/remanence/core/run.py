@@ -49,6 +49,11 @@ class Run:
         if (folder / "run.json").exists():
             old = run.spec
             if _json(old) != text:
+                if old.get("schema") != spec.get("schema"):
+                    raise RemanenceError(
+                        f"{folder} holds a run of another version of remanence, which can be reported but not resumed: "
+                        "name another --out."
+                    )
                 changed = sorted(k for k in {*old, *spec} if old.get(k) != spec.get(k))
                 raise RemanenceError(
                     f"{folder} holds a run with other settings ({', '.join(changed)}): name another --out to keep both."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from remanence.core.errors import RemanenceError
 from remanence.core.run import Run
 from remanence.jobs.audit.outcomes import outcomes
+from remanence.jobs.audit.settings import AuditSettings
 from remanence.stats.intervals import paired_difference
 from remanence.stats.rates import Rate
 
@@ -60,7 +61,8 @@ def compare_runs(one: Run, other: Run) -> Comparison:
     first, second = one.spec, other.spec
     if first["data"]["train"]["fingerprint"] != second["data"]["train"]["fingerprint"]:
         notes.append("The training data of the two runs differ; rows are paired by id.")
-    changed = sorted(k for k in first["settings"] if first["settings"][k] != second["settings"].get(k))
+    settings = [AuditSettings.of_spec(spec["settings"]) for spec in (first, second)]  # schema version 1 has other names
+    changed = sorted(f.name for f in fields(AuditSettings) if len({getattr(s, f.name) for s in settings}) == 2)
     if changed:
         notes.append(f"The settings differ in {', '.join(changed)}.")
     return Comparison(

@@ -31,8 +31,9 @@ PLAIN: Mapping[Any, Schema] = {
     bool: {"type": "boolean"},
     type(None): {"type": "null"},
 }
-VERSIONS = {"forget": 2}
-"""Schema version of a job whose fields were renamed; `remanence report` also reads version 1."""
+VERSIONS = {"audit": 2, "match": 2, "forget": 2, "study": 2, "canaries": 2, "run": 1}
+"""Schema version of each job. Version 1 has the settings under the names that the fields still list as deprecated
+(`old=` in the settings dataclasses): its runs can be reported, scored again and compared, but not resumed."""
 TEXT: Schema = {"type": "string", "minLength": 1}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 FINGERPRINT: Schema = {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "64 bits of SHA-256"}
@@ -137,7 +138,7 @@ def _run() -> Schema:
 
 def _job(name: str, **parts: Schema) -> Schema:
     versions: Schema = {"type": "object", "required": ["python", "remanence"], "additionalProperties": TEXT}
-    version: Schema = {"const": VERSIONS.get(name, 1)}
+    version: Schema = {"const": VERSIONS[name]}
     return _object(schema=version, job={"const": name}, **parts, versions=versions) | {"title": name}
 
 

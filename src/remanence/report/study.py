@@ -108,6 +108,11 @@ class Study:
         return self.spec.get("settings") or {}
 
     @property
+    def prompt_tokens(self) -> str:
+        """Number of tokens that every prompt shows, as the cells of the tables name it."""
+        return str(self.settings.get("prompt_tokens", self.settings.get("asked", "")))  # `asked` in schema version 1
+
+    @property
     def budgets(self) -> list[int]:
         """How many tokens must come back."""
         return list(self.settings.get("budgets") or [])

@@ -51,7 +51,7 @@ class Picture:
 def picture(study: Study, kind: Kind) -> Picture:
     """The published detector on inputs, all rows; a way of training that is not the main one has a line of its own."""
     main = study.variants(kind)[0]
-    cell = Cell(PUBLISHED, "input", str(study.settings.get("asked", "")), max(study.budgets))
+    cell = Cell(PUBLISHED, "input", study.prompt_tokens, max(study.budgets))
     lines = [
         (task, variant.beside(main), line)
         for task in study.tasks

@@ -51,7 +51,7 @@ def parts(study: Study, kind: Kind) -> list[Part]:
 
 def _length(study: Study, kind: Kind) -> Part:
     groups: list[Group] = []
-    asked = str(study.settings.get("asked", ""))
+    asked = study.prompt_tokens
     for side in SIDES:
         across = [(str(n), Cell("greedy", side, ANY, n)) for n in study.budgets]
         groups.append(_group(study, kind, f"The next tokens of {side}s come back, at some split", across, "tokens"))
@@ -83,7 +83,7 @@ def _splits(study: Study, kind: Kind) -> Part:
 
 
 def _copies(study: Study, kind: Kind) -> Part:
-    asked, longest, budget = str(study.settings.get("asked", "")), max(study.budgets), study.budget()
+    asked, longest, budget = study.prompt_tokens, max(study.budgets), study.budget()
     doses = sorted({int(c.copies) for c in study.cells(kind) if c.copies != "all"})
     cells = [("Published rate above its floor", Cell(PUBLISHED, "input", asked, longest))]
     cells += [(f"The next {budget} tokens of {s}s come back, above the floor", Cell("greedy", s, ANY, budget))
@@ -105,7 +105,7 @@ def _copies(study: Study, kind: Kind) -> Part:
 
 
 def _whose(study: Study, kind: Kind) -> Part:
-    asked = str(study.settings.get("asked", ""))
+    asked = study.prompt_tokens
     groups: list[Group] = []
     for side in SIDES:
         budget = _longest_measurable(study, kind, side)
@@ -129,7 +129,7 @@ def _whose(study: Study, kind: Kind) -> Part:
 
 def _longest_measurable(study: Study, kind: Kind, side: str) -> int | None:
     """The longest budget at which half of the tasks have enough rows; None without such answers on this side."""
-    asked, names = str(study.settings.get("asked", "")), study.settings.get("detectors", [])
+    asked, names = study.prompt_tokens, study.settings.get("detectors", [])
     best: int | None = None
     for budget in study.budgets:
         lines = [study.of(kind, Cell(f"{name}-own", side, asked, budget)) for name in names]

@@ -39,7 +39,7 @@ def _table(study: Study, kind: Kind) -> Table:
     table.add_column("task", overflow="fold", max_width=22)
     for name in ("rate", "floor", "base", "ceiling", "above floor", "above floor and base"):
         table.add_column(name, justify="right", no_wrap=True)
-    cell = Cell(PUBLISHED, "input", str(study.settings.get("asked", "")), max(study.budgets))
+    cell = Cell(PUBLISHED, "input", study.prompt_tokens, max(study.budgets))
     variants = study.variants(kind)
     for task in study.tasks:
         for variant in variants:

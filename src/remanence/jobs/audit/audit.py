@@ -153,7 +153,7 @@ def _spec(
 def run_spec(targets: Mapping[str, Target], data: dict[str, Any], settings: AuditSettings) -> dict[str, Any]:
     """`run.json` of an audit over this data."""
     return {
-        "schema": 1,
+        "schema": 2,
         "job": "audit",
         "settings": settings.spec(),
         "seed": settings.seed,

@@ -129,7 +129,7 @@ def _spec(
     assert key.planted is not None
     planted = {k: key.planted[k] for k in ("copies", "seed", "data", "written")}
     return {
-        "schema": 1,
+        "schema": 2,
         "job": "canaries",
         "settings": settings.spec(),
         "seed": settings.seed,

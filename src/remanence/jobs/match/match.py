@@ -245,7 +245,7 @@ def _spec(
     train = {"name": names.get("train", "train"), **train}
     held = None if heldout is None else told("heldout", heldout)
     return {
-        "schema": 1,
+        "schema": 2,
         "job": "match",
         "settings": settings.spec(),
         "seed": settings.seed,

@@ -125,7 +125,7 @@ def _spec(
     used = dict.fromkeys(arm.model for arm in arms)
     folders = {name: model_folder(models[name]) for name in used}
     return {
-        "schema": 1,
+        "schema": 2,
         "job": "study",
         "settings": settings.spec(),
         "models": {
