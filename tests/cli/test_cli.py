@@ -268,6 +268,7 @@ def test_ctrl_c_says_how_to_go_on(place: Path, tmp_path: Path) -> None:
     out, err = process.communicate()
     assert process.returncode == 130 and out == ""
     assert err.splitlines()[-1] == (
-        "remanence: stopped; add --resume to go on: what was measured is kept, a training begins anew."
+        "remanence: interrupted; run the same command with --resume to continue. "
+        "Measurements are kept; a training starts again."
     )
     assert "Traceback" not in err

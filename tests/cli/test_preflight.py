@@ -45,7 +45,7 @@ def test_what_trl_would_train_on_is_told_without_training(data: Path, tmp_path: 
 @pytest.mark.slow
 def test_when_every_prompt_fills_the_length_nothing_is_left_to_train_on(data: Path) -> None:
     done = RUN.invoke(app, ["preflight", "--model", str(base_folder()), "--data", str(data), "--max-length", "32"])
-    assert isinstance(done.exception, RemanenceError) and "Nothing is left to train on" in str(done.exception)
+    assert isinstance(done.exception, RemanenceError) and "No row is left to train on" in str(done.exception)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def main(base: str, rows: str, out: str, when: str, resume: bool) -> None:
     torch.set_num_threads(1)
     callbacks = [KillAt(int(when.removeprefix("step:")))] if when.startswith("step:") else []
     if when == "save":
-        real = job.save
+        real = job.save_model
 
         def half(model: Any, tokenizer: Any, folder: Path) -> None:
             real(model, tokenizer, folder)
@@ -54,7 +54,7 @@ def main(base: str, rows: str, out: str, when: str, resume: bool) -> None:
             weights.write_bytes(weights.read_bytes()[:1000])
             die()
 
-        job.save = half
+        job.save_model = half
     job.finetune_job(base, rows, out=out, callbacks=callbacks, resume=resume, show_progress=False, **SETTINGS)
 
 

@@ -122,10 +122,14 @@ def training_notes(settings: FinetuneSettings) -> list[str]:
 
 
 def collator_name(collator: Any) -> str:
-    """Name of a collator: the settings of the object it belongs to, or the name of the function."""
+    """Name of a collator: the settings of the object it belongs to, or the name of the function.
+
+    The training parameters and the output folder of a mitigation are left out: this training has its own.
+    """
     owner = getattr(collator, "__self__", None)
     if is_dataclass(owner) and not isinstance(owner, type):
-        return f"{type(owner).__name__}({', '.join(f'{k}={v!r}' for k, v in asdict(cast('Any', owner)).items())})"
+        settings = {k: v for k, v in asdict(cast("Any", owner)).items() if k not in {"training", "out"}}
+        return f"{type(owner).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
     return str(getattr(collator, "__qualname__", type(collator).__name__))
 
 

@@ -164,7 +164,7 @@ def test_a_real_model_writes_canaries_for_real_chats_of_the_casebook(tmp_path: P
 
     rows = private_corpus(0, 200).train
     key = remanence.make_canaries(base_folder(), rows, out=tmp_path / "made.json", show_progress=False, **SMALL)
-    base, _ = open_targets(base_folder(), None, MakeSettings(**SMALL).audit)
+    base, _ = open_targets(base_folder(), None, MakeSettings(**SMALL))
     assert isinstance(base, Scores)
     for kind in ("canary", "twin"):
         for one, record in zip(key.of(kind), key.records(kind), strict=True):

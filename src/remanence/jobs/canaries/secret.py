@@ -14,7 +14,7 @@ import numpy as np
 from remanence.core.errors import NotMeasured
 from remanence.core.record import Record
 from remanence.core.table import IntsT, Rendered
-from remanence.core.target import Target
+from remanence.core.target import ReadsText
 from remanence.jobs.canaries.shape import fields_of
 
 
@@ -25,7 +25,7 @@ class Span(NamedTuple):
     end: int
 
 
-def ids_alone(target: Target, text: str) -> IntsT:
+def ids_alone(target: ReadsText, text: str) -> IntsT:
     """[K] the tokens of a text by itself, without any that the tokenizer puts around it."""
     tokenizer: Any = getattr(target, "tokenizer", None)
     if tokenizer is not None:
@@ -35,7 +35,7 @@ def ids_alone(target: Target, text: str) -> IntsT:
     return ids[said[0] : said[-1] + 1] if said.size else ids[:0]
 
 
-def secret_span(target: Target, rendered: Rendered, secret: str) -> Span:
+def secret_span(target: ReadsText, rendered: Rendered, secret: str) -> Span:
     """Where the secret's own tokens stand last in the row. Raises `NotMeasured` where they do not."""
     for alone in (ids_alone(target, " " + secret), ids_alone(target, secret)):
         size = alone.size
@@ -51,7 +51,7 @@ def secret_span(target: Target, rendered: Rendered, secret: str) -> Span:
     raise NotMeasured("the tokenizer splits the secret differently inside the row than alone")
 
 
-def is_reversible(target: Target, record: Record) -> bool:
+def is_reversible(target: ReadsText, record: Record) -> bool:
     """Whether decoding the tokens of every field gives the field again (white space at its ends aside)."""
     return all(_same(target.decode(ids_alone(target, text)), text) for _, text in fields_of(record) if text.strip())
 
@@ -61,7 +61,7 @@ def is_plain(text: str) -> bool:
     return all(c == "\n" or (c.isprintable() and c != "\ufffd") for c in text)
 
 
-def tail(target: Target, text: str, tokens: int) -> str | None:
+def tail(target: ReadsText, text: str, tokens: int) -> str | None:
     """The last words of a text that make at least so many tokens; None when they would be all of it.
 
     Where nothing stands between words, as in Chinese, the last characters.
