@@ -33,7 +33,7 @@ from remanence.core.table import Rendered, TokenRow
 HERE = Path(__file__).resolve().parent
 FOUND = HERE.parent / "docs" / "million-rows.json"
 SIZES = (25_000, 100_000, 1_000_000)
-"""All above `StreamSettings.together`, so that the same things are done."""
+"""All above `StreamSettings.in_memory_rows`, so that the same things are done."""
 MODEL_ROWS = (10_000,)
 HELDOUT = 2_000
 WORDS = 20
@@ -116,9 +116,9 @@ def watch(trace: list[tuple[float, int]], stop: threading.Event) -> None:
 def child(kind: str, data: str, heldout: str, out: str) -> None:
     """Audit, and say on stdout what it took."""
     from remanence.core.read import Columns, records_from
+    from remanence.jobs.audit.large import rows_to_stream
     from remanence.jobs.audit.settings import AuditSettings
     from remanence.jobs.audit.stream import run_stream
-    from remanence.jobs.audit.stream_settings import rows_to_stream
     from remanence.report.html import write_report
 
     settings = AuditSettings(
