@@ -70,13 +70,14 @@ def check_a_goldfish_hashes_what_stands_before_the_target() -> None:
 
 
 def check_the_epoch_that_is_kept() -> None:
-    from remanence.mitigate.training.early_stopping import Look, best_look, should_stop
+    from remanence.mitigate.training.early_stopping import Evaluation, best_evaluation, reason_to_stop
 
-    looks = [Look(0, 0.0, 4.0), Look(1, 0.0, 3.0), Look(2, 0.01, 2.0), Look(3, 0.05, 1.5)]
-    assert best_look(looks, 0.01).epoch == 2
-    assert should_stop(looks[:3], 0.01, 2) is None and should_stop(looks, 0.01, 2) is not None
-    risen = [*looks[:2], Look(2, 0.0, 3.1)]
-    assert should_stop(risen, 0.01, 2) is None and should_stop([*risen, Look(3, 0.0, 3.2)], 0.01, 2) is not None
+    at = [Evaluation(0, 0.0, 4.0), Evaluation(1, 0.0, 3.0), Evaluation(2, 0.01, 2.0), Evaluation(3, 0.05, 1.5)]
+    assert best_evaluation(at, 0.01).epoch == 2
+    assert reason_to_stop(at[:3], 0.01, 2) is None and reason_to_stop(at, 0.01, 2) is not None
+    risen = [*at[:2], Evaluation(2, 0.0, 3.1)]
+    assert reason_to_stop(risen, 0.01, 2) is None
+    assert reason_to_stop([*risen, Evaluation(3, 0.0, 3.2)], 0.01, 2) is not None
 
 
 def check_a_document_is_predicted_from_what_stands_before() -> None:

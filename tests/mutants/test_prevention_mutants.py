@@ -72,7 +72,11 @@ MUTANTS = [
     ),
     Mutant("chains are cut", "text.duplicates", "parent[high] = low", "parent[other] = one", TWINS),
     Mutant(
-        "the limit is ignored", "mitigate.training.early_stopping", "if look.extraction <= limit]", "if True]", KEPT
+        "the largest allowed rate is ignored",
+        "mitigate.training.early_stopping",
+        "if one.extraction <= max_extraction_rate]",
+        "if True]",
+        KEPT,
     ),
     Mutant("one epoch is patience enough", "mitigate.training.early_stopping", ">= patience", ">= 1", KEPT),
     Mutant(

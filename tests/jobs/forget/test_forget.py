@@ -178,5 +178,5 @@ def test_what_cannot_be_had_is_refused_in_a_sentence(tuned: Path, tmp_path: Path
         small.forget(tuned, None, tmp_path / "b", retrain=True)
     with pytest.raises(RemanenceError, match="There is no method"):
         small.forget(tuned, None, tmp_path / "c", methods=("amnesia",))
-    with pytest.raises(RemanenceError, match="A recipe holds the settings"):
+    with pytest.raises(RemanenceError, match=r"A recipe has the settings of remanence finetune, .*'epoch'"):
         small.forget(tuned, None, tmp_path / "d", recipe={"epoch": 3})

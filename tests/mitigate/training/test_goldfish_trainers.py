@@ -165,7 +165,7 @@ def test_an_adapter_is_trained_again_on_a_base_that_stays_whole(tmp_path, tokeni
     assert "/" not in (
         json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"] or ""
     )
-    with pytest.raises(RemanenceError, match="load the base model's whole folder"):
+    with pytest.raises(RemanenceError, match="load the base model's complete folder"):
         Goldfish()(trained, records)
     with pytest.raises(RemanenceError, match="nothing is overwritten"):
         Goldfish(out=str(tmp_path / "out"))(base, records)
@@ -194,5 +194,5 @@ def test_an_encoder_decoder_learns_answers_with_the_tokens_of_their_own_windows_
 
 
 def test_a_target_that_cannot_be_trained_is_refused():
-    with pytest.raises(RemanenceError, match="parrot is cannot be fine-tuned"):
+    with pytest.raises(RemanenceError, match="parrot cannot be fine-tuned"):
         Goldfish()(Parrot(), [])

@@ -141,7 +141,7 @@ def test_the_mitigation_trains_on_the_mixture_and_leaves_the_base_alone(base: Hu
 
 
 def test_rows_that_cannot_be_mixed_are_named():
-    with pytest.raises(RemanenceError, match="Row 'x' has no 'task'"):
+    with pytest.raises(RemanenceError, match="Row 'x' has no column 'task'"):
         Multitask().rows([Record("x", text="t")])
     with pytest.raises(RemanenceError, match="choose one of a, b"):
         Multitask("z").rows(RECORDS)
@@ -150,5 +150,5 @@ def test_rows_that_cannot_be_mixed_are_named():
 
 
 def test_a_target_that_cannot_be_trained_is_refused():
-    with pytest.raises(RemanenceError, match="parrot is cannot be fine-tuned"):
+    with pytest.raises(RemanenceError, match="parrot cannot be fine-tuned"):
         Multitask("a", per_row=1)(Parrot(), RECORDS)
