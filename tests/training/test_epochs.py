@@ -99,7 +99,7 @@ def test_which_entries_are_dropout() -> None:
 
 @pytest.mark.parametrize("dropout", [1.0, -0.1])
 def test_an_impossible_dropout_is_refused(base: Path, tmp_path: Path, dropout: float) -> None:
-    with pytest.raises(RemanenceError, match="from 0 to below 1"):
+    with pytest.raises(RemanenceError, match="dropout= must be at least 0 and below 1"):
         finetune(base, ROWS, tmp_path, dropout=dropout)
 
 

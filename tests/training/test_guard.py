@@ -159,5 +159,5 @@ def test_recited_by_hand():
     assert recited_fraction(Echo(), rows, tokens=3) == pytest.approx(2 / 3)
     assert recited_fraction(Echo(), rows, tokens=2) == pytest.approx(2 / 3)
     assert recited_fraction(Echo(), [Row([5] * 9, [5] * 6 + [4] * 3)], tokens=6) == 0
-    with pytest.raises(RemanenceError, match="nothing can be recited"):
+    with pytest.raises(RemanenceError, match="none can be recited"):
         recited_fraction(Echo(), rows[3:])

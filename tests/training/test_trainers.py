@@ -183,12 +183,12 @@ def test_accumulated_batches_make_one_step(bases: dict[str, Path], tmp_path: Pat
 
 def test_what_trl_cannot_do_is_told(bases: dict[str, Path], tmp_path: Path) -> None:
     settings = replace(SETTINGS, trainer="trl")
-    with pytest.raises(RemanenceError, match="is an encoder-decoder, and TRL trains none"):
+    with pytest.raises(RemanenceError, match="an encoder-decoder, which TRL cannot train: use trainer='hf'"):
         trained(bases["t5"], tmp_path, settings)
     with pytest.raises(RemanenceError, match="packing='bfd' is TRL's: add trainer='trl'"):
         replace(SETTINGS, packing="bfd")
     loaded = open_for_training(bases["gpt2"])
-    with pytest.raises(RemanenceError, match="TRL makes its batches itself"):
+    with pytest.raises(RemanenceError, match="TRL creates its own batches: a collator needs trainer='hf'"):
         build_trainer(loaded, [], settings, tmp_path, collator=plain_collator(loaded.tokenizer))
 
 

@@ -168,7 +168,7 @@ def test_only_the_weights_that_were_named_change(model: Any):
     unlearn(model, Tokenizer(), FORGET, RETAIN, ascend, settings, parameters=r"h\.1\.mlp\.c_proj", after_step=after)
     changed = set(before) - set(same(before, weights(model)))
     assert changed == {"transformer.h.1.mlp.c_proj.weight"} and seen == [False, False]
-    with pytest.raises(RemanenceError, match="No weight that may be changed is called 'nowhere'"):
+    with pytest.raises(RemanenceError, match="No weight that may be trained is called 'nowhere'"):
         select_trainable(model, "nowhere")
     with pytest.raises(RemanenceError, match=r"called 'a\.b'"):
         select_trainable(model, ["a.b"])
@@ -268,7 +268,7 @@ def test_a_checkpoint_of_the_trainer_is_taken_up_again(model: Any, tmp_path: Pat
 def test_what_cannot_be_is_refused(model: Any):
     with pytest.raises(RemanenceError, match="no rows to forget"):
         unlearn(model, Tokenizer(), [], RETAIN, ascend, UnlearnSettings())
-    with pytest.raises(RemanenceError, match="steps must be at least 1"):
+    with pytest.raises(RemanenceError, match="steps= must be at least 1"):
         UnlearnSettings(steps=0)
-    with pytest.raises(RemanenceError, match="learning_rate must be above 0"):
+    with pytest.raises(RemanenceError, match="learning_rate= must be above 0"):
         UnlearnSettings(learning_rate=0)

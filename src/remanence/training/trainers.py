@@ -11,6 +11,7 @@ import torch
 from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments, Trainer, TrainingArguments
 
 from remanence.core.errors import RemanenceError
+from remanence.core.settings import spelled
 from remanence.models.load import Loaded
 from remanence.training.rows import Collator, Row, plain_collator
 from remanence.training.settings import FinetuneSettings, TrainingSettings
@@ -31,9 +32,11 @@ def build_trainer(
     """
     if settings.trainer == "trl":
         if loaded.family == "seq2seq":
-            raise RemanenceError(f"{loaded.name} is an encoder-decoder, which TRL cannot train: use --trainer hf.")
+            raise RemanenceError(
+                f"{loaded.name} is an encoder-decoder, which TRL cannot train: use {spelled('trainer', 'hf')}."
+            )
         if collator is not None:
-            raise RemanenceError("TRL creates its own batches: a collator needs --trainer hf.")
+            raise RemanenceError(f"TRL creates its own batches: a collator needs {spelled('trainer', 'hf')}.")
         return _trl(loaded, rows, settings, out, callbacks)
     batch = collator or plain_collator(loaded.tokenizer)
     kinds: Any = (Trainer, TrainingArguments)
