@@ -6,7 +6,8 @@ r = k ln 2 - d,
 
     (1)  exp(-d) = 2^-k exp(r),  |r| <= ln(2) / 2,  exp(r) to degree 6: off by at most 1.2e-7 of it.
 
-Blocks of 512 tokens are summed in float32, the blocks in float64.
+Blocks of 512 tokens are summed in float32, the blocks in float64. The functions with relaxed arithmetic are always
+inlined: otherwise the process that compiles them and those that load them from the cache differ in the last digit.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def sums_of(L: NDArray[Any]) -> Any:  # pyright: ignore  # pragma: no cover
     return top, rest, first, second
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz", "nnan"})
+@numba.njit(nogil=True, cache=True, forceinline=True, fastmath={"reassoc", "contract", "nsz", "nnan"})
 def _top(row):  # pyright: ignore  # pragma: no cover
     """Largest logit; anything at all where one is NaN, which the sums then show."""
     best = F(-np.inf)
@@ -63,7 +64,7 @@ def _top(row):  # pyright: ignore  # pragma: no cover
     return best
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+@numba.njit(nogil=True, cache=True, forceinline=True, fastmath={"reassoc", "contract", "nsz"})
 def _sums(row, top):  # pyright: ignore  # pragma: no cover
     """Sums of exp(-d), d exp(-d), d^2 exp(-d) over a block by (1); NaN stays NaN."""
     s0, s1, s2 = F(0), F(0), F(0)
