@@ -116,7 +116,7 @@ def test_what_the_detector_flags_is_told_by_task_too(run: Run, tmp_path: Path) -
         for count in ("hits", "n", "floor_hits", "floor_n", "base_n", "ceiling_hits", "ceiling_n"):
             assert sum(r[count] for r in parts) == line[count], count
     told = found.verdict["columns"][0]["detector"]
-    assert told["sentence"].startswith("In the share of answers that repeat training rows,")
+    assert told["sentence"].startswith("In the share of generated texts that match training rows,")
 
 
 def test_calibration_is_that_of_the_held_out_rows(run: Run) -> None:
