@@ -33,18 +33,22 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With xdist: the tests of a file stay in one process, files with slow tests start first.
+    """With xdist (`--dist loadfile`): files with slow tests start first.
 
-    Tests that start processes of their own (Ray, DDP) carry `xdist_group("ray")` and never run beside each other.
+    Files whose tests start Ray or DDP carry `xdist_group("ray")`: the longest begins the run and the others come after
+    all other slow files, so that they do not run beside each other.
     """
     if not hasattr(config, "workerinput"):
         return
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    grouped = {item for item in items if item.get_closest_marker("xdist_group")}
-    for item in items:
-        if item not in grouped:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(config.rootpath))))
-    items.sort(key=lambda item: (item not in grouped, item.path not in slow))
+    grouped = {item.path for item in items if item.get_closest_marker("xdist_group")}
+
+    def place(item: pytest.Item) -> int:
+        if item.path.name == "test_two_nodes.py":
+            return 0
+        return 2 if item.path in grouped else 1 if item.path in slow else 3
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
