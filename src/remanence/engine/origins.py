@@ -1,4 +1,4 @@
-"""From judgements to tables: whose words each attempt is made of, its matches, and the rates they come to."""
+"""From judgements to tables: the sources of the words of each attempt, its matches, and the rates they come to."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ up where it stopped and ends with the same bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from remanence.engine.describe import model_facts, rendered_fingerprint, version
 from remanence.engine.executors import OpenTargets, openable_by
 from remanence.engine.gates import check_rule
 from remanence.engine.rows import DistinctRows
+from remanence.engine.stages import Stage, run_stages
 from remanence.engine.token_pass import run_token_pass
 from remanence.jobs.audit import answered, answers, attempts, matching, membership, rows
 from remanence.jobs.audit.conclude import Audit, conclude_findings
@@ -77,8 +79,8 @@ def run_audit(
 
     measures = table_measures(settings, base is not None)
     if by_answers:
-        if not run.has(answered.FACTS):
-            answers.ask_all(run, targets, groups, rendered, settings, show=show)
+        ask = partial(answers.ask_all, run, targets, groups, rendered, settings, show=show)
+        run_stages(run, [Stage("answers", (answered.FACTS,), ask)])
         found = judge(run, base is not None, [g.group for g in groups], settings)
     else:
         answers.announce_table(targets, groups, settings, show=show)
@@ -87,8 +89,8 @@ def run_audit(
             dtype=settings.dtype, shard_rows=settings.shard_rows, show=show,
         )  # fmt: skip
         found = judge(run, base is not None, [g.group for g in groups], settings)
-        if not run.has("attempts.parquet"):
-            _attack(run, at_work, targets, groups, rendered["train"], found, settings, executor, show=show)
+        ask = partial(_attack, run, at_work, targets, groups, rendered["train"], found, settings, executor, show=show)
+        run_stages(run, [Stage("attempts", ("attempts.parquet",), ask)])
         answers.tell_table(run, targets, show=show)
     matching.match_attempts(run, train, heldout, base, settings, show=show)
     blind: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""The detector inside an audit: whose words are the answers made of, and is that more than chance?
+"""The detector inside an audit: attributes the words of the generated texts to their sources, beyond chance.
 
 Every attempt is judged against the whole training corpus, whatever attack made it; what held-out rows reach says what
 chance looks like, and the rows' own continuations, put through the same judge, what it could have found at most.
@@ -66,7 +66,7 @@ def match_attempts(
     counts = np.diff(words_of([attempt["answer"] for attempt in attempts]).offsets)
     calibration = _calibration(index, heldout, surprise, lengths_for(counts), settings)
     shards = range(0, len(attempts), BATCH)
-    with track("whose words are the answers", len(attempts), show=show) as advance:
+    with track("attributing generated words", len(attempts), show=show) as advance:
         for shard, at in enumerate(shards):
             part = attempts[at : at + BATCH]
             if not (run.has(f"origins/{shard:05d}.parquet") and run.has(f"found/{shard:05d}.parquet")):
@@ -83,7 +83,7 @@ def match_attempts(
     run.write_table("origins", to_arrow(with_q_values(lines, groups)))
 
 
-def _by_corpus(said: Sequence[GeneratedText]) -> None:
+def _by_corpus(texts: Sequence[GeneratedText]) -> None:
     return None
 
 

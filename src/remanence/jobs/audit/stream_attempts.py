@@ -101,6 +101,6 @@ def match(
     *,
     show: bool,
 ) -> None:
-    """Whose words are the answers made of? Asked of all training text, where that is in memory."""
+    """Attribute the generated words to all training text, where that is in memory."""
     if again.whole is not None:
         matching.match_attempts(run, again.whole, heldout, base, settings, show=show)

@@ -13,12 +13,12 @@ import pyarrow as pa
 from remanence.core.attempt import Attempt
 from remanence.core.executor import Executor
 from remanence.core.finding import Finding
-from remanence.core.progress import tracks
 from remanence.core.record import Record
 from remanence.core.run import Run
 from remanence.core.target import Target
 from remanence.core.verbs import Attack, Measure
 from remanence.engine.executors import OpenTargets
+from remanence.engine.stages import run_shards
 from remanence.jobs.systems import attempts as tables
 from remanence.jobs.systems.data import Group
 
@@ -42,6 +42,21 @@ class Shard:
     def name(self) -> str:
         """Name of its table in the run folder."""
         return f"{self.kind}/{self.role}-{self.group}-{self.index:05d}"
+
+    @property
+    def bar(self) -> tuple[str, str]:
+        """Key of its progress bar."""
+        return self.role, self.group
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return len(self.records)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The one table that it writes."""
+        return (self.name,)
 
 
 def shards_of(kind: str, role: str, group: Group, size: int) -> Iterator[Shard]:
@@ -67,19 +82,12 @@ def compute(
     bars = {
         (role, group.name): (f"{kind}: {role} model, {group.name} rows", len(group.records)) for role, group in sides
     }
-    with tracks(bars, show=show) as advance:
+    tasks = (shard for role, group in sides for shard in shards_of(kind, role, group, size))
 
-        def missing() -> Iterator[Shard]:
-            for role, group in sides:
-                for shard in shards_of(kind, role, group, size):
-                    if run.has(f"{shard.name}.parquet"):
-                        advance((role, group.name), len(shard.records))
-                    else:
-                        yield shard
+    def write(shard: Shard, lines: Lines) -> None:
+        run.write_table(shard.name, pa.Table.from_pylist(lines, schema=schema))
 
-        for shard, lines in executor.map(open_targets, work, missing()):
-            run.write_table(shard.name, pa.Table.from_pylist(lines, schema=schema))
-            advance((shard.role, shard.group), len(shard.records))
+    run_shards(run, tasks, open_targets, work, write, executor, bars, show=show)
 
 
 def measure_shard(targets: Mapping[str, Target], shard: Shard, measure: Measure, compares: bool) -> Lines:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Self
 
+from remanence.core.record import Record
+from remanence.core.verbs import Attack, Measure
 from remanence.measure.plagiarism.evidence import Evidence, batch_of, evidence_of
+from remanence.measure.plagiarism.generate import calibration_of
 from remanence.measure.plagiarism.idea import Similarity
 from remanence.measure.plagiarism.index import CorpusIndex
 from remanence.measure.plagiarism.judge import judge_texts
@@ -49,3 +53,33 @@ class PlagiarismIndex(CorpusIndex):
         """
         evidence = self.evidence(texts, calibration, background)
         return judge_texts(self, texts, evidence, calibration, alpha, decoys, similarity)
+
+
+@dataclass(frozen=True)
+class DetectorMeasure(Measure):
+    """Base of the measures that generate a text for each record and compare it with a training corpus."""
+
+    attack: Attack
+    """Attack that makes the prompts, such as `Prefix(tokens=32, new_tokens=100)`."""
+    alpha: float = 0.01
+    """Share of held-out texts that may be flagged."""
+    index: PlagiarismIndex | None = field(default=None, repr=False)
+    """The training corpus; None = the records that are measured."""
+    calibration: NullCalibration | None = field(default=None, repr=False)
+    """Scores of held-out texts; without it there are no p-values, and verbatim matches are flagged by E-value."""
+    heldout: tuple[Record, ...] = field(default=(), repr=False)
+    """The held-out rows of `calibration`, in its order: a row among them does not excuse itself as a common phrase."""
+
+    cost = "1 generation per row, and the comparison with the training texts"
+
+    @property
+    def row_by_row(self) -> bool:
+        """Only with an index: without one, the corpus is the rows that are measured."""
+        return self.index is not None
+
+    def with_corpus(self, train: Sequence[Record], heldout: Sequence[Record]) -> Self:
+        """The index of the training rows and the null calibration of held-out rows, where they were not given."""
+        index = self.index or PlagiarismIndex.build(train)
+        if self.calibration is not None:
+            return replace(self, index=index)
+        return replace(self, index=index, calibration=calibration_of(index, heldout), heldout=tuple(heldout))
