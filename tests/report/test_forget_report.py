@@ -181,7 +181,7 @@ def test_before_and_after_stand_side_by_side_in_groups(forget: Forget, hidden: s
     forgotten, untouched, heldout = score_tables(forget)
     assert [name for _, name in forgotten["heads"]] == [model_name(m) for m in forget.models]
     assert [name for name, _ in forgotten["groups"]] == [
-        "What comes back",
+        "Extraction",
         "As open-unlearning defines it",
         "Membership",
     ]

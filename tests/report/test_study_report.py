@@ -248,7 +248,7 @@ def test_attention_within_tasks(study: Study, hidden: str) -> None:
     assert by_name["all tasks together"].plain is not None
     assert by_name["all tasks together"].plain.rate == f"{told['rho']:+.2f}"
     assert [name for name, _ in found[0].more] == ["Gini", "Normalised entropy of the base model"]
-    assert found[0].added[0]["without"] == "0.781" and "120 of 900 rows come back" in hidden
+    assert found[0].added[0]["without"] == "0.781" and "120 of 900 rows are extracted" in hidden
 
 
 def test_examples_are_those_flagged_at_most_tokens(study: Study) -> None:

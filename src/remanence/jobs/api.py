@@ -182,7 +182,7 @@ def forget(
 ) -> Forgotten:
     """Make a model forget training rows, prove it, and show the price; the model that came in stays as it is.
 
-    What to forget: the rows that came back in the audit `run` (its settings are taken over), or `forget`: ids, or rows
+    What to forget: the rows that the audit extracted `run` (its settings are taken over), or `forget`: ids, or rows
     of `data` as a path or a list. `data`: the training rows. `retain`: rows to keep, in place of all others. `base`:
     the model before fine-tuning; `recipe`: how it was trained (a `training.json`, a dict or `FinetuneSettings`;
     default, the one in the model's folder); `retrain`: train once more without the rows, as the gold standard.

@@ -22,13 +22,13 @@ class Comparison:
     one: Rate
     other: Rate
     change: float
-    """Rate of the other run minus that of the one; below 0 = less memorized."""
+    """Rate of the other run minus that of the first; below 0 = less memorized."""
     low: float
     high: float
     came: tuple[str, ...]
-    """Ids of rows that come back in the other run only."""
+    """Ids of rows that are extracted in the other run only."""
     went: tuple[str, ...]
-    """Ids of rows that are extracted in one of the two runs only."""
+    """Ids of rows that are extracted in the first run only."""
     notes: tuple[str, ...]
 
     def text(self) -> str:

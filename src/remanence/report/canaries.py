@@ -88,7 +88,7 @@ def auc_told(line: Line | None) -> Told | None:
 
 
 def back_told(line: Line | None) -> Told | None:
-    """Secrets that come back, with count and interval."""
+    """Secrets that are extracted, with count and interval."""
     if line is None or not line["back_n"]:
         return None
     ends = span(line["back_low"], line["back_high"])

@@ -1,4 +1,4 @@
-"""The pictures of a forgetting: memory against its price, how soon rows come back, and membership both ways.
+"""The pictures of a forgetting: memory against its price, how soon relearning restores rows, and membership both ways.
 
 Rises of the loss are drawn on a symmetric log scale: the few per cent that matter have most of the room, and a model
 that collapsed, at a hundred times the loss, is still in the picture.
@@ -70,7 +70,7 @@ def trade_figure(forget: Forget) -> Figure | None:
         values=ticks, labelExpr="format(100 * datum.value, datum.value ? '+,~r' : 'd') + ' %'", labelOverlap=True
     )
     across = alt.X("rise:Q", title="rise of the loss on rows never trained on", scale=scale, axis=axis)
-    up = alt.Y("excess:Q", title="comes back, above the floor, points",
+    up = alt.Y("excess:Q", title="extracted, above the floor, points",
                axis=alt.Axis(tickCount=5, labelExpr="format(100 * datum.value, '~r')"))  # fmt: skip
     tint = _by_model("Color", models, [f"var(--{colour(forget, m)})" for m in models])
     line = _by_model("StrokeDash", models, [list(dash(forget, m)) for m in models])
@@ -144,7 +144,7 @@ def beyond(forget: Forget) -> list[str]:
 
 
 def relearn_figure(forget: Forget, rows: str, title: str) -> Figure | None:
-    """Share of rows that come back after each step of further training, model by model."""
+    """Share of rows that are extracted after each step of further training, model by model."""
     lines = [line for line in forget.relearn if line["rows"] == rows and number(line["rate"]) is not None]
     models = [model for model in forget.models if any(line["model"] == model for line in lines)]
     if not lines:
@@ -152,11 +152,11 @@ def relearn_figure(forget: Forget, rows: str, title: str) -> Figure | None:
     dots = [{"model": line["model"], "name": model_name(line["model"]), "step": line["step"], "rate": line["rate"],
              "shown": percent(line["rate"])} for line in lines]  # fmt: skip
     across = alt.X("step:Q", title="steps", axis=alt.Axis(tickMinStep=1, grid=False))
-    up = alt.Y("rate:Q", title="share of rows that come back", scale=alt.Scale(domain=[0, 1]),
+    up = alt.Y("rate:Q", title="share of rows that are extracted", scale=alt.Scale(domain=[0, 1]),
                axis=alt.Axis(tickCount=5, labelExpr="format(100 * datum.value, '~r') + ' %'"))  # fmt: skip
     tint = _by_model("Color", models, [f"var(--{colour(forget, m)})" for m in models])
     line = _by_model("StrokeDash", models, [list(dash(forget, m)) for m in models])
-    tips = [alt.Tooltip("name:N", title="model"), alt.Tooltip("step:Q"), alt.Tooltip("shown:N", title="comes back")]
+    tips = [alt.Tooltip("name:N", title="model"), alt.Tooltip("step:Q"), alt.Tooltip("shown:N", title="extracted")]
     base = alt.Chart()
     goals = {float(one["goal"]) for one in forget.relearned if one["rows"] == rows and one.get("goal") is not None}
     layers: list[Any] = [_rule({"rate": goal}, [6, 4]).encode(up) for goal in sorted(goals)]

@@ -1,4 +1,4 @@
-"""A model of a forgetting in the figures that decide: what comes back above its floor, what is gone, at what price.
+"""A model of a forgetting in the figures that decide: what is extracted above its floor, what is gone, at what price.
 
 They are taken from the whole evaluation, whose held-out rows no method has seen; where there is none, from the state on
 its path, which was looked at with the rows that guide.
@@ -26,7 +26,7 @@ class Judged(NamedTuple):
     """What is known of one model."""
 
     forget: Share | None
-    """Rows to forget that come back."""
+    """Rows to forget that are extracted."""
     floor: Share | None
     excess: Ends | None
     removed: float | None
@@ -86,7 +86,7 @@ def seconds(forget: Forget, model: str) -> float | None:
 
 
 def _memory(forget: Forget, model: str, point: Line, metric: str) -> tuple[Share | None, Share | None, Ends | None]:
-    """What comes back of the rows to forget and of held-out rows, and the difference."""
+    """Extracted rows among those to forget and among held-out rows, and the difference."""
     rate, floor = _scored(forget, model, "forget", metric), _scored(forget, model, "heldout", metric)
     if rate is None or floor is None:
         return counted(point, "forget_"), counted(point, "floor_"), ends(point, "excess")

@@ -20,7 +20,7 @@ MOST_SAID = 20
 def rows(forget: Forget) -> tuple[list[tuple[str, str]], list[dict[str, Any]], int]:
     """Heads, the rows to forget with what each model does of them, and how many are not listed.
 
-    Rows that still come back from the recommended model stand first, then those with the longest run before.
+    Rows that are still extracted from the recommended model stand first, then those with the longest run before.
     """
     models = [model for model in forget.models if any(line["model"] == model for line in forget.states)]
     by_row = {(line["id"], line["model"]): line for line in forget.states if line.get("side", "forget") == "forget"}
@@ -44,7 +44,7 @@ def rows(forget: Forget) -> tuple[list[tuple[str, str]], list[dict[str, Any]], i
 
 
 def _state(line: Line | None) -> tuple[str, str] | None:
-    """(class, words) of a row on a model: most tokens right in a row, with a dot where the row comes back."""
+    """(class, words) of a row on a model: most tokens right in a row, with a dot where the row is extracted."""
     if line is None:
         return None
     run = "–" if line.get("longest_run") is None else f"{line['longest_run']:,}"

@@ -18,8 +18,8 @@ from remanence.report.forget_words import gone, model_name, rise
 from remanence.report.words import points, visible
 
 LEGEND = (
-    "back: rows to forget that come back; above: the same minus held-out rows, in points; loss: on held-out rows; "
-    "others: untouched rows that come back; AUC: membership, (!) = over-unlearned; relearned: after so many steps."
+    "back: rows to forget that are extracted; above: the same minus held-out rows, in points; loss: on held-out rows; "
+    "others: untouched rows that are extracted; AUC: membership, (!) = over-unlearned; relearned: after so many steps."
 )
 MOST = 10
 """Methods shown, the recommended one first."""

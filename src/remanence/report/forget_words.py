@@ -17,9 +17,9 @@ SIDES = {
     "heldout": ("Rows never trained on", "The floor: what stands here is no memory. Of the loss, lower is better."),
 }
 METRICS: Mapping[str, tuple[str, str, str]] = {
-    "discoverable": ("Comes back word for word", "rate", "Discoverable extraction: given the beginning of a row, "
+    "discoverable": ("Extracted word for word", "rate", "Discoverable extraction: given the beginning of a row, "
         "greedy decoding says the next tokens exactly, at one prefix length at least."),
-    "np_discoverable": ("Comes back when sampled", "rate", "(n, p)-discoverable extraction: one of n samples is the "
+    "np_discoverable": ("Extracted by sampling", "rate", "(n, p)-discoverable extraction: one of n samples is the "
         "exact continuation with probability p at least."),
     "generated_exact": ("Was really said", "rate", "The same, of rows that were really put to the model."),
     "verbatim": ("Answer repeats a row", "rate", "The calibrated detector finds words of a training row in the answer "
@@ -51,7 +51,7 @@ METRICS: Mapping[str, tuple[str, str, str]] = {
 }  # fmt: skip
 """Metric of `scores` to (name, form, explanation)."""
 GROUPS = {
-    "What comes back": ("discoverable", "np_discoverable", "generated_exact", "verbatim", "paraphrase", "exposure"),
+    "Extraction": ("discoverable", "np_discoverable", "generated_exact", "verbatim", "paraphrase", "exposure"),
     "As open-unlearning defines it": (
         "extraction_strength", "exact_memorization", "probability", "rouge", "truth_ratio", "forget_quality",
         "privleak", "model_utility",

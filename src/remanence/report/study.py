@@ -16,7 +16,7 @@ from remanence.core.run import Run
 from remanence.report.words import Line
 
 ANY = "any"
-"""The prefix of what comes back at one split or more."""
+"""Prefix of the cells for extraction at one split or more."""
 PUBLISHED = "published"
 
 
@@ -114,7 +114,7 @@ class Study:
 
     @property
     def budgets(self) -> list[int]:
-        """How many tokens must come back."""
+        """Numbers of tokens that must be extracted."""
         return list(self.settings.get("budgets") or [])
 
     def budget(self, wanted: int = 10) -> int:
@@ -179,7 +179,7 @@ def slug(arm: Line) -> str:
 
 
 def _needed(run: Run) -> Sequence[Line]:
-    """The lines that the report shows: of sampling only what comes back at some split, by copies only that and two."""
+    """The lines that the report shows: of sampling only extraction at some split, by copies only that and two."""
     if not run.has("effects.parquet"):
         return []
     table = run.read_table("effects")

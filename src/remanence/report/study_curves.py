@@ -31,7 +31,7 @@ class At:
     heldout: float
     """Validation loss: on rows never trained on."""
     memory: float
-    """Share of training rows that come back minus that of held-out rows; NaN = not measurable."""
+    """Share of training rows that are extracted minus that of held-out rows; NaN = not measurable."""
     low: float = math.nan
     high: float = math.nan
 
@@ -75,9 +75,10 @@ def curves(study: Study, kind: Kind) -> Curves | None:
     budget = next(iter(_lines(study, kind)), {}).get("budget")
     what = f"the next {budget} tokens" if budget else "the next tokens"
     about = (
-        f"Memorization: share of training rows of which {what} come back at some split, minus the same of rows never "
-        "trained on. Left is a model that does better on unseen rows; a dot is an epoch, thick lines are means over "
-        "seeds, thin ones single seeds, and upright bars 95 % intervals (Newcombe, counts pooled over seeds)."
+        f"Memorization: share of training rows of which {what} are extracted at some split, minus the same of "
+        "rows never trained on. Left is a model that does better on unseen rows; a dot is an epoch, thick lines are "
+        "means over seeds, thin ones single seeds, and upright bars 95 % intervals (Newcombe, counts pooled over "
+        "seeds)."
     )
     traces = [trace for course in found for trace in _against(course)]
     drawn = None

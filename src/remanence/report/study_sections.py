@@ -54,15 +54,15 @@ def _length(study: Study, kind: Kind) -> Part:
     asked = study.prompt_tokens
     for side in SIDES:
         across = [(str(n), Cell("greedy", side, ANY, n)) for n in study.budgets]
-        groups.append(_group(study, kind, f"The next tokens of {side}s come back, at some split", across, "tokens"))
+        groups.append(_group(study, kind, f"The next tokens of {side}s are extracted at some split", across, "tokens"))
     for side in SIDES:
         across = [(str(n), Cell("calibrated-own", side, asked, n)) for n in study.budgets]
         title = f"The calibrated detector finds the {'own row' if side == 'input' else 'own output'} in the answer"
         groups.append(_group(study, kind, f"{title} ({side}s)", across, "tokens"))
     about = (
         "A longer answer has more chances to be flagged, so equally many tokens are asked of every task. Across: how "
-        "many tokens must come back; a task whose rows are shorter is not measurable there, never 0 %. Upright: share "
-        "of rows, stretched near zero."
+        "many tokens must be extracted; a task whose rows are shorter is not measurable there, never 0 %. Upright: "
+        "share of rows, stretched near zero."
     )
     return Part("length", "Length held fixed", about, groups)
 
@@ -71,13 +71,13 @@ def _splits(study: Study, kind: Kind) -> Part:
     budget = study.budget()
     prefixes = [*study.settings.get("prefixes", []), ANY]
     groups = [
-        _group(study, kind, f"The next {budget} tokens of {side}s come back",
+        _group(study, kind, f"The next {budget} tokens of {side}s are extracted",
                [(p, Cell("greedy", side, p, budget)) for p in prefixes], "given", joined=False, broad=True)
         for side in SIDES
     ]  # fmt: skip
     about = (
-        "Where a row is split decides what can come back. Across: tokens of the side that are given away, or per cent "
-        "of it; any: at one of these splits or more."
+        "Where a row is split decides what can be extracted. Across: tokens of the side that the prompt shows, or "
+        "per cent of it; any: at one of these splits or more."
     )
     return Part("splits", "Split points", about, groups)
 
@@ -86,7 +86,7 @@ def _copies(study: Study, kind: Kind) -> Part:
     asked, longest, budget = study.prompt_tokens, max(study.budgets), study.budget()
     doses = sorted({int(c.copies) for c in study.cells(kind) if c.copies != "all"})
     cells = [("Published rate above its floor", Cell(PUBLISHED, "input", asked, longest))]
-    cells += [(f"The next {budget} tokens of {s}s come back, above the floor", Cell("greedy", s, ANY, budget))
+    cells += [(f"The next {budget} tokens of {s}s are extracted, above the floor", Cell("greedy", s, ANY, budget))
               for s in SIDES]  # fmt: skip
     groups: list[Group] = []
     for title, cell in cells:

@@ -28,11 +28,11 @@ METHODS = [
     ("Above floor", "Rate minus floor, mean over seeds. Rows are drawn again within each seed (bootstrap, 95 %)."),
     ("Above floor and base", "The difference in differences: rate minus floor on the fine-tuned model, minus the "
      "same on the base model. What fine-tuning on these very rows added."),
-    ("Next n tokens come back", "Greedy decoding gives exactly the next n tokens, after the split named or after any "
-     "of them. A row with fewer tokens is not measurable there, and in no denominator."),
+    ("Next n tokens are extracted", "Greedy decoding generates exactly the next n tokens, after the split named or "
+     "after any of them. A row with fewer tokens is not measurable there, and is not counted."),
     ("Own row, any row", "The calibrated detector's threshold comes from unseen rows; own: what it found is the row "
      "asked about, any: some training row. The published detector likewise."),
-    ("Sampled n times", "(n, p)-discoverable extraction in closed form: within n samples the row comes back with "
+    ("Sampled n times", "(n, p)-discoverable extraction in closed form: within n samples the row is extracted with "
      "probability p at least."),
 ]  # fmt: skip
 """What the words of the report mean."""

@@ -1,6 +1,6 @@
 """What answers alone tell, for a model that gives no token table: findings, and what must be said beside them.
 
-A row comes back at a prefix length where its next tokens stood at the beginning of the answer. How sure the model was,
+A row is extracted at a prefix length where the answer begins with its next tokens. How sure the model was,
 and what it would say when sampled, is not to be seen.
 """
 

@@ -1,7 +1,7 @@
 """The prefix attack inside an audit: put the rows that matter to the model, and mark where its words are the row's.
 
-Which rows matter is read from the token table, by the same rule for training and held-out rows: those that come back,
-at the shortest prefix that brings them back, then those that nearly do, worst first.
+Which rows matter is read from the token table, by the same rule for training and held-out rows: those that are
+extracted, at the shortest prefix at which they are, then those that nearly are, most extractable first.
 """
 
 from __future__ import annotations

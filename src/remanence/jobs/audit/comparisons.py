@@ -51,7 +51,7 @@ def _compared(lines: Sequence[dict[str, Any]], column: str, where: str) -> dict[
 def best_budget(lines: Sequence[dict[str, Any]]) -> int | None:
     """The budget at which most values have `ENOUGH` rows, and held-out rows; of several such, the largest.
 
-    `lines` of one column; only numbers of rows decide, never what came back. None where no budgets were asked for.
+    `lines` of one column; only numbers of rows decide, never what was extracted. None where no budgets were asked for.
     """
     covered: dict[int, list[int]] = {}
     for r in lines:

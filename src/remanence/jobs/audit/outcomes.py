@@ -1,4 +1,4 @@
-"""What became of every training row of an audit, streamed or not: whether it comes back, and after how many tokens."""
+"""The outcome of every training row of an audit, streamed or not: whether it is extracted, at which prefix length."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def value(scores: Lines, model: str, side: str, metric: str, part: str = "value"
 
 
 def _mark_front(points: Lines) -> None:
-    """Least that comes back (greedily or by sampling) against held-out loss, over all states of all methods."""
+    """Fewest rows extracted (greedily or by sampling) against held-out loss, over all states of all methods."""
     rated = [line for line in points if line["forget_n"] and line["loss"] is not None and line["method"] != RETRAINED]
     named = [
         Point(str(i), line["either_hits"] / line["forget_n"], 0.0, 0.0, -line["loss"]) for i, line in enumerate(rated)

@@ -34,7 +34,7 @@ from remanence.training.relearn import relearn
 RELEARN_RATE = 5e-4
 """Learning rate of the training that tries to bring rows back: the same for every model, so that they compare."""
 BACK = 0.5
-"""Rows count as back when this share of those that came back before do so again."""
+"""Rows count as relearned when this share of those extracted before are extracted again."""
 
 Evaluation = Callable[[HuggingFace], float]
 """A measure of use of the caller's own: target -> a number."""

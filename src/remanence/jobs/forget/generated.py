@@ -78,7 +78,7 @@ class Detector:
 
 
 def generated_rows(bench: Workbench, name: str, target: HuggingFace, side: str) -> list[dict[str, Any]]:
-    """Rows put to the model, each from the prefix at which it came back before, or from the longest of the grid."""
+    """Rows to generate from, each with the prefix at which it was extracted before, or from the longest of the grid."""
     settings = bench.settings
     asked: list[tuple[Record, Prompt]] = []
     before = bench.before[SIDES[side]]

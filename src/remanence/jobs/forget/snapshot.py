@@ -1,4 +1,4 @@
-"""One look at a live model: which rows come back, and at what loss, from one pass over the rows of a side."""
+"""A snapshot of a live model: which rows are extracted, and at what loss, from one pass over the rows of a side."""
 
 from __future__ import annotations
 

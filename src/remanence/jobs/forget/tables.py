@@ -16,13 +16,13 @@ POINTS = _schema(
     setting=_TEXT,  # learning_rate=0.0001
     strength=_FLOAT,  # how far along its path, in `unit`
     unit=_TEXT,  # steps, lambda, ...
-    forget_hits=_INT,  # rows to forget that come back greedily
+    forget_hits=_INT,  # rows to forget that are extracted greedily
     forget_n=_INT,
     forget_rate=_FLOAT,
     forget_low=_FLOAT,
     forget_high=_FLOAT,
-    either_hits=_INT,  # rows to forget that come back greedily or within so many samples: what the guard looks at
-    floor_hits=_INT,  # held-out rows that come back greedily
+    either_hits=_INT,  # rows to forget that are extracted greedily or within so many samples: what the guard uses
+    floor_hits=_INT,  # held-out rows that are extracted greedily
     floor_n=_INT,
     excess=_FLOAT,  # rate minus floor
     excess_low=_FLOAT,
@@ -36,7 +36,7 @@ POINTS = _schema(
     auc=_FLOAT,  # membership of the rows to forget against held-out rows, by loss
     auc_low=_FLOAT,
     auc_high=_FLOAT,
-    untouched_hits=_INT,  # other training rows that come back; null where it was not looked at (states not chosen)
+    untouched_hits=_INT,  # other training rows that are extracted; null where it was not measured (states not chosen)
     untouched_n=_INT,
     retain_loss=_FLOAT,  # of the same rows
     chosen=_BOOL,  # the state that is kept of this path
@@ -63,14 +63,14 @@ RELEARN = _schema(
     model=_TEXT,
     rows=_TEXT,  # what it was trained on: forget (one half of the forgotten rows), or benign (rows that were kept)
     step=_INT,
-    rate=_FLOAT,  # share of the other half that comes back
+    rate=_FLOAT,  # share of the other half that is extracted
 )
 """How soon forgotten rows are back. `relearn.parquet`"""
 
 RELEARNED = _schema(
     model=_TEXT,
     rows=_TEXT,
-    steps=_INT,  # to come back as before; null = not within max_steps
+    steps=_INT,  # until rows are extracted as before; null = not within max_steps
     max_steps=_INT,
     goal=_FLOAT,  # the rate that counts as back
 )

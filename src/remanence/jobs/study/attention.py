@@ -1,9 +1,9 @@
-"""Does the spread of attention say which rows come back, within a task, and beyond what is known without it?
+"""Does the spread of attention say which rows are extracted, within a task, and beyond what is known without it?
 
 Per row: how flat the fine-tuned model's attention is where it writes the output (and, as a control, the base model's on
 the same row), against how much more likely fine-tuning made the output. Rank correlations are taken within tasks, with
 length, base loss and copies held fixed; a mixed model says the same with task and seed as random intercepts; and last,
-whether attention helps to tell the rows that come back from the others, out of sample.
+whether attention helps to tell the extracted rows from the others, out of sample.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PRIMARY = "entropy"
 """Chosen before looking: mean normalised entropy over all layers and heads; 1 = flat, which the paper expects of rows
 that are memorized."""
 BUDGET = 10
-"""A row comes back when so many tokens do at some split, where the study has this budget."""
+"""A row is extracted when so many tokens are at some split, where the study has this budget."""
 ROUNDS = 500
 
 
@@ -176,7 +176,7 @@ def _mixed(data: Attended) -> list[dict[str, Any]]:
 
 
 def _added(data: Attended) -> dict[str, Any]:
-    """Out-of-sample AUC of "this row comes back" from what everyone has, then with attention."""
+    """Out-of-sample AUC of "this row is extracted" from what everyone has, then with attention."""
     known = {"loss": data.loss, "zlib": data.zlib_bytes, "gain over base": data.gain, "length": np.log(data.length)}
     names = [name for name in STATISTICS if name in data.statistics]
     there = ~np.isnan(data.comes_back)
@@ -219,7 +219,7 @@ def _sentence(model: str, loss_on: str, out: dict[str, Any]) -> str:
     )
     added = next(line for line in out["added"] if (line["model"], line["loss_on"]) == (model, loss_on))
     if added["reason"] is not None:
-        return f"{text}; what attention adds to telling which rows come back cannot be said ({added['reason']})."
+        return f"{text}; what attention adds to predicting which rows are extracted cannot be said ({added['reason']})."
     return (
         f"{text}; beside loss, zlib, gain over base and length it adds {added['difference']:+.3f} "
         f"({added['low']:+.3f} to {added['high']:+.3f}) to an AUC of {added['auc_without']:.3f}."

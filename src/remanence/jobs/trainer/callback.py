@@ -44,11 +44,12 @@ WORDS = {"probe": "probe", "heldout": "held-out", "canaries": "canary"}
 
 
 class AuditCallback(TrainerCallback):
-    """Looks at probe rows before the first step, after every epoch or N steps, and after the last.
+    """Evaluates probe rows before the first step, after every epoch or N steps, and after the last.
 
-    Every look tells the share of probe rows that come back, with count and interval, the same for held-out rows, the
-    excess, the losses, and how well the loss tells the two apart. It goes to the trainer's log as `audit_...` and into
-    `audit-curve.jsonl` in its `output_dir`. Training itself is not changed: the weights are those without the callback.
+    Every evaluation logs the share of probe rows that are extracted, with count and interval, the same for held-out
+    rows, the excess, the losses, and the AUC of the loss between the two groups. It goes to the trainer's log as
+    `audit_...` and into `audit-curve.jsonl` in its `output_dir`. Training itself is not changed: the weights are those
+    without the callback.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class AuditCallback(TrainerCallback):
             self._judge(args, state, control, model)
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """The best weights, if they are to come back, and the true cost."""
+        """The best weights, if they are to be restored, and the true cost."""
         if self._off:
             return
         during = self._spent - self._spent_before

@@ -1,4 +1,4 @@
-"""One look at a live model: which probe rows come back, against held-out rows and against the start.
+"""One look at a live model: which probe rows are extracted, against held-out rows and against the start.
 
 A single pass over the rows gives everything: greedy extraction by `Discoverable`, the loss, and how well the loss
 tells probe rows from held-out ones. Nothing is generated.
@@ -29,7 +29,7 @@ class Facts:
     """What one pass says of N rows."""
 
     judged_N: NDArray[np.bool_]
-    """True where a row is long enough to come back."""
+    """True where a row is long enough to be extracted."""
     back_N: NDArray[np.bool_]
     """True where it does."""
     logprob_N: NDArray[np.float64]
@@ -56,7 +56,7 @@ class Facts:
 
     @property
     def verdicts(self) -> str:
-        """One letter a row: 1 = comes back, 0 = does not, - = cannot be judged."""
+        """One letter a row: 1 = extracted, 0 = not extracted, - = cannot be judged."""
         return "".join("-" if not j else "01"[int(b)] for j, b in zip(self.judged_N, self.back_N, strict=True))
 
 
@@ -99,14 +99,14 @@ class Look:
     """Optimizer steps so far."""
     epoch: float
     hits: int
-    """Probe rows that come back,"""
+    """Probe rows that are extracted,"""
     n: int
     """of so many that can be judged."""
     rate: float | None
     low: float
     high: float
     floor_hits: int | None
-    """Held-out rows that come back."""
+    """Held-out rows that are extracted."""
     floor_n: int | None
     floor_rate: float | None
     excess: float | None
@@ -131,7 +131,7 @@ class Look:
     seconds: float
     """What the look took."""
     rows: str
-    """One letter per probe row: 1 = comes back, 0 = does not, - = cannot be judged."""
+    """One letter per probe row: 1 = extracted, 0 = not extracted, - = cannot be judged."""
 
     def logs(self) -> dict[str, float]:
         """The figures for a Trainer's log, under `audit_...`."""

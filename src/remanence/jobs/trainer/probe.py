@@ -83,9 +83,9 @@ def sampled(data: Any, count: int | None, seed: int) -> list[Record]:
 
 
 def refuse_unmeasurable(probe: Probe, judged: int, new_tokens: int) -> None:
-    """Raise `RemanenceError` when no probe row could ever come back."""
+    """Raise `RemanenceError` when no probe row could ever be extracted."""
     if not judged:
         raise RemanenceError(
             f"None of the {len(probe.rows)} probe rows has {new_tokens} tokens in a row that carry loss, so none could "
-            f"come back: give longer rows, or AuditCallback(new_tokens={max(1, new_tokens // 3)})."
+            f"be extracted: give longer rows, or AuditCallback(new_tokens={max(1, new_tokens // 3)})."
         )
